@@ -1,0 +1,142 @@
+//! Little-endian integers and varints read from and written to plain slices, always with bounds.
+//!
+//! Readers return `None` past the end or on an over-long varint; the caller knows the part and the
+//! offset and turns that into a [`Corruption`](crate::error::Corruption).
+
+/// Longest varint that [`put_varint`] writes for a `u64`, in bytes.
+pub(crate) const MAX_VARINT_LEN: usize = 10;
+
+/// Reads a `u16` at `at`.
+pub(crate) fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    bytes
+        .get(at..)?
+        .first_chunk()
+        .map(|c| u16::from_le_bytes(*c))
+}
+
+/// Reads a `u32` at `at`.
+pub(crate) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes
+        .get(at..)?
+        .first_chunk()
+        .map(|c| u32::from_le_bytes(*c))
+}
+
+/// Reads a `u64` at `at`.
+pub(crate) fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
+    bytes
+        .get(at..)?
+        .first_chunk()
+        .map(|c| u64::from_le_bytes(*c))
+}
+
+/// Reads an unsigned integer of `width` bytes (0 to 8) at `at`.
+pub(crate) fn uint_at(bytes: &[u8], at: usize, width: usize) -> Option<u64> {
+    let field = bytes.get(at..at.checked_add(width)?)?;
+    let mut wide = [0; 8];
+    wide.get_mut(..width)?.copy_from_slice(field);
+    Some(u64::from_le_bytes(wide))
+}
+
+/// Fewest bytes that hold `value`; 0 for 0.
+pub(crate) fn uint_width(value: u64) -> usize {
+    (64 - value.leading_zeros() as usize).div_ceil(8)
+}
+
+/// Appends `value` as a LEB128 varint.
+pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// Reads a LEB128 varint at the start of `bytes`: the value and how many bytes it took.
+pub(crate) fn varint(bytes: &[u8]) -> Option<(u64, usize)> {
+    let mut value = 0u64;
+    for (i, &byte) in bytes.iter().take(MAX_VARINT_LEN).enumerate() {
+        let bits = u64::from(byte & 0x7f);
+        if i == MAX_VARINT_LEN - 1 && bits > 1 {
+            return None;
+        }
+        value |= bits << (7 * i);
+        if byte < 0x80 {
+            return Some((value, i + 1));
+        }
+    }
+    None
+}
+
+/// Length of the longest common prefix of `a` and `b`, eight bytes at a time.
+pub(crate) fn common_prefix(a: &[u8], b: &[u8]) -> usize {
+    let n = a.len().min(b.len());
+    let mut at = 0;
+    while at + 8 <= n {
+        let (Some(x), Some(y)) = (u64_at(a, at), u64_at(b, at)) else {
+            break;
+        };
+        let differing = x ^ y;
+        if differing != 0 {
+            return at + differing.trailing_zeros() as usize / 8;
+        }
+        at += 8;
+    }
+    while at < n && a[at] == b[at] {
+        at += 1;
+    }
+    at
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn varints_round_trip_and_refuse_overlong_ones() {
+        for value in [
+            0,
+            1,
+            127,
+            128,
+            300,
+            1 << 14,
+            u64::from(u32::MAX),
+            u64::MAX - 1,
+            u64::MAX,
+        ] {
+            let mut out = Vec::new();
+            put_varint(&mut out, value);
+            assert_eq!(varint(&out), Some((value, out.len())));
+            assert_eq!(varint(&out[..out.len() - 1]), None);
+        }
+        assert_eq!(varint(&[0x80; 11]), None);
+        assert_eq!(
+            varint(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2]),
+            None
+        );
+    }
+
+    #[test]
+    fn common_prefix_agrees_with_a_byte_loop() {
+        let a: Vec<u8> = (0..40).collect();
+        for cut in 0..40 {
+            let mut b = a.clone();
+            b[cut] ^= 0x80;
+            for len in 0..=40 {
+                assert_eq!(common_prefix(&a, &b[..len]), cut.min(len));
+                assert_eq!(common_prefix(&b[..len], &a), cut.min(len));
+            }
+        }
+    }
+
+    #[test]
+    fn widths_hold_their_values() {
+        for value in [0, 1, 255, 256, 65_535, 65_536, u64::MAX] {
+            let width = uint_width(value);
+            assert_eq!(uint_at(&value.to_le_bytes(), 0, width), Some(value));
+        }
+        assert_eq!(uint_width(0), 0);
+        assert_eq!(uint_at(&[1], 0, 2), None);
+    }
+}

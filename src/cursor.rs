@@ -1,0 +1,45 @@
+//! The one contract between layers: a positioned cursor over sorted entries.
+//!
+//! The idea is LevelDB's iterator (`include/leveldb/iterator.h`): every sorted thing, from a radix
+//! tree to the whole map, can be walked by the same ten methods, so that merging, folding, ranges
+//! and tests are written once. A positioned cursor lends its key and value from itself; no
+//! lending-iterator trait and no boxed item is needed.
+
+use crate::entry::Entry;
+use crate::error::Corruption;
+
+/// A position in a sorted sequence of entries with distinct keys, or no position.
+///
+/// A new cursor has no position. A move that finds no entry leaves it with no position; `next` and
+/// `prev` without a position do nothing. Damage in stored bytes also leaves it without a position
+/// and is then told by [`status`](Cursor::status).
+pub(crate) trait Cursor {
+    /// Moves to the smallest key.
+    fn first(&mut self);
+    /// Moves to the largest key.
+    fn last(&mut self);
+    /// Moves to the smallest key that is not below `key`.
+    fn seek(&mut self, key: &[u8]);
+    /// Moves to the largest key that is not above `key`.
+    fn seek_for_prev(&mut self, key: &[u8]);
+    /// Moves to the next larger key.
+    fn next(&mut self);
+    /// Moves to the next smaller key.
+    fn prev(&mut self);
+    /// Whether the cursor stands on an entry.
+    fn valid(&self) -> bool;
+    /// The key it stands on.
+    ///
+    /// # Panics
+    /// May panic or return stale bytes without a position.
+    fn key(&self) -> &[u8];
+    /// The entry it stands on.
+    ///
+    /// # Panics
+    /// May panic without a position.
+    fn entry(&self) -> Entry<'_>;
+    /// Whether the last move ended at damage instead of at an entry or at the end.
+    fn status(&self) -> Result<(), Corruption> {
+        Ok(())
+    }
+}

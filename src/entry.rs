@@ -1,0 +1,130 @@
+//! An entry as every layer shows it: a kind, whether it is new to the layers below, and a value.
+
+use crate::sync::Arc;
+
+/// Longest encoded key, in bytes.
+pub const MAX_KEY_LEN: usize = 65_535;
+
+/// Longest byte value, in bytes.
+pub const MAX_VALUE_LEN: usize = u32::MAX as usize;
+
+/// Byte values longer than this live in an extent that folds move by reference.
+pub(crate) const INLINE_VALUE_MAX: usize = 1024;
+
+/// A large byte value, shared by the layers that hold it. Its bytes never change.
+pub(crate) type Extent = Arc<[u8]>;
+
+/// What an entry says about its key. Persisted in segments: never renumber.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum EntryKind {
+    /// The key has this value.
+    Value = 0,
+    /// The key is absent, whatever lower layers say.
+    Tombstone = 1,
+}
+
+impl EntryKind {
+    /// The kind with this number. 2 (operand) and 3 (expiring) are reserved and refused.
+    pub(crate) fn from_bits(bits: u8) -> Option<Self> {
+        match bits {
+            0 => Some(Self::Value),
+            1 => Some(Self::Tombstone),
+            _ => None,
+        }
+    }
+}
+
+/// Whether a key was live in the layers below an entry when the entry was written.
+///
+/// This is what makes `len` and rank exact without a probe at read time: an entry that is
+/// [`Absent`](Below::Absent) below adds one key to its map, a tombstone that is
+/// [`Live`](Below::Live) below takes one away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Below {
+    /// The key is not live below: this entry is the first of its key.
+    Absent,
+    /// The key is live below: this entry hides a value.
+    Live,
+}
+
+/// How all values of one map are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ValueWidth {
+    /// Every value has this many bytes; 0 makes the map a set.
+    Fixed(u8),
+    /// Byte strings of any length up to [`MAX_VALUE_LEN`].
+    Bytes,
+}
+
+/// A value as a layer lends it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ValueRef<'a> {
+    /// The bytes themselves, at most [`INLINE_VALUE_MAX`] of them unless of fixed width.
+    Inline(&'a [u8]),
+    /// A shared extent, which a fold clones by reference.
+    Extent(&'a Extent),
+}
+
+impl<'a> ValueRef<'a> {
+    /// The value's bytes.
+    pub(crate) fn as_slice(self) -> &'a [u8] {
+        match self {
+            Self::Inline(bytes) => bytes,
+            Self::Extent(extent) => extent,
+        }
+    }
+}
+
+/// One entry of one layer, without its key.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entry<'a> {
+    /// Value or tombstone.
+    pub(crate) kind: EntryKind,
+    /// Whether layers below hold the key.
+    pub(crate) below: Below,
+    /// The value; empty for a tombstone.
+    pub(crate) value: ValueRef<'a>,
+}
+
+impl<'a> Entry<'a> {
+    /// An entry that sets a value.
+    pub(crate) fn value(value: ValueRef<'a>, below: Below) -> Self {
+        Self {
+            kind: EntryKind::Value,
+            below,
+            value,
+        }
+    }
+
+    /// An entry that hides its key.
+    pub(crate) fn tombstone(below: Below) -> Self {
+        Self {
+            kind: EntryKind::Tombstone,
+            below,
+            value: ValueRef::Inline(&[]),
+        }
+    }
+
+    /// The value's bytes, or `None` for a tombstone.
+    pub(crate) fn live(self) -> Option<&'a [u8]> {
+        match self.kind {
+            EntryKind::Value => Some(self.value.as_slice()),
+            EntryKind::Tombstone => None,
+        }
+    }
+
+    /// What the entry adds to the number of live keys: +1, 0 or -1.
+    pub(crate) fn weight(self) -> i32 {
+        weight(self.kind, self.below)
+    }
+}
+
+/// What an entry of this kind adds to the number of live keys: +1, 0 or -1.
+pub(crate) fn weight(kind: EntryKind, below: Below) -> i32 {
+    match (kind, below) {
+        (EntryKind::Value, Below::Absent) => 1,
+        (EntryKind::Tombstone, Below::Live) => -1,
+        (EntryKind::Value, Below::Live) | (EntryKind::Tombstone, Below::Absent) => 0,
+    }
+}

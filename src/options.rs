@@ -1,0 +1,53 @@
+//! How a map is set up: plain data, each field with its default and its effect.
+
+use std::time::Duration;
+
+/// Who folds deltas into segments, and when.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compaction {
+    /// One worker thread for the whole process folds when a fold is due; a writer that runs far
+    /// ahead of it folds by itself. The thread starts with the first fold that will be due.
+    #[default]
+    Background,
+    /// The writer that makes a fold due runs it before its call returns. Deterministic.
+    Inline,
+    /// Nothing is folded until [`compact`](crate::MemKV::compact) is called.
+    Manual,
+}
+
+/// Settings of one map; see the fields for defaults.
+///
+/// ```
+/// use memkv::{Compaction, MemKV, Options};
+/// let options = Options { compaction: Compaction::Manual, ..Options::default() };
+/// let kv: MemKV<String, u64> = MemKV::with_options(options);
+/// assert!(kv.is_empty());
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Options {
+    /// Who folds, and when. Default: [`Compaction::Background`].
+    pub compaction: Compaction,
+    /// Share of all entries, in percent, that may sit in the delta before a fold is due.
+    /// Default: 2.
+    pub delta_percent: f64,
+    /// A delta smaller than this many bytes is never folded for its size. Default: 256 KiB.
+    pub delta_floor_bytes: usize,
+    /// A delta older than this is folded whatever its size (but for deltas of a few KiB, which
+    /// cost less than the fold would save). Default: 60 s. `None`: age does not matter.
+    pub delta_max_age: Option<Duration>,
+    /// An overlay of more than this share of its base, in percent of entries, is merged into the
+    /// base by the next fold. 0 writes no overlays. Default: 20.
+    pub overlay_percent: f64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            compaction: Compaction::Background,
+            delta_percent: 2.0,
+            delta_floor_bytes: 256 << 10,
+            delta_max_age: Some(Duration::from_secs(60)),
+            overlay_percent: 20.0,
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Ranges over encoded keys: normalised bounds, prefixes, emptiness.
+
+use std::ops::Bound;
+
+/// Owned bounds over encoded keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ByteRange {
+    /// Where the range starts.
+    pub(crate) lower: Bound<Vec<u8>>,
+    /// Where the range ends.
+    pub(crate) upper: Bound<Vec<u8>>,
+}
+
+impl ByteRange {
+    /// All keys.
+    pub(crate) fn all() -> Self {
+        Self {
+            lower: Bound::Unbounded,
+            upper: Bound::Unbounded,
+        }
+    }
+
+    /// All keys that start with `prefix`.
+    pub(crate) fn prefix(prefix: &[u8]) -> Self {
+        let upper = match prefix_successor(prefix) {
+            Some(successor) => Bound::Excluded(successor),
+            None => Bound::Unbounded,
+        };
+        Self {
+            lower: Bound::Included(prefix.to_vec()),
+            upper,
+        }
+    }
+
+    /// Whether no key at all can be inside: inverted or empty bounds.
+    pub(crate) fn is_empty(&self) -> bool {
+        match (&self.lower, &self.upper) {
+            (Bound::Included(a), Bound::Included(b)) => a > b,
+            (Bound::Included(a) | Bound::Excluded(a), Bound::Excluded(b))
+            | (Bound::Excluded(a), Bound::Included(b)) => a >= b,
+            (_, Bound::Excluded(b)) => b.is_empty(),
+            _ => false,
+        }
+    }
+
+    /// Whether `key` is not below the lower bound.
+    pub(crate) fn is_above_lower(&self, key: &[u8]) -> bool {
+        match &self.lower {
+            Bound::Included(a) => key >= a.as_slice(),
+            Bound::Excluded(a) => key > a.as_slice(),
+            Bound::Unbounded => true,
+        }
+    }
+
+    /// Whether `key` is not beyond the upper bound.
+    pub(crate) fn is_below_upper(&self, key: &[u8]) -> bool {
+        match &self.upper {
+            Bound::Included(b) => key <= b.as_slice(),
+            Bound::Excluded(b) => key < b.as_slice(),
+            Bound::Unbounded => true,
+        }
+    }
+}
+
+/// The smallest byte string above all strings that start with `prefix`; `None` if all its bytes
+/// are 0xFF (or it is empty), when there is none.
+pub(crate) fn prefix_successor(prefix: &[u8]) -> Option<Vec<u8>> {
+    let last = prefix.iter().rposition(|&byte| byte != 0xff)?;
+    let mut successor = prefix[..=last].to_vec();
+    successor[last] += 1;
+    Some(successor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefix_range_holds_just_the_keys_with_that_prefix() {
+        let keys: [&[u8]; 7] = [
+            b"",
+            b"\xff",
+            b"\xff\xff",
+            b"a",
+            b"a\x00",
+            b"a\xff\xff",
+            b"b",
+        ];
+        for prefix in keys {
+            let range = ByteRange::prefix(prefix);
+            for key in keys {
+                let inside = range.is_above_lower(key) && range.is_below_upper(key);
+                assert_eq!(inside, key.starts_with(prefix), "{prefix:?} {key:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn inverted_and_degenerate_ranges_are_empty() {
+        let key = |b: &[u8]| b.to_vec();
+        let empty = |lower, upper| ByteRange { lower, upper }.is_empty();
+        assert!(empty(
+            Bound::Included(key(b"b")),
+            Bound::Included(key(b"a"))
+        ));
+        assert!(empty(
+            Bound::Included(key(b"a")),
+            Bound::Excluded(key(b"a"))
+        ));
+        assert!(empty(
+            Bound::Excluded(key(b"a")),
+            Bound::Excluded(key(b"a"))
+        ));
+        assert!(empty(
+            Bound::Excluded(key(b"a")),
+            Bound::Included(key(b"a"))
+        ));
+        assert!(empty(Bound::Unbounded, Bound::Excluded(key(b""))));
+        assert!(!empty(
+            Bound::Included(key(b"a")),
+            Bound::Included(key(b"a"))
+        ));
+        assert!(!empty(Bound::Unbounded, Bound::Included(key(b""))));
+    }
+}

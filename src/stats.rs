@@ -1,0 +1,102 @@
+//! Plain numbers about a map: memory by part, node counts, what folding did.
+
+/// Heap bytes a map owns, by part. Sums what was requested from the allocator.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryUsage {
+    /// The mutable radix tree: whole chunks of its arena, used or not.
+    pub delta: usize,
+    /// The frozen radix tree, while a fold has not yet published its segment.
+    pub frozen: usize,
+    /// The newer, smaller segment.
+    pub overlay: usize,
+    /// The large segment.
+    pub base: usize,
+    /// Byte values above 1 KiB, shared by all layers.
+    pub extents: usize,
+    /// Filters in front of the delta.
+    pub filter: usize,
+    /// Handles, locks and tables.
+    pub overhead: usize,
+}
+
+impl MemoryUsage {
+    /// All parts together, in bytes.
+    pub fn total(&self) -> usize {
+        let Self {
+            delta,
+            frozen,
+            overlay,
+            base,
+            extents,
+            filter,
+            overhead,
+        } = *self;
+        delta + frozen + overlay + base + extents + filter + overhead
+    }
+}
+
+/// How many nodes of each kind a radix tree has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NodeCounts {
+    /// Leaves: one for each entry, tombstones included.
+    pub leaf: u64,
+    /// Inner nodes of up to 4 children.
+    pub node4: u64,
+    /// Inner nodes of up to 10 children, 64 bytes each.
+    pub node16_short: u64,
+    /// Inner nodes of up to 16 children.
+    pub node16: u64,
+    /// Inner nodes of up to 48 children (three sizes).
+    pub node48: u64,
+    /// Inner nodes of up to 256 children.
+    pub node256: u64,
+    /// Spilled prefixes: nodes with one child and a run of key bytes.
+    pub prefix: u64,
+}
+
+/// What one segment is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SegmentStats {
+    /// Entries, tombstones included.
+    pub entries: u64,
+    /// Tombstones among them.
+    pub tombstones: u64,
+    /// Bytes of the whole image.
+    pub bytes: usize,
+    /// Bytes of the key index.
+    pub key_bytes: usize,
+    /// Bytes of the values.
+    pub value_bytes: usize,
+    /// Name of the codec: `"plain"` or `"fst"`.
+    pub codec: &'static str,
+}
+
+/// A map's state in numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Live entries: what `len` answers.
+    pub entries: u64,
+    /// Entries in the delta, tombstones included.
+    pub delta_entries: u64,
+    /// Arena bytes of the delta in use by live nodes.
+    pub delta_used_bytes: usize,
+    /// Arena bytes of the delta that wait for a pin to go before they can be used again.
+    pub delta_limbo_bytes: usize,
+    /// Nodes of the delta by kind.
+    pub nodes: NodeCounts,
+    /// Entries in the frozen delta.
+    pub frozen_entries: u64,
+    /// The overlay, if there is one.
+    pub overlay: Option<SegmentStats>,
+    /// The base, if there is one.
+    pub base: Option<SegmentStats>,
+    /// Folds that published a segment.
+    pub folds: u64,
+    /// Folds that failed and left their input in place.
+    pub failed_folds: u64,
+    /// Entries written into segments by all folds together.
+    pub entries_encoded: u64,
+    /// Gets answered by the delta, the frozen delta, the overlay and the base, in this order.
+    /// Counted in test builds of the library only; zero otherwise.
+    pub hits_by_layer: [u64; 4],
+}
