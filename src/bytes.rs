@@ -44,12 +44,20 @@ pub(crate) fn uint_width(value: u64) -> usize {
 }
 
 /// Appends `value` as a LEB128 varint.
-pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+pub(crate) fn put_varint(out: &mut Vec<u8>, value: u64) {
+    out.extend_from_slice(put_varint_array(&mut [0; MAX_VARINT_LEN], value));
+}
+
+/// Writes `value` as a LEB128 varint into `out`, and answers the bytes written.
+pub(crate) fn put_varint_array(out: &mut [u8; MAX_VARINT_LEN], mut value: u64) -> &[u8] {
+    let mut len = 0;
     while value >= 0x80 {
-        out.push(value as u8 | 0x80);
+        out[len] = value as u8 | 0x80;
         value >>= 7;
+        len += 1;
     }
-    out.push(value as u8);
+    out[len] = value as u8;
+    &out[..=len]
 }
 
 /// Reads a LEB128 varint at the start of `bytes`: the value and how many bytes it took.

@@ -1,5 +1,6 @@
 //! An entry as every layer shows it: a kind, whether it is new to the layers below, and a value.
 
+use crate::planted::{Bug, planted};
 use crate::sync::Arc;
 
 /// Longest encoded key, in bytes.
@@ -13,6 +14,12 @@ pub(crate) const INLINE_VALUE_MAX: usize = 1024;
 
 /// A large byte value, shared by the layers that hold it. Its bytes never change.
 pub(crate) type Extent = Arc<[u8]>;
+
+/// Heap bytes of one extent: its bytes behind two counts.
+pub(crate) fn extent_heap_bytes(extent: &Extent) -> usize {
+    const COUNTS: usize = 2 * size_of::<usize>();
+    (COUNTS + extent.len()).next_multiple_of(align_of::<usize>())
+}
 
 /// What an entry says about its key. Persisted in segments: never renumber.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,6 +131,7 @@ impl<'a> Entry<'a> {
 pub(crate) fn weight(kind: EntryKind, below: Below) -> i32 {
     match (kind, below) {
         (EntryKind::Value, Below::Absent) => 1,
+        (EntryKind::Tombstone, Below::Live) if planted(Bug::TombstoneWeightForgotten) => 0,
         (EntryKind::Tombstone, Below::Live) => -1,
         (EntryKind::Value, Below::Live) | (EntryKind::Tombstone, Below::Absent) => 0,
     }

@@ -7,6 +7,7 @@ mod checksum;
 mod error;
 mod key;
 mod options;
+mod planted;
 mod range;
 mod stats;
 mod sync;

@@ -1,1 +1,212 @@
-//! To be written.
+//! Several sorted layers walked as one: newest wins.
+//!
+//! The merged entry of a key has the kind and value of the newest layer that has the key, and the
+//! `below` of the *oldest* one: what the merged layers together hide or add is what their oldest
+//! entry found below. So a merge of layers is again a layer, with the right weights.
+
+use crate::cursor::Cursor;
+use crate::entry::{Entry, EntryKind};
+use crate::error::Corruption;
+use crate::planted::{Bug, planted};
+use std::cmp::Ordering;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    Forward,
+    Backward,
+}
+
+/// A cursor over the union of its children, which are given newest first.
+pub(crate) struct Merge<C> {
+    children: Vec<C>,
+    /// The newest and the oldest child that stand on the current key.
+    current: Option<(usize, usize)>,
+    /// Forward: all children stand at or after the current key; backward: at or before it.
+    direction: Direction,
+    /// The current key, while children are being moved away from it.
+    scratch: Vec<u8>,
+}
+
+impl<C: Cursor> Merge<C> {
+    /// Merges `children`, newest first.
+    pub(crate) fn new(children: Vec<C>) -> Self {
+        Self { children, current: None, direction: Direction::Forward, scratch: Vec::new() }
+    }
+
+    fn start(&mut self, direction: Direction, mut place: impl FnMut(&mut C)) {
+        self.direction = direction;
+        self.children.iter_mut().for_each(&mut place);
+        self.settle();
+    }
+
+    /// Finds the nearest key among the children.
+    fn settle(&mut self) {
+        self.current = None;
+        if self.children.iter().any(|child| child.status().is_err()) {
+            return;
+        }
+        let nearer = match self.direction {
+            Direction::Forward => Ordering::Less,
+            Direction::Backward => Ordering::Greater,
+        };
+        for (i, child) in self.children.iter().enumerate() {
+            if !child.valid() {
+                continue;
+            }
+            self.current = match self.current {
+                None => Some((i, i)),
+                Some((newest, oldest)) => match child.key().cmp(self.children[newest].key()) {
+                    Ordering::Equal if planted(Bug::MergePrefersOlder) => Some((i, i)),
+                    Ordering::Equal => Some((newest, i)),
+                    order if order == nearer => Some((i, i)),
+                    _ => Some((newest, oldest)),
+                },
+            };
+        }
+    }
+
+    fn step(&mut self, direction: Direction) {
+        let Some((newest, _)) = self.current else { return };
+        if let [only] = self.children.as_mut_slice() {
+            match direction {
+                Direction::Forward => only.next(),
+                Direction::Backward => only.prev(),
+            }
+            self.direction = direction;
+            self.settle();
+            return;
+        }
+        self.scratch.clear();
+        self.scratch.extend_from_slice(self.children[newest].key());
+        let turns = self.direction != direction;
+        for (i, child) in self.children.iter_mut().enumerate() {
+            if turns && i != newest {
+                match direction {
+                    Direction::Forward => child.seek(&self.scratch),
+                    Direction::Backward => child.seek_for_prev(&self.scratch),
+                }
+            }
+            if child.valid() && child.key() == self.scratch {
+                match direction {
+                    Direction::Forward => child.next(),
+                    Direction::Backward => child.prev(),
+                }
+            }
+        }
+        self.direction = direction;
+        self.settle();
+    }
+}
+
+impl<C: Cursor> Cursor for Merge<C> {
+    fn first(&mut self) {
+        self.start(Direction::Forward, C::first);
+    }
+
+    fn last(&mut self) {
+        self.start(Direction::Backward, C::last);
+    }
+
+    fn seek(&mut self, key: &[u8]) {
+        self.start(Direction::Forward, |child| child.seek(key));
+    }
+
+    fn seek_for_prev(&mut self, key: &[u8]) {
+        self.start(Direction::Backward, |child| child.seek_for_prev(key));
+    }
+
+    fn next(&mut self) {
+        self.step(Direction::Forward);
+    }
+
+    fn prev(&mut self) {
+        self.step(Direction::Backward);
+    }
+
+    fn valid(&self) -> bool {
+        self.current.is_some()
+    }
+
+    fn key(&self) -> &[u8] {
+        self.current.map_or(&[], |(newest, _)| self.children[newest].key())
+    }
+
+    fn entry(&self) -> Entry<'_> {
+        let (newest, oldest) = self.current.expect("a cursor without a position has no entry");
+        let mut entry = self.children[newest].entry();
+        if oldest != newest {
+            entry.below = self.children[oldest].entry().below;
+        }
+        entry
+    }
+
+    fn status(&self) -> Result<(), Corruption> {
+        self.children.iter().try_for_each(Cursor::status)
+    }
+}
+
+/// A cursor that passes over tombstones.
+pub(crate) struct Live<C> {
+    inner: C,
+}
+
+impl<C: Cursor> Live<C> {
+    /// The live entries of `inner`.
+    pub(crate) fn new(inner: C) -> Self {
+        Self { inner }
+    }
+
+    fn skip(&mut self, mut advance: impl FnMut(&mut C)) {
+        while self.inner.valid() && self.inner.entry().kind == EntryKind::Tombstone {
+            advance(&mut self.inner);
+        }
+    }
+}
+
+impl<C: Cursor> Cursor for Live<C> {
+    fn first(&mut self) {
+        self.inner.first();
+        self.skip(C::next);
+    }
+
+    fn last(&mut self) {
+        self.inner.last();
+        self.skip(C::prev);
+    }
+
+    fn seek(&mut self, key: &[u8]) {
+        self.inner.seek(key);
+        self.skip(C::next);
+    }
+
+    fn seek_for_prev(&mut self, key: &[u8]) {
+        self.inner.seek_for_prev(key);
+        self.skip(C::prev);
+    }
+
+    fn next(&mut self) {
+        self.inner.next();
+        self.skip(C::next);
+    }
+
+    fn prev(&mut self) {
+        self.inner.prev();
+        self.skip(C::prev);
+    }
+
+    fn valid(&self) -> bool {
+        self.inner.valid()
+    }
+
+    fn key(&self) -> &[u8] {
+        self.inner.key()
+    }
+
+    fn entry(&self) -> Entry<'_> {
+        self.inner.entry()
+    }
+
+    fn status(&self) -> Result<(), Corruption> {
+        self.inner.status()
+    }
+}

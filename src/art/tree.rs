@@ -1,0 +1,354 @@
+//! The tree: an arena, a root, and the rules of copy-on-write.
+//!
+//! What holds here: versions. A pin is a root and an epoch; nodes made at or before a pinned epoch
+//! may be reachable from that pin and are copied instead of changed, and what they replace waits
+//! in limbo until no pin can reach it. Without a live pin every change is made in place.
+//!
+//! Epochs: `epoch` is given to every new node. A pin takes the current one; the first write after
+//! a pin begins a new one. So a node can be reached by a pin only if its epoch is not newer than
+//! the pin's. Leaves have no epoch: while any pin lives, no leaf is overwritten in place.
+
+use super::node::{Editor, Kind, NodeRef, View};
+use super::search::{self, Step};
+use crate::arena::{Arena, ArenaError, Table};
+use crate::entry::{Entry, ValueWidth};
+use crate::stats::NodeCounts;
+use crate::sync::Arc;
+
+/// Why a write could not be made; the tree holds what it held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TreeError {
+    /// No block could be had.
+    Arena(ArenaError),
+    /// All epochs are used up: this tree takes no more writes.
+    EpochsUsedUp,
+}
+
+impl From<ArenaError> for TreeError {
+    fn from(error: ArenaError) -> Self {
+        Self::Arena(error)
+    }
+}
+
+/// A block that left the tree while pins might still reach it.
+#[derive(Clone, Copy)]
+struct Retired {
+    node: NodeRef,
+    units: u32,
+    /// Pins older than this cannot reach it.
+    born: u16,
+    /// Pins newer than this cannot reach it.
+    until: u16,
+    extent: Option<u32>,
+}
+
+/// An ordered map from byte strings to entries: the mutable delta.
+///
+/// Lookups and writes cost O(key length); the order of children is the order of keys, so cursors
+/// walk it both ways.
+pub(crate) struct Tree {
+    pub(super) arena: Arena,
+    pub(super) root: Option<NodeRef>,
+    pub(super) width: ValueWidth,
+    epoch: u16,
+    /// Nodes with an epoch up to this may be reachable by a pin; `None`: no pin lives. Set by
+    /// `begin_write`, valid for one write: pins are taken only while no write runs.
+    pinned: Option<u16>,
+    limbo: Vec<Retired>,
+    limbo_units: u64,
+    /// Limbo is swept when it has grown to this many blocks.
+    sweep_at: usize,
+    counts: NodeCounts,
+    /// Steps from the root to the place of the current write.
+    pub(super) path: Vec<Step>,
+    /// Key bytes in motion between nodes.
+    pub(super) scratch: Vec<u8>,
+}
+
+/// Fewest blocks in limbo that are worth a sweep.
+const SWEEP_MIN: usize = 64;
+
+impl Tree {
+    /// An empty tree for values of `width`. Allocates no chunk.
+    pub(crate) fn new(width: ValueWidth) -> Self {
+        Self {
+            arena: Arena::new(),
+            root: None,
+            width,
+            epoch: 0,
+            pinned: None,
+            limbo: Vec::new(),
+            limbo_units: 0,
+            sweep_at: SWEEP_MIN,
+            counts: NodeCounts::default(),
+            path: Vec::new(),
+            scratch: Vec::new(),
+        }
+    }
+
+    /// The entry of `key`.
+    #[inline]
+    pub(crate) fn get(&self, key: &[u8]) -> Option<Entry<'_>> {
+        search::get(self.view(), self.root, key)
+    }
+
+    /// Number of entries, tombstones included.
+    pub(crate) fn len(&self) -> u64 {
+        self.counts.leaf
+    }
+
+    /// How many live keys the tree adds to the layers below it.
+    pub(crate) fn weight(&self) -> i64 {
+        self.root.map_or(0, |root| i64::from(self.view().node(root).weight()))
+    }
+
+    /// Bytes in nodes of the current tree.
+    pub(crate) fn used_bytes(&self) -> usize {
+        self.arena.used_bytes() - self.limbo_bytes()
+    }
+
+    /// Bytes in nodes that only pins reach.
+    pub(crate) fn limbo_bytes(&self) -> usize {
+        self.limbo_units as usize * crate::arena::UNIT
+    }
+
+    /// Bytes of the arena's chunks.
+    pub(crate) fn chunk_bytes(&self) -> usize {
+        self.arena.chunk_bytes()
+    }
+
+    /// Heap bytes beside chunks and extents.
+    pub(crate) fn overhead_bytes(&self) -> usize {
+        self.arena.overhead_bytes()
+            + self.limbo.capacity() * size_of::<Retired>()
+            + self.path.capacity() * size_of::<Step>()
+            + self.scratch.capacity()
+    }
+
+    /// Heap bytes of large values.
+    pub(crate) fn extent_bytes(&self) -> usize {
+        self.arena.table().memory().extent_bytes()
+    }
+
+    /// Nodes by kind.
+    pub(crate) fn counts(&self) -> NodeCounts {
+        self.counts
+    }
+
+    /// A consistent view of the tree as it is, at O(1) cost.
+    ///
+    /// Must not run beside a write: the partition's lock sees to that. Later writes leave what the
+    /// pin reaches alone, so it is read without a lock.
+    pub(crate) fn pin(&self) -> Pin {
+        self.arena.table().memory().pin(self.epoch);
+        Pin {
+            table: Arc::clone(self.arena.table()),
+            root: self.root,
+            width: self.width,
+            epoch: self.epoch,
+        }
+    }
+
+    #[inline]
+    pub(super) fn view(&self) -> View<'_> {
+        View::new(self.arena.table(), self.width)
+    }
+
+    #[inline]
+    pub(super) fn editor(&mut self) -> Editor<'_> {
+        Editor::new(&mut self.arena, self.width, self.epoch)
+    }
+
+    /// Whether a leaf may be overwritten where it is.
+    #[inline]
+    pub(super) fn is_unpinned(&self) -> bool {
+        self.pinned.is_none()
+    }
+
+    /// Opens a write: finds out which nodes pins may reach.
+    #[inline]
+    pub(super) fn begin_write(&mut self) -> Result<(), TreeError> {
+        self.pinned = self.arena.table().memory().newest_pin();
+        if let Some(newest) = self.pinned
+            && newest == self.epoch
+        {
+            self.epoch = self.epoch.checked_add(1).ok_or(TreeError::EpochsUsedUp)?;
+        }
+        if !self.limbo.is_empty() && (self.pinned.is_none() || self.limbo.len() >= self.sweep_at) {
+            self.sweep();
+        }
+        Ok(())
+    }
+
+    /// Returns to the arena what no pin reaches any more.
+    #[cold]
+    fn sweep(&mut self) {
+        let pinned = self.arena.table().memory().pinned_epochs();
+        let limbo = std::mem::take(&mut self.limbo);
+        let (kept, freed): (Vec<_>, Vec<_>) = limbo.into_iter().partition(|block| {
+            let first = pinned.partition_point(|&epoch| epoch < block.born);
+            pinned.get(first).is_some_and(|&epoch| epoch <= block.until)
+        });
+        for block in freed {
+            self.limbo_units -= u64::from(block.units);
+            self.release(block.node, block.units, block.extent);
+        }
+        self.limbo = kept;
+        self.sweep_at = (2 * self.limbo.len()).max(SWEEP_MIN);
+    }
+
+    /// Makes every inner node on the path one that may be changed, copying those that pins may
+    /// reach. Readers of the tree see no difference.
+    #[inline]
+    pub(super) fn own_path(&mut self) -> Result<(), TreeError> {
+        if self.pinned.is_some() { self.copy_path() } else { Ok(()) }
+    }
+
+    #[cold]
+    fn copy_path(&mut self) -> Result<(), TreeError> {
+        for i in 0..self.path.len() {
+            let node = self.path[i].node;
+            let owned = self.own(node)?;
+            if owned != node {
+                self.path[i].node = owned;
+                self.link(i, Some(owned));
+            }
+        }
+        Ok(())
+    }
+
+    /// The inner node itself if it may be changed, else a copy of it that has taken its place in
+    /// the counts; the caller links it.
+    pub(super) fn own(&mut self, node: NodeRef) -> Result<NodeRef, TreeError> {
+        let view = self.view().node(node);
+        let (epoch, units) = (view.epoch(), view.units());
+        let skip = crate::planted::planted(crate::planted::Bug::CopySkippedUnderPin);
+        if self.pinned.is_none_or(|newest| epoch > newest) || skip {
+            return Ok(node);
+        }
+        self.arena.reserve(units)?;
+        let copy = self.editor().copy_inner(node);
+        self.count(copy, 1);
+        self.retire_inner(node);
+        Ok(copy)
+    }
+
+    /// Hangs `child` where step `depth` of the path begins: below the step before it, or as root.
+    pub(super) fn link(&mut self, depth: usize, child: Option<NodeRef>) {
+        match depth.checked_sub(1).map(|above| self.path[above]) {
+            None => self.root = child,
+            Some(step) => {
+                let child = child.expect("only the root can become empty");
+                self.editor().set_child(step.node, usize::from(step.slot), child);
+            }
+        }
+    }
+
+    /// Adds to the weights of the first `depth` nodes of the path.
+    #[inline]
+    pub(super) fn add_weight(&mut self, depth: usize, change: i32) {
+        if change == 0 {
+            return;
+        }
+        for i in 0..depth {
+            let node = self.path[i].node;
+            self.editor().add_weight(node, change);
+        }
+    }
+
+    /// Takes a node that `Editor` made into the counts (`change` 1), or one out of them (-1).
+    #[inline]
+    pub(super) fn count(&mut self, node: NodeRef, change: i64) {
+        let counts = &mut self.counts;
+        let count = match View::new(self.arena.table(), self.width).node(node).kind() {
+            Kind::Leaf => &mut counts.leaf,
+            Kind::Node4 => &mut counts.node4,
+            Kind::Node16Short => &mut counts.node16_short,
+            Kind::Node16 => &mut counts.node16,
+            Kind::Node48 => &mut counts.node48,
+            Kind::Node256 => &mut counts.node256,
+            Kind::Prefix => &mut counts.prefix,
+        };
+        *count = count.wrapping_add_signed(change);
+    }
+
+    /// Gives up an inner node that the tree no longer reaches.
+    pub(super) fn retire_inner(&mut self, node: NodeRef) {
+        self.count(node, -1);
+        let view = self.view().node(node);
+        let (units, born) = (view.units(), view.epoch());
+        self.retire(node, units, born, None);
+    }
+
+    /// Gives up a leaf that the tree no longer reaches, and with it its extent unless a new leaf
+    /// has taken that over.
+    pub(super) fn retire_leaf(&mut self, leaf: NodeRef, extent: Option<u32>) {
+        self.count(leaf, -1);
+        let units = self.view().node(leaf).units();
+        self.retire(leaf, units, 0, extent);
+    }
+
+    fn retire(&mut self, node: NodeRef, units: u32, born: u16, extent: Option<u32>) {
+        match self.pinned {
+            Some(until) if born <= until => {
+                self.limbo_units += u64::from(units);
+                self.limbo.push(Retired { node, units, born, until, extent });
+            }
+            _ => self.release(node, units, extent),
+        }
+    }
+
+    fn release(&mut self, node: NodeRef, units: u32, extent: Option<u32>) {
+        if let Some(slot) = extent {
+            self.arena.table().memory().remove_extent(slot);
+        }
+        self.editor().free(node, units);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn set_epoch(&mut self, epoch: u16) {
+        self.epoch = epoch;
+    }
+
+    #[cfg(test)]
+    pub(super) fn limbo_units(&self) -> u64 {
+        debug_assert_eq!(
+            self.limbo.iter().map(|block| u64::from(block.units)).sum::<u64>(),
+            self.limbo_units
+        );
+        self.limbo_units
+    }
+}
+
+/// An immutable view of a tree at one moment, read without a lock. Keeps the arena alive.
+pub(crate) struct Pin {
+    table: Arc<Table>,
+    pub(super) root: Option<NodeRef>,
+    width: ValueWidth,
+    epoch: u16,
+}
+
+impl Pin {
+    /// The entry of `key`.
+    pub(crate) fn get(&self, key: &[u8]) -> Option<Entry<'_>> {
+        search::get(self.view(), self.root, key)
+    }
+
+    #[inline]
+    pub(super) fn view(&self) -> View<'_> {
+        View::new(&self.table, self.width)
+    }
+}
+
+impl Clone for Pin {
+    fn clone(&self) -> Self {
+        self.table.memory().pin_again(self.epoch);
+        Self { table: Arc::clone(&self.table), ..*self }
+    }
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        self.table.memory().unpin(self.epoch);
+    }
+}

@@ -1,0 +1,97 @@
+//! What is below a delta: frozen delta, overlay and base, published together as one thing.
+
+use super::Delta;
+use crate::art::Tree;
+use crate::entry::{Entry, extent_heap_bytes};
+use crate::error::Corruption;
+use crate::filter::{Filter, KeyHash};
+use crate::segment::Segment;
+use crate::stats::MemoryUsage;
+use crate::sync::Arc;
+
+/// A delta that takes no more writes and waits to be folded.
+pub(crate) struct Frozen {
+    /// Its entries. Shared, so that a cursor can own it.
+    pub(crate) tree: Arc<Tree>,
+    filter: Option<Filter>,
+}
+
+/// One generation of the layers of a partition. Immutable.
+#[derive(Clone, Default)]
+pub(crate) struct Layers {
+    /// The delta being folded.
+    pub(crate) frozen: Option<Arc<Frozen>>,
+    /// The newer, smaller segment; it may hold tombstones.
+    pub(crate) overlay: Option<Arc<Segment>>,
+    /// The large segment; values only.
+    pub(crate) base: Option<Arc<Segment>>,
+    /// Live keys in all of them together.
+    pub(crate) live: u64,
+}
+
+impl Layers {
+    /// `below` with a delta frozen on top.
+    pub(super) fn with_frozen(below: Option<&Self>, delta: Delta) -> Self {
+        let below = below.cloned().unwrap_or_default();
+        let live = below.live.checked_add_signed(delta.tree.weight());
+        Self {
+            live: live.expect("no more keys are hidden than there are (I7)"),
+            frozen: Some(Arc::new(Frozen { tree: Arc::new(delta.tree), filter: delta.filter })),
+            ..below
+        }
+    }
+
+    /// Whether any layer has an entry, live or not.
+    pub(super) fn has_entries(&self) -> bool {
+        self.frozen.is_some() || self.overlay.is_some() || self.base.is_some()
+    }
+
+    /// The newest entry of `key`, and the number of the layer that has it (1: frozen delta, 2:
+    /// overlay, 3: base). `hash` is the key's, if known.
+    pub(super) fn find(
+        &self,
+        key: &[u8],
+        hash: Option<KeyHash>,
+    ) -> Result<(Option<Entry<'_>>, Option<usize>), Corruption> {
+        if let Some(frozen) = &self.frozen {
+            let may_hold = frozen.filter.as_ref().is_none_or(|filter| {
+                filter.may_contain(hash.unwrap_or_else(|| KeyHash::of(key)))
+            });
+            if may_hold && let Some(entry) = frozen.tree.get(key) {
+                return Ok((Some(entry), Some(1)));
+            }
+        }
+        for (segment, layer) in [(&self.overlay, 2), (&self.base, 3)] {
+            if let Some(segment) = segment
+                && let Some(ordinal) = segment.find(key)?
+            {
+                return Ok((Some(segment.entry(ordinal)?), Some(layer)));
+            }
+        }
+        Ok((None, None))
+    }
+
+    pub(super) fn add_usage(&self, usage: &mut MemoryUsage) {
+        const COUNTS: usize = 2 * size_of::<usize>();
+        usage.overhead += COUNTS + size_of::<Self>();
+        if let Some(frozen) = &self.frozen {
+            usage.frozen += frozen.tree.chunk_bytes();
+            usage.extents += frozen.tree.extent_bytes();
+            usage.filter += frozen.filter.as_ref().map_or(0, Filter::heap_bytes);
+            usage.overhead += 2 * COUNTS
+                + size_of::<Frozen>()
+                + size_of::<Tree>()
+                + frozen.tree.overhead_bytes();
+        }
+        for (segment, part) in
+            [(&self.overlay, &mut usage.overlay), (&self.base, &mut usage.base)]
+        {
+            if let Some(segment) = segment {
+                *part += segment.heap_bytes();
+                usage.overhead += COUNTS + size_of::<Segment>();
+                let extents = segment.extents();
+                usage.extents += extents.iter().map(extent_heap_bytes).sum::<usize>();
+            }
+        }
+    }
+}

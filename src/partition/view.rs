@@ -1,0 +1,133 @@
+//! A partition as it was at one moment, read without a lock.
+
+use super::layers::Layers;
+use crate::art::{ArtCursor, Pin, Tree};
+use crate::cursor::Cursor;
+use crate::entry::{Entry, ValueRef};
+use crate::error::Corruption;
+use crate::merge::{Live, Merge};
+use crate::segment::{Segment, SegmentCursor};
+use crate::sync::Arc;
+
+/// A pin of the delta, and the layers below it.
+#[derive(Clone)]
+pub(crate) struct Pinned {
+    delta: Option<Arc<Pin>>,
+    layers: Option<Arc<Layers>>,
+}
+
+impl Pinned {
+    pub(super) fn new(delta: Option<Pin>, layers: Option<Arc<Layers>>) -> Self {
+        Self { delta: delta.map(Arc::new), layers }
+    }
+
+    /// The live value of `key`.
+    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<ValueRef<'_>>, Corruption> {
+        let in_delta = self.delta.as_ref().and_then(|delta| delta.get(key));
+        let found = match (in_delta, &self.layers) {
+            (Some(entry), _) => Some(entry),
+            (None, Some(layers)) => layers.find(key, None)?.0,
+            (None, None) => None,
+        };
+        Ok(found.filter(|entry| entry.live().is_some()).map(|entry| entry.value))
+    }
+
+    /// A cursor over the live entries.
+    pub(crate) fn cursor(&self) -> LiveCursor {
+        let mut children = Vec::new();
+        children.extend(self.delta.clone().map(|pin| LayerCursor::Delta(ArtCursor::new(pin))));
+        if let Some(layers) = &self.layers {
+            children.extend(layers.cursors(Depth::All));
+        }
+        Live::new(Merge::new(children))
+    }
+}
+
+/// A cursor over the live entries of a partition.
+pub(crate) type LiveCursor = Live<Merge<LayerCursor>>;
+
+/// How far down a cursor over layers reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Depth {
+    /// Frozen delta and overlay: what a fold into an overlay reads.
+    Overlay,
+    /// The base too.
+    All,
+}
+
+impl Layers {
+    /// A cursor for each layer, newest first.
+    fn cursors(&self, depth: Depth) -> impl Iterator<Item = LayerCursor> {
+        let frozen = self.frozen.as_ref().map(|frozen| Arc::clone(&frozen.tree));
+        let base = self.base.clone().filter(|_| depth == Depth::All);
+        let segments = self.overlay.clone().into_iter().chain(base);
+        let frozen = frozen.map(|tree| LayerCursor::Frozen(ArtCursor::new(tree)));
+        let segments = segments.map(|segment| LayerCursor::Segment(SegmentCursor::new(segment)));
+        frozen.into_iter().chain(segments)
+    }
+
+    /// All entries of these layers in one walk, tombstones included.
+    pub(crate) fn merged(&self, depth: Depth) -> Merge<LayerCursor> {
+        Merge::new(self.cursors(depth).collect())
+    }
+}
+
+/// A cursor over one layer of any kind.
+pub(crate) enum LayerCursor {
+    Delta(ArtCursor<Arc<Pin>>),
+    Frozen(ArtCursor<Arc<Tree>>),
+    Segment(SegmentCursor<Arc<Segment>>),
+}
+
+/// Calls a method of whichever cursor it is.
+macro_rules! each {
+    ($cursor:expr, $inner:ident => $call:expr) => {
+        match $cursor {
+            LayerCursor::Delta($inner) => $call,
+            LayerCursor::Frozen($inner) => $call,
+            LayerCursor::Segment($inner) => $call,
+        }
+    };
+}
+
+impl Cursor for LayerCursor {
+    fn first(&mut self) {
+        each!(self, inner => inner.first());
+    }
+
+    fn last(&mut self) {
+        each!(self, inner => inner.last());
+    }
+
+    fn seek(&mut self, key: &[u8]) {
+        each!(self, inner => inner.seek(key));
+    }
+
+    fn seek_for_prev(&mut self, key: &[u8]) {
+        each!(self, inner => inner.seek_for_prev(key));
+    }
+
+    fn next(&mut self) {
+        each!(self, inner => inner.next());
+    }
+
+    fn prev(&mut self) {
+        each!(self, inner => inner.prev());
+    }
+
+    fn valid(&self) -> bool {
+        each!(self, inner => inner.valid())
+    }
+
+    fn key(&self) -> &[u8] {
+        each!(self, inner => inner.key())
+    }
+
+    fn entry(&self) -> Entry<'_> {
+        each!(self, inner => inner.entry())
+    }
+
+    fn status(&self) -> Result<(), Corruption> {
+        each!(self, inner => inner.status())
+    }
+}
