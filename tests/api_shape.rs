@@ -345,6 +345,23 @@ fn maps_are_collected_extended_and_built_from_sorted_entries() {
 }
 
 #[test]
+fn iterators_that_feed_a_map_may_use_it() {
+    let kv = fruit();
+    kv.extend(kv.iter().map(|(key, value)| {
+        kv.insert("while extending", value);
+        (key + "!", value)
+    }));
+    assert_eq!(kv.len(), 9);
+    let entries = ["x", "y"].into_iter().map(|key| {
+        assert_eq!(kv.get("app"), Some(1));
+        kv.put("while sorting", 1);
+        (key, kv.iter().count() as u64)
+    });
+    assert_eq!(kv.extend_sorted(entries), Ok(2));
+    assert_eq!((kv.get("x"), kv.get("while sorting")), (Some(10), Some(1)));
+}
+
+#[test]
 fn keys_over_the_limit_are_refused_or_absent() {
     let kv: MemKV<Vec<u8>, u64> = MemKV::new();
     let longest = vec![b'k'; MAX_KEY_LEN];
@@ -476,6 +493,41 @@ impl Key for Tagged<'_> {
     fn decode_leading(bytes: &[u8]) -> Result<(Self, &[u8]), KeyError> {
         u32::decode_leading(bytes).map(|(n, rest)| (Tagged(n, PhantomData), rest))
     }
+}
+
+/// A key that can be written but not read back.
+struct Opaque;
+
+impl KeyForm<Opaque> for Opaque {
+    fn encode(&self, _: KeyPosition, out: &mut KeyBuf) {
+        out.push(0);
+    }
+}
+
+impl Key for Opaque {
+    fn decode(_: &[u8]) -> Result<Self, KeyError> {
+        Err(KeyError::new("nothing is readable"))
+    }
+    fn decode_leading(_: &[u8]) -> Result<(Self, &[u8]), KeyError> {
+        Err(KeyError::new("nothing is readable"))
+    }
+}
+
+#[test]
+fn only_what_is_asked_for_is_decoded() {
+    let kv: MemKV<Opaque, u64> = MemKV::new();
+    kv.insert(Opaque, 1);
+    assert_eq!(kv.get(Opaque), Some(1));
+    assert_eq!(kv.values().collect::<Vec<_>>(), [1]);
+    assert_eq!(kv.len(), 1);
+}
+
+#[test]
+#[should_panic(expected = "corrupted key at byte 0: nothing is readable")]
+fn walking_over_a_key_that_does_not_decode_panics_with_the_rule() {
+    let kv: MemKV<Opaque, u64> = MemKV::new();
+    kv.insert(Opaque, 1);
+    kv.iter().next();
 }
 
 #[test]

@@ -65,8 +65,8 @@ impl<K: Key, V: Value> MemKV<K, V> {
     ///
     /// The closure gets a `&str` from a map of `String`s and a `&[u8]` from one of `Vec<u8>`s,
     /// without a copy; a value of fixed width is on the stack. No lock is held while it runs: it
-    /// may take its time, and it may use the map. It sees the value as it was when the call began,
-    /// even if the key is overwritten or removed meanwhile.
+    /// may take its time, and it may use the map. It sees the value as it was when the key was
+    /// looked up, even if the key is overwritten or removed meanwhile.
     ///
     /// # Complexity
     /// As [`get`](Self::get), without an allocation. While the closure runs on a `str` or `[u8]`,
