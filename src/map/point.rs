@@ -10,7 +10,7 @@ use crate::value::{Value, ValueForm, width_of};
 impl<K: Key, V: Value> MemKV<K, V> {
     /// The value of `key`, or `None` if it is absent.
     ///
-    /// A key longer than [`MAX_KEY_LEN`](crate::MAX_KEY_LEN) is absent.
+    /// A key longer than [`MAX_KEY_LEN`] is absent.
     ///
     /// # Complexity
     /// O(k + log n). Allocates nothing but the value itself, if it is a `String` or `Vec<u8>`.
@@ -37,7 +37,7 @@ impl<K: Key, V: Value> MemKV<K, V> {
 
     /// The value of `key`, or `None` if it is absent; damage is an error.
     ///
-    /// A key longer than [`MAX_KEY_LEN`](crate::MAX_KEY_LEN) is absent.
+    /// A key longer than [`MAX_KEY_LEN`] is absent.
     ///
     /// # Complexity
     /// As [`get`](Self::get).
@@ -154,7 +154,7 @@ impl<K: Key, V: Value> MemKV<K, V> {
     /// chunk of memory for many entries. A write that makes a fold due may run it.
     ///
     /// # Panics
-    /// If the encoded key is longer than [`MAX_KEY_LEN`](crate::MAX_KEY_LEN), or wherever
+    /// If the encoded key is longer than [`MAX_KEY_LEN`], or wherever
     /// [`try_insert`](Self::try_insert) returns an error.
     ///
     /// # Example
@@ -211,7 +211,7 @@ impl<K: Key, V: Value> MemKV<K, V> {
     /// fetched.
     ///
     /// # Panics
-    /// If the encoded key is longer than [`MAX_KEY_LEN`](crate::MAX_KEY_LEN), or wherever
+    /// If the encoded key is longer than [`MAX_KEY_LEN`], or wherever
     /// [`try_put`](Self::try_put) returns an error.
     ///
     /// # Example
@@ -255,7 +255,7 @@ impl<K: Key, V: Value> MemKV<K, V> {
     /// Removes `key` and returns the value it had, if any.
     ///
     /// [`delete`](Self::delete) does the same without reading the old value. A key longer than
-    /// [`MAX_KEY_LEN`](crate::MAX_KEY_LEN) is absent.
+    /// [`MAX_KEY_LEN`] is absent.
     ///
     /// # Complexity
     /// O(k + log n). A key that is in a segment gets a tombstone, which the next fold takes away
@@ -313,7 +313,7 @@ impl<K: Key, V: Value> MemKV<K, V> {
 
     /// Removes `key` without reading the value it had.
     ///
-    /// A key longer than [`MAX_KEY_LEN`](crate::MAX_KEY_LEN) is absent.
+    /// A key longer than [`MAX_KEY_LEN`] is absent.
     ///
     /// # Complexity
     /// As [`remove`](Self::remove), without the old value.
