@@ -1,1 +1,250 @@
-//! To be written.
+//! Public iterators: a thin typed shell over a walk between two bounds of a pinned view.
+
+use crate::cursor::Cursor;
+use crate::error::Corruption;
+use crate::key::Key;
+use crate::partition::{LiveCursor, Pinned};
+use crate::range::ByteRange;
+use crate::value::Value;
+use std::fmt;
+use std::iter::FusedIterator;
+use std::marker::PhantomData;
+use std::ops::Bound;
+
+/// A walk from both ends of a range towards the middle; untyped.
+///
+/// A cursor that exists stands on the entry that its end yielded last. The range is used up when
+/// a step finds no entry before the other end's; the pin is then released at once.
+pub(crate) struct Walk {
+    ends: Option<Ends>,
+}
+
+struct Ends {
+    pinned: Pinned,
+    range: ByteRange,
+    front: Option<LiveCursor>,
+    back: Option<LiveCursor>,
+}
+
+/// An encoded key and its encoded value.
+type Item<'a> = (&'a [u8], &'a [u8]);
+
+impl Walk {
+    /// A walk over the entries of `range` in the view that `pin` makes; no view is needed for a
+    /// range that is empty in itself.
+    pub(crate) fn new(range: ByteRange, pin: impl FnOnce() -> Pinned) -> Self {
+        let ends = (!range.is_empty()).then(|| Ends {
+            pinned: pin(),
+            range,
+            front: None,
+            back: None,
+        });
+        Self { ends }
+    }
+
+    /// The next entry from the front.
+    pub(crate) fn next(&mut self) -> Result<Option<Item<'_>>, Corruption> {
+        let found = self.step(Ends::step_front)?;
+        Ok(found
+            .then(|| item(self.ends.as_ref()?.front.as_ref()?))
+            .flatten())
+    }
+
+    /// The next entry from the back.
+    pub(crate) fn next_back(&mut self) -> Result<Option<Item<'_>>, Corruption> {
+        let found = self.step(Ends::step_back)?;
+        Ok(found
+            .then(|| item(self.ends.as_ref()?.back.as_ref()?))
+            .flatten())
+    }
+
+    fn step(
+        &mut self,
+        step: impl FnOnce(&mut Ends) -> Result<bool, Corruption>,
+    ) -> Result<bool, Corruption> {
+        let Some(ends) = &mut self.ends else {
+            return Ok(false);
+        };
+        let found = step(ends);
+        if found != Ok(true) {
+            self.ends = None;
+        }
+        found
+    }
+}
+
+impl Ends {
+    /// Moves the front cursor; whether it found an entry that the back has not yielded.
+    fn step_front(&mut self) -> Result<bool, Corruption> {
+        let Self {
+            pinned,
+            range,
+            front,
+            back,
+        } = self;
+        let cursor = if let Some(cursor) = front {
+            cursor.next();
+            cursor
+        } else {
+            let cursor = front.insert(pinned.cursor());
+            seek_lower(cursor, &range.lower);
+            cursor
+        };
+        if !cursor.valid() {
+            return cursor.status().map(|()| false);
+        }
+        Ok(match back {
+            Some(back) => cursor.key() < back.key(),
+            None => range.is_below_upper(cursor.key()),
+        })
+    }
+
+    /// Moves the back cursor; whether it found an entry that the front has not yielded.
+    fn step_back(&mut self) -> Result<bool, Corruption> {
+        let Self {
+            pinned,
+            range,
+            front,
+            back,
+        } = self;
+        let cursor = if let Some(cursor) = back {
+            cursor.prev();
+            cursor
+        } else {
+            let cursor = back.insert(pinned.cursor());
+            seek_upper(cursor, &range.upper);
+            cursor
+        };
+        if !cursor.valid() {
+            return cursor.status().map(|()| false);
+        }
+        Ok(match front {
+            Some(front) => cursor.key() > front.key(),
+            None => range.is_above_lower(cursor.key()),
+        })
+    }
+}
+
+fn item(cursor: &LiveCursor) -> Option<Item<'_>> {
+    cursor.entry().live().map(|value| (cursor.key(), value))
+}
+
+/// Moves to the first entry that a lower bound lets in.
+fn seek_lower(cursor: &mut impl Cursor, lower: &Bound<Vec<u8>>) {
+    match lower {
+        Bound::Included(key) => cursor.seek(key),
+        Bound::Excluded(key) => {
+            cursor.seek(key);
+            if cursor.valid() && cursor.key() == key {
+                cursor.next();
+            }
+        }
+        Bound::Unbounded => cursor.first(),
+    }
+}
+
+/// Moves to the last entry that an upper bound lets in.
+fn seek_upper(cursor: &mut impl Cursor, upper: &Bound<Vec<u8>>) {
+    match upper {
+        Bound::Included(key) => cursor.seek_for_prev(key),
+        Bound::Excluded(key) => {
+            cursor.seek_for_prev(key);
+            if cursor.valid() && cursor.key() == key {
+                cursor.prev();
+            }
+        }
+        Bound::Unbounded => cursor.last(),
+    }
+}
+
+/// Hands a found item to the typed side, which cannot go on over damaged bytes.
+#[track_caller]
+#[inline]
+fn decoded<T>(
+    found: Result<Option<Item<'_>>, Corruption>,
+    decode: impl FnOnce(Item<'_>) -> Result<T, Corruption>,
+) -> Option<T> {
+    match found.and_then(|item| item.map(decode).transpose()) {
+        Ok(item) => item,
+        Err(corruption) => panic!("{corruption}"),
+    }
+}
+
+macro_rules! iterator {
+    ($(#[$doc:meta])* $name:ident yields $item:ty, $decode:expr) => {
+        $(#[$doc])*
+        #[must_use = "iterators are lazy and do nothing unless consumed"]
+        pub struct $name<K, V> {
+            walk: Walk,
+            types: PhantomData<fn() -> (K, V)>,
+        }
+
+        impl<K: Key, V: Value> $name<K, V> {
+            pub(crate) fn new(walk: Walk) -> Self {
+                Self { walk, types: PhantomData }
+            }
+        }
+
+        impl<K: Key, V: Value> Iterator for $name<K, V> {
+            type Item = $item;
+
+            #[inline]
+            fn next(&mut self) -> Option<$item> {
+                decoded(self.walk.next(), $decode)
+            }
+
+            #[inline]
+            fn last(mut self) -> Option<$item> {
+                self.next_back()
+            }
+        }
+
+        impl<K: Key, V: Value> DoubleEndedIterator for $name<K, V> {
+            #[inline]
+            fn next_back(&mut self) -> Option<$item> {
+                decoded(self.walk.next_back(), $decode)
+            }
+        }
+
+        impl<K: Key, V: Value> FusedIterator for $name<K, V> {}
+
+        impl<K, V> fmt::Debug for $name<K, V> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($name)).finish_non_exhaustive()
+            }
+        }
+    };
+}
+
+iterator! {
+    /// The entries of a map or of a range of it, in key order, from either end.
+    ///
+    /// Made by [`iter`](crate::MemKV::iter), [`range`](crate::MemKV::range) and
+    /// [`prefix`](crate::MemKV::prefix). It sees the map as it was when it was made and holds no
+    /// lock; it keeps that view alive until it is used up or dropped.
+    ///
+    /// # Panics
+    /// If stored bytes turn out to be damaged.
+    Iter yields (K, V), |(key, value)| Ok((K::decode(key)?, V::decode(value)?))
+}
+
+iterator! {
+    /// The keys of a map in order, from either end; made by [`keys`](crate::MemKV::keys).
+    ///
+    /// It sees the map as it was when it was made and holds no lock. Values are not read.
+    ///
+    /// # Panics
+    /// If stored bytes turn out to be damaged.
+    Keys yields K, |(key, _)| Ok(K::decode(key)?)
+}
+
+iterator! {
+    /// The values of a map in the order of their keys, from either end; made by
+    /// [`values`](crate::MemKV::values).
+    ///
+    /// It sees the map as it was when it was made and holds no lock. Keys are not decoded.
+    ///
+    /// # Panics
+    /// If stored bytes turn out to be damaged.
+    Values yields V, |(_, value)| V::decode(value)
+}

@@ -46,7 +46,7 @@ impl Default for Options {
             compaction: Compaction::Background,
             delta_percent: 2.0,
             delta_floor_bytes: 256 << 10,
-            delta_max_age: Some(Duration::from_secs(60)),
+            delta_max_age: Some(Duration::from_mins(1)),
             overlay_percent: 20.0,
         }
     }

@@ -1,5 +1,6 @@
 //! Ranges over encoded keys: normalised bounds, prefixes, emptiness.
 
+use crate::entry::MAX_KEY_LEN;
 use std::ops::Bound;
 
 /// Owned bounds over encoded keys.
@@ -20,16 +21,33 @@ impl ByteRange {
         }
     }
 
+    /// All keys between two bounds, of which none is kept longer than the longest key.
+    pub(crate) fn new(lower: Bound<&[u8]>, upper: Bound<&[u8]>) -> Self {
+        // No key lies between the first MAX_KEY_LEN bytes of a longer bound and the bound itself.
+        Self {
+            lower: match lower {
+                Bound::Included(a) | Bound::Excluded(a) if a.len() > MAX_KEY_LEN => {
+                    Bound::Excluded(a[..MAX_KEY_LEN].to_vec())
+                }
+                bound => bound.map(<[u8]>::to_vec),
+            },
+            upper: match upper {
+                Bound::Included(b) | Bound::Excluded(b) if b.len() > MAX_KEY_LEN => {
+                    Bound::Included(b[..MAX_KEY_LEN].to_vec())
+                }
+                bound => bound.map(<[u8]>::to_vec),
+            },
+        }
+    }
+
     /// All keys that start with `prefix`.
     pub(crate) fn prefix(prefix: &[u8]) -> Self {
-        let upper = match prefix_successor(prefix) {
-            Some(successor) => Bound::Excluded(successor),
+        let successor = prefix_successor(prefix);
+        let upper = match &successor {
+            Some(successor) => Bound::Excluded(successor.as_slice()),
             None => Bound::Unbounded,
         };
-        Self {
-            lower: Bound::Included(prefix.to_vec()),
-            upper,
-        }
+        Self::new(Bound::Included(prefix), upper)
     }
 
     /// Whether no key at all can be inside: inverted or empty bounds.
@@ -93,6 +111,24 @@ mod tests {
                 assert_eq!(inside, key.starts_with(prefix), "{prefix:?} {key:?}");
             }
         }
+    }
+
+    #[test]
+    fn bounds_longer_than_any_key_are_cut_without_changing_the_range() {
+        let longest = vec![b'a'; MAX_KEY_LEN];
+        let longer = vec![b'a'; MAX_KEY_LEN + 5];
+        let above = ByteRange::new(Bound::Included(&longer), Bound::Unbounded);
+        assert!(!above.is_above_lower(&longest));
+        assert!(above.is_above_lower(b"b"));
+        let below = ByteRange::new(Bound::Unbounded, Bound::Excluded(&longer));
+        assert!(below.is_below_upper(&longest));
+        assert!(!below.is_below_upper(b"b"));
+        assert!(ByteRange::prefix(&longer).is_empty());
+        let mut high = vec![0xff; MAX_KEY_LEN + 5];
+        assert!(!ByteRange::prefix(&high).is_above_lower(&high[..MAX_KEY_LEN]));
+        high[0] = b'a';
+        let beyond = ByteRange::prefix(&high);
+        assert!(!beyond.is_above_lower(&high[..MAX_KEY_LEN]) && !beyond.is_below_upper(b"b"));
     }
 
     #[test]

@@ -1,0 +1,109 @@
+//! The buffer that compound keys are encoded into: on the stack until it is full.
+
+/// Keys up to this length are built without allocating.
+const INLINE_LEN: usize = 64;
+
+/// Where a key is written while it is encoded: 64 bytes on the stack, then a heap buffer.
+///
+/// ```
+/// use memkv::KeyBuf;
+/// let mut buf = KeyBuf::new();
+/// buf.push(b'k');
+/// buf.extend_from_slice(b"ey");
+/// assert_eq!(buf.as_slice(), b"key");
+/// ```
+#[derive(Clone, Debug)]
+pub struct KeyBuf(Storage);
+
+#[derive(Clone, Debug)]
+enum Storage {
+    Inline { bytes: [u8; INLINE_LEN], len: u8 },
+    Heap(Vec<u8>),
+}
+
+impl KeyBuf {
+    /// An empty buffer. Allocates nothing.
+    #[inline]
+    pub const fn new() -> Self {
+        Self(Storage::Inline {
+            bytes: [0; INLINE_LEN],
+            len: 0,
+        })
+    }
+
+    /// Appends one byte.
+    #[inline]
+    pub fn push(&mut self, byte: u8) {
+        self.extend_from_slice(&[byte]);
+    }
+
+    /// Appends bytes. Allocates once the buffer holds more than 64.
+    #[inline]
+    pub fn extend_from_slice(&mut self, more: &[u8]) {
+        match &mut self.0 {
+            Storage::Inline { bytes, len } => {
+                let start = usize::from(*len);
+                match bytes.get_mut(start..start + more.len()) {
+                    Some(free) => {
+                        free.copy_from_slice(more);
+                        *len += more.len() as u8;
+                    }
+                    None => self.spill(more),
+                }
+            }
+            Storage::Heap(heap) => heap.extend_from_slice(more),
+        }
+    }
+
+    /// What was written so far.
+    #[inline]
+    pub fn as_slice(&self) -> &[u8] {
+        match &self.0 {
+            Storage::Inline { bytes, len } => &bytes[..usize::from(*len)],
+            Storage::Heap(heap) => heap,
+        }
+    }
+
+    /// Moves to the heap, with as much room again as is needed now.
+    #[cold]
+    fn spill(&mut self, more: &[u8]) {
+        let written = self.as_slice();
+        let mut heap = Vec::with_capacity(2 * (written.len() + more.len()));
+        heap.extend_from_slice(written);
+        heap.extend_from_slice(more);
+        self.0 = Storage::Heap(heap);
+    }
+}
+
+impl Default for KeyBuf {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_survive_the_move_to_the_heap_at_every_split() {
+        let bytes: Vec<u8> = (0..=200).collect();
+        for split in 0..bytes.len() {
+            let mut buf = KeyBuf::new();
+            buf.extend_from_slice(&bytes[..split]);
+            for &byte in &bytes[split..] {
+                buf.push(byte);
+            }
+            assert_eq!(buf.as_slice(), bytes);
+        }
+    }
+
+    #[test]
+    fn sixty_four_bytes_stay_on_the_stack() {
+        let mut buf = KeyBuf::new();
+        buf.extend_from_slice(&[7; INLINE_LEN]);
+        assert!(matches!(buf.0, Storage::Inline { .. }));
+        buf.push(7);
+        assert!(matches!(buf.0, Storage::Heap(_)));
+    }
+}

@@ -1,0 +1,182 @@
+//! Typed keys: traits that turn a key, or anything that may stand for one, into bytes whose
+//! bytewise order is the key's own order, and back.
+//!
+//! The one invariant of this folder: for all keys `a` and `b` of one type, `a < b` exactly when
+//! `bytes(a) < bytes(b)`; every form of a key gives the bytes of the key itself; and `decode`
+//! undoes `encode`, or says why it cannot. Everything below works on bytes alone.
+
+mod buf;
+mod pair;
+mod range;
+mod scalar;
+mod text;
+
+#[cfg(test)]
+mod tests;
+
+pub use buf::KeyBuf;
+pub use range::{KeyPrefix, KeyRange};
+
+use crate::error::Corruption;
+use std::fmt;
+
+/// Where a key stands in the encoding: alone or at the end, or with more bytes after it.
+///
+/// In the [last](KeyPosition::Last) position the end of the bytes ends the key. A
+/// [leading](KeyPosition::Leading) component of a pair must tell by itself where it ends, without
+/// disturbing the order; byte strings are escaped and terminated for that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyPosition {
+    /// Other components follow.
+    Leading,
+    /// Nothing follows.
+    Last,
+}
+
+/// A type that can be the key of a [`MemKV`](crate::MemKV).
+///
+/// Implemented for `u8` to `u64`, `i8` to `i64`, [`String`], [`Vec<u8>`], `[u8; N]` and pairs of
+/// keys, nested as deep as you like. `usize` and `isize` are left out on purpose: their width
+/// depends on the machine.
+///
+/// The trait is open. The usual way to make a key of one's own is to lower it to a type that is
+/// one already:
+///
+/// ```
+/// use memkv::{Key, KeyBuf, KeyError, KeyForm, KeyPosition, MemKV};
+///
+/// #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// struct UserId(u64);
+///
+/// impl KeyForm<UserId> for UserId {
+///     fn encode(&self, position: KeyPosition, out: &mut KeyBuf) {
+///         self.0.encode(position, out);
+///     }
+/// }
+///
+/// impl Key for UserId {
+///     fn decode(bytes: &[u8]) -> Result<Self, KeyError> {
+///         u64::decode(bytes).map(UserId)
+///     }
+///     fn decode_leading(bytes: &[u8]) -> Result<(Self, &[u8]), KeyError> {
+///         u64::decode_leading(bytes).map(|(id, rest)| (UserId(id), rest))
+///     }
+/// }
+///
+/// let names: MemKV<UserId, String> = MemKV::new();
+/// names.insert(UserId(7), "Ada");
+/// assert_eq!(names.get(UserId(7)).as_deref(), Some("Ada"));
+/// ```
+///
+/// # What an implementation promises
+/// - The order of the encoded bytes is the order that users of the map should see.
+/// - `decode` gives back what was encoded in [last](KeyPosition::Last) position,
+///   `decode_leading` what was encoded in [leading](KeyPosition::Leading) position, with the
+///   bytes after it.
+/// - In leading position no key's bytes are the beginning of another key's bytes.
+/// - No bytes make decoding panic.
+///
+/// A broken promise gives wrong answers, never undefined behaviour: all of this code runs outside
+/// the map's locks.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the key of a map",
+    note = "keys are integers up to 64 bits, `String`, `Vec<u8>`, `[u8; N]` and pairs of keys; \
+            implement `Key` for a type of your own"
+)]
+pub trait Key: Sized + KeyForm<Self> {
+    /// The key that these bytes, all of them, encode.
+    ///
+    /// # Errors
+    /// The bytes encode no key of this type.
+    fn decode(bytes: &[u8]) -> Result<Self, KeyError>;
+
+    /// The key at the start of these bytes, and the bytes after it.
+    ///
+    /// # Errors
+    /// The bytes start with no key of this type in leading position.
+    fn decode_leading(bytes: &[u8]) -> Result<(Self, &[u8]), KeyError>;
+}
+
+/// What may stand for a `K` in a call.
+///
+/// A map with `String` keys takes `&str`, `String` and `&String` alike; one with `Vec<u8>` keys
+/// takes `&[u8]` and `b"literals"`; one with `(String, u64)` keys takes `("a", 1)`; and each takes
+/// references of any depth. A borrowed key is never cloned into an owned one first.
+///
+/// ```
+/// use memkv::MemKV;
+/// let kv: MemKV<String, u64> = MemKV::new();
+/// kv.insert("a", 1);
+/// let owned = String::from("a");
+/// assert_eq!(kv.get(&owned), kv.get("a"));
+/// ```
+///
+/// A form of the wrong type is refused by the compiler:
+///
+/// ```compile_fail
+/// let kv: memkv::MemKV<String, u64> = memkv::MemKV::new();
+/// kv.get(7);
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot stand for a key of type `{K}`",
+    label = "not a form of the map's key"
+)]
+pub trait KeyForm<K> {
+    /// Appends the key's bytes, exactly those of the `K` that `self` stands for.
+    fn encode(&self, position: KeyPosition, out: &mut KeyBuf);
+
+    /// Calls `f` with the key's bytes in last position.
+    ///
+    /// Text and byte strings lend their own bytes; integers and short compound keys are encoded
+    /// on the stack.
+    #[inline]
+    fn with_bytes<R>(&self, f: impl FnOnce(&[u8]) -> R) -> R {
+        let mut buf = KeyBuf::new();
+        self.encode(KeyPosition::Last, &mut buf);
+        f(buf.as_slice())
+    }
+}
+
+impl<K, Q: KeyForm<K> + ?Sized> KeyForm<K> for &Q {
+    #[inline]
+    fn encode(&self, position: KeyPosition, out: &mut KeyBuf) {
+        (**self).encode(position, out);
+    }
+
+    #[inline]
+    fn with_bytes<R>(&self, f: impl FnOnce(&[u8]) -> R) -> R {
+        (**self).with_bytes(f)
+    }
+}
+
+/// Bytes that encode no key of the asked type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyError {
+    rule: &'static str,
+}
+
+impl KeyError {
+    /// An error that names the rule the bytes break, such as `"an id has 12 bytes"`.
+    pub const fn new(rule: &'static str) -> Self {
+        Self { rule }
+    }
+
+    /// The rule that the bytes break.
+    pub const fn rule(self) -> &'static str {
+        self.rule
+    }
+}
+
+impl fmt::Display for KeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the bytes are no key of this type: {}", self.rule)
+    }
+}
+
+impl std::error::Error for KeyError {}
+
+impl From<KeyError> for Corruption {
+    fn from(error: KeyError) -> Self {
+        Self::new("key", 0, error.rule)
+    }
+}

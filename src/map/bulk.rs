@@ -1,0 +1,163 @@
+//! Many entries at once, in any order or sorted.
+
+use super::MemKV;
+use crate::error::Error;
+use crate::key::{Key, KeyForm};
+use crate::options::Options;
+use crate::value::{Value, ValueForm};
+
+/// Many entries at once.
+impl<K: Key, V: Value> MemKV<K, V> {
+    /// A map of entries that come in strictly ascending order of their keys.
+    ///
+    /// They go straight into a segment, which is faster and takes less memory at its peak than
+    /// inserting them one by one.
+    ///
+    /// # Complexity
+    /// O(bytes). The entries are encoded as they come; no copy of all of them is made.
+    ///
+    /// # Errors
+    /// [`Error::OutOfOrder`] with the index of the first entry whose key is not above the one
+    /// before; [`Error::KeyTooLong`] and [`Error::ValueTooLong`].
+    ///
+    /// # Example
+    /// ```
+    /// use memkv::{Error, MemKV, SortFault};
+    /// let kv: MemKV<String, u64> = MemKV::from_sorted([("apple", 3), ("pear", 4)])?;
+    /// assert_eq!(kv.get("pear"), Some(4));
+    ///
+    /// let refused = MemKV::<u64, u64>::from_sorted([(1, 1), (3, 3), (2, 2)]).unwrap_err();
+    /// assert_eq!(refused, Error::OutOfOrder { index: 2, order: SortFault::Descending });
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn from_sorted<Q, W, I>(entries: I) -> Result<Self, Error>
+    where
+        Q: KeyForm<K>,
+        W: ValueForm<V>,
+        I: IntoIterator<Item = (Q, W)>,
+    {
+        Self::from_sorted_with_options(entries, Options::default())
+    }
+
+    /// [`from_sorted`](Self::from_sorted) with options.
+    ///
+    /// # Complexity
+    /// As [`from_sorted`](Self::from_sorted).
+    ///
+    /// # Errors
+    /// As [`from_sorted`](Self::from_sorted).
+    ///
+    /// # Example
+    /// ```
+    /// use memkv::{Compaction, MemKV, Options};
+    /// let options = Options { compaction: Compaction::Manual, ..Options::default() };
+    /// let squares = (0..100).map(|n| (n, n * n));
+    /// let kv: MemKV<u64, u64> = MemKV::from_sorted_with_options(squares, options)?;
+    /// assert_eq!(kv.get(12), Some(144));
+    /// # Ok::<(), memkv::Error>(())
+    /// ```
+    pub fn from_sorted_with_options<Q, W, I>(entries: I, options: Options) -> Result<Self, Error>
+    where
+        Q: KeyForm<K>,
+        W: ValueForm<V>,
+        I: IntoIterator<Item = (Q, W)>,
+    {
+        let map = Self::with_options(options);
+        map.extend_sorted(entries)?;
+        Ok(map)
+    }
+
+    /// Sets the values of entries that come in strictly ascending order of their keys, and
+    /// returns how many there were.
+    ///
+    /// Keys that the map already has get the new values. Either all entries become visible or,
+    /// with an error, none. The iterator runs outside any lock and may use the map.
+    ///
+    /// # Complexity
+    /// O(bytes of the entries and of the map); best into an empty map or for many entries.
+    ///
+    /// # Errors
+    /// [`Error::OutOfOrder`] with the index of the first entry whose key is not above the one
+    /// before; [`Error::KeyTooLong`] and [`Error::ValueTooLong`]; [`Error::Corrupted`] if stored
+    /// bytes are damaged.
+    ///
+    /// # Example
+    /// ```
+    /// use memkv::{Error, MemKV, SortFault};
+    /// let kv: MemKV<String, u64> = MemKV::from_iter([("b", 1)]);
+    /// assert_eq!(kv.extend_sorted([("a", 2), ("b", 3)]), Ok(2));
+    /// assert_eq!(kv.get("b"), Some(3));
+    ///
+    /// let refused = kv.extend_sorted([("c", 4), ("c", 5)]);
+    /// assert_eq!(refused, Err(Error::OutOfOrder { index: 1, order: SortFault::Duplicate }));
+    /// assert_eq!(kv.get("c"), None);
+    /// ```
+    pub fn extend_sorted<Q, W, I>(&self, entries: I) -> Result<u64, Error>
+    where
+        Q: KeyForm<K>,
+        W: ValueForm<V>,
+        I: IntoIterator<Item = (Q, W)>,
+    {
+        let mut entries = entries.into_iter();
+        self.core().extend_sorted(&mut |key, value| {
+            let Some((next_key, next_value)) = entries.next() else {
+                return false;
+            };
+            key.clear();
+            next_key.with_bytes(|bytes| key.extend_from_slice(bytes));
+            value.clear();
+            next_value.with_bytes(|bytes| value.extend_from_slice(bytes));
+            true
+        })
+    }
+
+    /// [Puts](Self::put) all entries, in any order; of entries with the same key the last counts.
+    ///
+    /// # Complexity
+    /// That of one [`put`](Self::put) for each entry. Other threads see the entries arrive one by
+    /// one.
+    ///
+    /// # Panics
+    /// As [`put`](Self::put); the entries before the one that panicked stay in.
+    ///
+    /// # Example
+    /// ```
+    /// use memkv::MemKV;
+    /// let kv: MemKV<String, u64> = MemKV::new();
+    /// kv.extend([("pear", 4), ("apple", 3)]);
+    /// assert_eq!(kv.len(), 2);
+    /// ```
+    #[track_caller]
+    pub fn extend<Q, W, I>(&self, entries: I)
+    where
+        Q: KeyForm<K>,
+        W: ValueForm<V>,
+        I: IntoIterator<Item = (Q, W)>,
+    {
+        for (key, value) in entries {
+            self.put(key, value);
+        }
+    }
+}
+
+/// Entries in any order; of entries with the same key the last counts. See
+/// [`from_sorted`](MemKV::from_sorted) for sorted ones.
+impl<K: Key, V: Value, Q: KeyForm<K>, W: ValueForm<V>> FromIterator<(Q, W)> for MemKV<K, V> {
+    fn from_iter<I: IntoIterator<Item = (Q, W)>>(entries: I) -> Self {
+        let map = Self::new();
+        MemKV::extend(&map, entries);
+        map
+    }
+}
+
+impl<K: Key, V: Value, Q: KeyForm<K>, W: ValueForm<V>> Extend<(Q, W)> for MemKV<K, V> {
+    fn extend<I: IntoIterator<Item = (Q, W)>>(&mut self, entries: I) {
+        MemKV::extend(self, entries);
+    }
+}
+
+impl<K: Key, V: Value, Q: KeyForm<K>, W: ValueForm<V>> Extend<(Q, W)> for &MemKV<K, V> {
+    fn extend<I: IntoIterator<Item = (Q, W)>>(&mut self, entries: I) {
+        MemKV::extend(self, entries);
+    }
+}

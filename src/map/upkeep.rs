@@ -1,0 +1,118 @@
+//! The map as a whole: its size, its memory, emptying and folding it.
+
+use super::MemKV;
+use crate::error::Error;
+use crate::key::Key;
+use crate::stats::{MemoryUsage, Stats};
+use crate::value::Value;
+
+/// The map as a whole.
+impl<K: Key, V: Value> MemKV<K, V> {
+    /// How many entries the map has. Exact.
+    ///
+    /// # Complexity
+    /// O(1).
+    ///
+    /// # Example
+    /// ```
+    /// use memkv::MemKV;
+    /// let kv: MemKV<u64, u64> = MemKV::from_iter([(1, 1), (2, 2), (1, 3)]);
+    /// assert_eq!(kv.len(), 2);
+    /// ```
+    pub fn len(&self) -> usize {
+        usize::try_from(self.core().len()).unwrap_or(usize::MAX)
+    }
+
+    /// Whether the map has no entries.
+    ///
+    /// # Complexity
+    /// O(1).
+    ///
+    /// # Example
+    /// ```
+    /// use memkv::MemKV;
+    /// let kv: MemKV<u64, u64> = MemKV::new();
+    /// assert!(kv.is_empty());
+    /// kv.insert(1, 1);
+    /// assert!(!kv.is_empty());
+    /// ```
+    pub fn is_empty(&self) -> bool {
+        self.core().len() == 0
+    }
+
+    /// Removes all entries.
+    ///
+    /// Iterators that exist keep what they see, and its memory, until they are dropped.
+    ///
+    /// # Complexity
+    /// O(1), and the freeing of memory that no iterator uses.
+    ///
+    /// # Example
+    /// ```
+    /// use memkv::MemKV;
+    /// let kv: MemKV<u64, u64> = MemKV::from_iter([(1, 1), (2, 2)]);
+    /// let entries = kv.iter();
+    /// kv.clear();
+    /// assert!(kv.is_empty());
+    /// assert_eq!(entries.count(), 2);
+    /// ```
+    pub fn clear(&self) {
+        self.core().clear();
+    }
+
+    /// The heap bytes the map owns, by part.
+    ///
+    /// Memory that only iterators keep alive is not counted.
+    ///
+    /// # Complexity
+    /// O(1).
+    ///
+    /// # Example
+    /// ```
+    /// use memkv::MemKV;
+    /// let kv: MemKV<u64, u64> = MemKV::new();
+    /// assert!(kv.memory_usage().total() <= 256);
+    /// ```
+    pub fn memory_usage(&self) -> MemoryUsage {
+        self.core().memory_usage()
+    }
+
+    /// The map's state in numbers: entries and nodes by layer, folds so far.
+    ///
+    /// # Complexity
+    /// O(1).
+    ///
+    /// # Example
+    /// ```
+    /// use memkv::MemKV;
+    /// let kv: MemKV<u64, u64> = MemKV::from_iter([(1, 1), (2, 2)]);
+    /// assert_eq!(kv.stats().entries, 2);
+    /// ```
+    pub fn stats(&self) -> Stats {
+        self.core().stats()
+    }
+
+    /// Folds all that is in the delta and the overlay into the base, and returns when that is
+    /// done: the smallest state of the map.
+    ///
+    /// Never needed for correctness: with [`Compaction::Background`](crate::Compaction::Background)
+    /// folding happens by itself. Other threads read and write meanwhile.
+    ///
+    /// # Complexity
+    /// O(bytes of the map), and the memory of a second base while it runs.
+    ///
+    /// # Errors
+    /// [`Error::FoldFailed`] and [`Error::Corrupted`]; nothing is lost then.
+    ///
+    /// # Example
+    /// ```
+    /// use memkv::MemKV;
+    /// let kv: MemKV<u64, u64> = (0..1000).map(|n| (n, n)).collect();
+    /// kv.compact()?;
+    /// assert_eq!(kv.len(), 1000);
+    /// # Ok::<(), memkv::Error>(())
+    /// ```
+    pub fn compact(&self) -> Result<(), Error> {
+        self.core().compact()
+    }
+}
