@@ -17,6 +17,7 @@ pub(crate) use memory::{Buffer, OutOfMemory};
 pub(crate) use refs::Ref;
 pub(crate) use table::{Memory, Table};
 
+use crate::error::Error;
 use crate::sync::Arc;
 use memory::Block;
 use table::{chunk_of, chunk_start};
@@ -46,6 +47,12 @@ pub(crate) enum ArenaError {
 }
 
 impl From<OutOfMemory> for ArenaError {
+    fn from(_: OutOfMemory) -> Self {
+        Self::OutOfMemory
+    }
+}
+
+impl From<OutOfMemory> for Error {
     fn from(_: OutOfMemory) -> Self {
         Self::OutOfMemory
     }

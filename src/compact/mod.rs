@@ -1,133 +1,412 @@
-//! Throw-away stand-in: the untyped map over a locked `BTreeMap`.
-#![allow(
-    clippy::unnecessary_wraps,
-    clippy::unused_self,
-    reason = "the signatures of the real thing"
-)]
+//! One untyped map, and the folding of its delta into segments.
+//!
+//! What holds here: progress. A delta that is over its budget is folded by the worker, by the
+//! writer that finds it so, or by `compact`, whichever the options say; a fold that fails or is
+//! cancelled leaves its input where reads find it, and the next one starts from it again.
 
-use crate::entry::{MAX_KEY_LEN, ValueWidth};
-use crate::error::{Corruption, Error, SortFault};
-use crate::options::Options;
-use crate::partition::{Pinned, Tree};
+mod fold;
+mod policy;
+mod slot;
+mod worker;
+
+use crate::entry::{Below, Entry, Extent, INLINE_VALUE_MAX, MAX_KEY_LEN, MAX_VALUE_LEN};
+use crate::entry::{ValueRef, ValueWidth};
+use crate::error::{Corruption, Error};
+use crate::options::{Compaction, Options};
+use crate::partition::{Fill, Layers, Partition, Pinned, WriteError};
+use crate::segment::{CodecChoice, Segment, SegmentBuilder, SegmentCursor};
 use crate::stats::{MemoryUsage, Stats};
-use crate::sync::{Arc, RwLock};
+use crate::sync::{Arc, AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use bumpalo::Bump;
+use policy::{Pressure, Sizes, Target};
+use slot::FoldSlot;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
-#[derive(Debug)]
+/// An untyped map: a partition, its options, and who folds it.
 pub(crate) struct Core {
-    tree: RwLock<Tree>,
-    width: ValueWidth,
+    partition: Partition,
+    options: Options,
+    /// Held by whoever folds; one fold at a time.
+    slot: FoldSlot,
+    /// A fold has been asked of the worker and has not begun.
+    is_queued: AtomicBool,
+    /// Number of the last delta whose age is being watched, plus one.
+    watched: AtomicU64,
+    /// Handles to the map. A fold for a map without handles is given up.
+    handles: AtomicUsize,
+    folds: AtomicU64,
+    failed_folds: AtomicU64,
+    entries_encoded: AtomicU64,
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Core").field("stats", &self.stats()).finish_non_exhaustive()
+    }
+}
+
+/// What a fold that was asked for did.
+enum Folded {
+    /// There was nothing to fold.
+    Nothing,
+    /// A segment was published.
+    Published,
+    /// The map was cleared or dropped meanwhile.
+    GivenUp,
 }
 
 impl Core {
-    pub(crate) fn new(width: ValueWidth, _options: Options) -> Self {
+    /// An empty map. Allocates nothing beside itself, and starts nothing.
+    pub(crate) fn new(width: ValueWidth, options: Options) -> Self {
         Self {
-            tree: RwLock::default(),
-            width,
+            partition: Partition::new(width),
+            options,
+            slot: FoldSlot::new(),
+            is_queued: AtomicBool::new(false),
+            watched: AtomicU64::new(0),
+            handles: AtomicUsize::new(0),
+            folds: AtomicU64::new(0),
+            failed_folds: AtomicU64::new(0),
+            entries_encoded: AtomicU64::new(0),
         }
     }
 
-    pub(crate) fn add_handle(&self) {}
+    /// One more handle refers to the map.
+    pub(crate) fn add_handle(&self) {
+        self.handles.fetch_add(1, Ordering::Relaxed);
+    }
 
-    pub(crate) fn drop_handle(&self) {}
+    /// One handle less: after the last, a fold in progress stops soon.
+    pub(crate) fn drop_handle(&self) {
+        self.handles.fetch_sub(1, Ordering::Relaxed);
+    }
 
+    /// Calls `f`, which is code of this crate and may run under the read lock, with the value of
+    /// `key`.
+    #[inline]
     pub(crate) fn get<R>(
         &self,
         key: &[u8],
         f: impl FnOnce(&[u8]) -> R,
     ) -> Result<Option<R>, Corruption> {
-        Ok(self.tree.read().get(key).map(|value| f(value)))
+        if key.len() > MAX_KEY_LEN {
+            return Ok(None);
+        }
+        self.partition.get(key, f)
     }
 
+    /// Whether `key` has a value.
     pub(crate) fn contains(&self, key: &[u8]) -> Result<bool, Corruption> {
-        Ok(self.tree.read().contains_key(key))
+        Ok(self.get(key, |_| ())?.is_some())
     }
 
+    /// A consistent view, at O(1) cost.
     pub(crate) fn pin(&self) -> Pinned {
-        Pinned(Arc::new(self.tree.read().clone()))
+        self.partition.pin()
     }
 
+    /// Sets the value of `key`.
     pub(crate) fn put(self: &Arc<Self>, key: &[u8], value: &[u8]) -> Result<(), Error> {
         self.insert(key, value, |_| ()).map(|_| ())
     }
 
+    /// Sets the value of `key`; `old` is called, under the lock, with the one it had (again, if
+    /// the write had to be tried again).
     pub(crate) fn insert<R>(
         self: &Arc<Self>,
         key: &[u8],
         value: &[u8],
-        old: impl FnOnce(&[u8]) -> R,
+        mut old: impl FnMut(&[u8]) -> R,
     ) -> Result<Option<R>, Error> {
         if key.len() > MAX_KEY_LEN {
             return Err(Error::KeyTooLong { len: key.len() });
         }
-        if let ValueWidth::Fixed(width) = self.width {
-            assert_eq!(value.len(), usize::from(width));
+        if value.len() > MAX_VALUE_LEN {
+            return Err(Error::ValueTooLong { len: value.len() });
         }
-        let replaced = self.tree.write().insert(key.to_vec(), value.to_vec());
-        Ok(replaced.map(|value| old(&value)))
+        let mut replaced = None;
+        self.retrying(|partition| {
+            replaced = None;
+            partition.put(key, value, |bytes| replaced = Some(old(bytes)))
+        })?;
+        Ok(replaced)
     }
 
+    /// Removes `key`.
     pub(crate) fn delete(self: &Arc<Self>, key: &[u8]) -> Result<(), Error> {
         self.remove(key, |_| ()).map(|_| ())
     }
 
+    /// Removes `key`; `old` is called, under the lock, with the value it had (again, if the write
+    /// had to be tried again).
     pub(crate) fn remove<R>(
         self: &Arc<Self>,
         key: &[u8],
-        old: impl FnOnce(&[u8]) -> R,
+        mut old: impl FnMut(&[u8]) -> R,
     ) -> Result<Option<R>, Error> {
         if key.len() > MAX_KEY_LEN {
-            return Err(Error::KeyTooLong { len: key.len() });
+            return Ok(None);
         }
-        Ok(self.tree.write().remove(key).map(|value| old(&value)))
+        let mut removed = None;
+        self.retrying(|partition| {
+            removed = None;
+            partition.remove(key, |bytes| removed = Some(old(bytes)))
+        })?;
+        Ok(removed)
     }
 
-    pub(crate) fn clear(&self) {
-        self.tree.write().clear();
+    /// Makes a write; if the delta takes no more, folds it and tries once more.
+    #[inline]
+    fn retrying(
+        self: &Arc<Self>,
+        mut write: impl FnMut(&Partition) -> Result<Fill, WriteError>,
+    ) -> Result<(), Error> {
+        let outcome = match write(&self.partition) {
+            Err(WriteError::DeltaFull) => {
+                self.make_room()?;
+                write(&self.partition)
+            }
+            outcome => outcome,
+        };
+        match outcome {
+            Ok(fill) => {
+                if fill.bytes >= self.attention_bytes() {
+                    self.react(fill);
+                }
+                Ok(())
+            }
+            Err(WriteError::DeltaFull) => Err(Error::DeltaFull),
+            Err(WriteError::OutOfMemory) => Err(Error::OutOfMemory),
+            Err(WriteError::Corrupted(corruption)) => Err(corruption.into()),
+        }
     }
 
-    pub(crate) fn len(&self) -> u64 {
-        self.tree.read().len() as u64
-    }
-
-    pub(crate) fn compact(&self) -> Result<(), Error> {
+    /// Freezes a delta that takes no more writes; folds the one frozen before it, if there is one.
+    #[cold]
+    fn make_room(&self) -> Result<(), Error> {
+        let frozen_before = self.partition.layers().is_some_and(|layers| layers.frozen.is_some());
+        if frozen_before {
+            let _held = self.slot.acquire();
+            self.run(|core| core.fold_frozen(None))?;
+        }
+        self.partition.freeze();
         Ok(())
     }
 
+    /// Deltas of fewer bytes need no thought after a write.
+    #[inline]
+    fn attention_bytes(&self) -> usize {
+        match self.options.compaction {
+            Compaction::Manual => usize::MAX,
+            Compaction::Inline => self.options.delta_floor_bytes,
+            Compaction::Background => self.options.delta_floor_bytes.min(policy::MIN_AGED_BYTES),
+        }
+    }
+
+    /// Does what a write's outcome calls for: asks the worker, folds, or nothing.
+    #[cold]
+    fn react(self: &Arc<Self>, fill: Fill) {
+        let pressure = policy::pressure(fill, &self.options);
+        match (self.options.compaction, pressure) {
+            (Compaction::Manual, _) | (Compaction::Inline, Pressure::None) => {}
+            (Compaction::Inline, _) | (Compaction::Background, Pressure::Overdue) => {
+                // A failure is counted, and the write itself has succeeded.
+                let _held = self.slot.acquire();
+                let _ = self.fold_if(|fill| policy::pressure(fill, &self.options) >= pressure);
+            }
+            (Compaction::Background, Pressure::Due) => {
+                if !self.is_queued.swap(true, Ordering::AcqRel) && !worker::fold_soon(self) {
+                    self.is_queued.store(false, Ordering::Release);
+                }
+            }
+            (Compaction::Background, Pressure::None) => {
+                let watched = self.watched.swap(fill.serial + 1, Ordering::AcqRel);
+                if watched != fill.serial + 1
+                    && let Some(age) = self.options.delta_max_age
+                {
+                    worker::fold_when_aged(self, fill.serial, age);
+                }
+            }
+        }
+    }
+
+    /// The worker's part: folds while a fold is due.
+    fn fold_due(&self) {
+        self.is_queued.store(false, Ordering::Release);
+        let _held = self.slot.acquire();
+        // At most twice: what was frozen before, and the delta that made the fold due.
+        for _ in 0..2 {
+            let is_due = |fill| policy::pressure(fill, &self.options) >= Pressure::Due;
+            if !matches!(self.fold_if(is_due), Ok(Folded::Published)) {
+                break;
+            }
+        }
+    }
+
+    /// The worker's part: folds the delta with this number, if it is still there.
+    fn fold_aged(&self, serial: u64) {
+        let _held = self.slot.acquire();
+        let _ = self.fold_if(|fill| fill.serial == serial && fill.bytes >= policy::MIN_AGED_BYTES);
+    }
+
+    /// Folds one frozen delta if there is one or `is_due`. The slot is held.
+    fn fold_if(&self, is_due: impl Fn(Fill) -> bool) -> Result<Folded, Error> {
+        let left_over = self.partition.layers().is_some_and(|layers| layers.frozen.is_some());
+        if left_over || is_due(self.partition.fill()) {
+            self.partition.freeze();
+            self.run(|core| core.fold_frozen(None))
+        } else {
+            Ok(Folded::Nothing)
+        }
+    }
+
+    /// Folds all that there is at the time of the call into one base.
+    pub(crate) fn compact(&self) -> Result<(), Error> {
+        let _held = self.slot.acquire();
+        // What was frozen before comes first; the second round takes the delta.
+        for _ in 0..2 {
+            let frozen_before =
+                self.partition.layers().is_some_and(|layers| layers.frozen.is_some());
+            self.partition.freeze();
+            self.run(|core| core.fold_frozen(Some(Target::Base)))?;
+            if !frozen_before {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs a fold, turning a panic into an error and counting failures.
+    fn run(&self, fold: impl FnOnce(&Self) -> Result<Folded, Error>) -> Result<Folded, Error> {
+        // A fold changes nothing but by `publish`, its last step, so that a panic leaves no
+        // half-made state behind.
+        let outcome = catch_unwind(AssertUnwindSafe(|| fold(self))).unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+            let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+            Err(Error::FoldFailed { reason: text.unwrap_or_else(|| "it panicked".to_owned()) })
+        });
+        match &outcome {
+            Ok(Folded::Published) => {
+                self.folds.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok(Folded::Nothing | Folded::GivenUp) => {}
+            Err(_) => {
+                self.failed_folds.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        outcome
+    }
+
+    /// Folds the layers as they are. The slot is held.
+    fn fold_frozen(&self, target: Option<Target>) -> Result<Folded, Error> {
+        let Some(layers) = self.partition.layers() else { return Ok(Folded::Nothing) };
+        let is_base_only = layers.frozen.is_none() && layers.overlay.is_none();
+        if is_base_only || layers.frozen.is_none() && target.is_none() {
+            return Ok(Folded::Nothing);
+        }
+        let len = |segment: &Option<Arc<Segment>>| segment.as_ref().map_or(0, |s| s.len());
+        let sizes = Sizes {
+            frozen: layers.frozen.as_ref().map_or(0, |frozen| frozen.tree.len()),
+            overlay: len(&layers.overlay),
+            base: len(&layers.base),
+        };
+        let target = target.unwrap_or_else(|| policy::target(sizes, &self.options));
+        let go_on = || self.handles.load(Ordering::Relaxed) > 0;
+        let Some((folded, written)) = fold::fold(&layers, target, self.partition.width(), go_on)?
+        else {
+            return Ok(Folded::GivenUp);
+        };
+        self.entries_encoded.fetch_add(written, Ordering::Relaxed);
+        let published = self.partition.publish(&layers, folded);
+        Ok(if published { Folded::Published } else { Folded::GivenUp })
+    }
+
+    /// Adds entries that come in ascending order; see `MemKV::extend_sorted`. On an error nothing
+    /// has been added. No lock is held while `fill` runs.
     pub(crate) fn extend_sorted(
         self: &Arc<Self>,
         fill: &mut dyn FnMut(&mut Vec<u8>, &mut Vec<u8>) -> bool,
     ) -> Result<u64, Error> {
-        let mut added: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+        let bump = Bump::new();
+        let width = self.partition.width();
+        let mut builder = SegmentBuilder::new(width, &bump, CodecChoice::Automatic)?;
         let (mut key, mut value) = (Vec::new(), Vec::new());
         while fill(&mut key, &mut value) {
-            if key.len() > MAX_KEY_LEN {
-                return Err(Error::KeyTooLong { len: key.len() });
+            if value.len() > MAX_VALUE_LEN {
+                return Err(Error::ValueTooLong { len: value.len() });
             }
-            let index = added.len() as u64;
-            let order = added.last().map(|(last, _)| key.cmp(last));
-            let fault = |order| Err(Error::OutOfOrder { index, order });
-            match order {
-                Some(std::cmp::Ordering::Less) => return fault(SortFault::Descending),
-                Some(std::cmp::Ordering::Equal) => return fault(SortFault::Duplicate),
-                _ => added.push((key.clone(), value.clone())),
+            if width == ValueWidth::Bytes && value.len() > INLINE_VALUE_MAX {
+                let extent: Extent = Arc::from(value.as_slice());
+                builder.push(&key, Entry::value(ValueRef::Extent(&extent), Below::Absent))?;
+            } else {
+                builder.push(&key, Entry::value(ValueRef::Inline(&value), Below::Absent))?;
             }
         }
-        let count = added.len() as u64;
-        self.tree.write().extend(added);
+        let count = builder.len();
+        if count == 0 {
+            return Ok(0);
+        }
+        let segment = Arc::new(builder.finish()?);
+        drop(bump);
+        self.entries_encoded.fetch_add(count, Ordering::Relaxed);
+        let layers = Layers { base: Some(Arc::clone(&segment)), live: count, ..Layers::default() };
+        if self.partition.adopt(layers).is_err() {
+            self.put_all(segment)?;
+        }
         Ok(count)
     }
 
+    /// Writes the entries of a segment one by one.
+    fn put_all(self: &Arc<Self>, segment: Arc<Segment>) -> Result<(), Error> {
+        use crate::cursor::Cursor;
+        let mut cursor = SegmentCursor::new(segment);
+        cursor.first();
+        while cursor.valid() {
+            self.put(cursor.key(), cursor.entry().value.as_slice())?;
+            cursor.next();
+        }
+        Ok(cursor.status()?)
+    }
+
+    /// Removes everything.
+    pub(crate) fn clear(&self) {
+        self.partition.clear();
+    }
+
+    /// Number of live keys.
+    pub(crate) fn len(&self) -> u64 {
+        self.partition.len()
+    }
+
+    /// Heap bytes by part.
     pub(crate) fn memory_usage(&self) -> MemoryUsage {
-        MemoryUsage {
-            overhead: size_of::<Self>() + 16,
-            ..MemoryUsage::default()
+        const COUNTS: usize = 2 * size_of::<usize>();
+        let mut usage = self.partition.memory_usage();
+        usage.overhead += COUNTS + size_of::<Self>();
+        usage
+    }
+
+    /// The map in numbers.
+    pub(crate) fn stats(&self) -> Stats {
+        Stats {
+            folds: self.folds.load(Ordering::Relaxed),
+            failed_folds: self.failed_folds.load(Ordering::Relaxed),
+            entries_encoded: self.entries_encoded.load(Ordering::Relaxed),
+            ..self.partition.stats()
         }
     }
 
-    pub(crate) fn stats(&self) -> Stats {
-        Stats {
-            entries: self.len(),
-            ..Stats::default()
-        }
+    /// Freezes the delta, so that tests can look at a map with one.
+    #[cfg(test)]
+    pub(crate) fn freeze(&self) {
+        self.partition.freeze();
+    }
+
+    /// Runs one fold of what is frozen, where the policy says.
+    #[cfg(test)]
+    pub(crate) fn fold_step(&self) -> Result<(), Error> {
+        let _held = self.slot.acquire();
+        self.run(|core| core.fold_frozen(None)).map(|_| ())
     }
 }
