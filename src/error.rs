@@ -25,6 +25,8 @@ pub enum Error {
     },
     /// The delta's arena has used up its 32 GiB of addresses; a fold empties it.
     DeltaFull,
+    /// The allocator refused memory.
+    OutOfMemory,
     /// Stored bytes are not what this library writes.
     Corrupted(Corruption),
     /// A fold failed; its input is still readable and the next fold starts from it again.
@@ -111,6 +113,12 @@ impl fmt::Display for Error {
                 write!(
                     f,
                     "the delta has used all of its 32 GiB of addresses; call compact() first"
+                )
+            }
+            Self::OutOfMemory => {
+                write!(
+                    f,
+                    "the allocator has no memory left; free some and try again"
                 )
             }
             Self::Corrupted(corruption) => {

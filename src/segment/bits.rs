@@ -1,0 +1,311 @@
+//! A bit for each entry, with the number of ones before any entry in constant time.
+//!
+//! Layout for n entries: ceil(n / 64) words of 64 bits, lowest bit first, unused bits zero; then
+//! the directory: for each block of 512 entries the ones before it, and last the ones of all. Its
+//! integers take 4 bytes, or 8 when n does not fit in 4. A column without ones is left out.
+
+use super::slabs::Column;
+use crate::arena::OutOfMemory;
+use crate::bytes::{u64_at, uint_at};
+use crate::error::Corruption;
+use bumpalo::Bump;
+
+/// Entries for each entry of the directory: one cache line of bits.
+const BLOCK: u64 = 512;
+
+/// Bytes of one integer of the directory over `entries` bits.
+fn count_width(entries: u64) -> usize {
+    if u32::try_from(entries).is_ok() { 4 } else { 8 }
+}
+
+/// Bytes of the words of a column over `entries` bits, if that many can exist.
+fn words_len(entries: u64) -> Option<usize> {
+    usize::try_from(entries.div_ceil(64)).ok()?.checked_mul(8)
+}
+
+/// Bytes of a whole column over `entries` bits, if that many can exist.
+pub(super) fn encoded_len(entries: u64) -> Option<usize> {
+    let blocks = usize::try_from(entries.div_ceil(BLOCK)).ok()?;
+    let directory = blocks.checked_add(1)?.checked_mul(count_width(entries))?;
+    words_len(entries)?.checked_add(directory)
+}
+
+/// A stored column, or one that was left out because all its bits are zero.
+#[derive(Clone, Copy)]
+pub(super) struct Bits<'a> {
+    /// Name of the column in errors.
+    part: &'static str,
+    entries: u64,
+    /// Empty for a column left out.
+    words: &'a [u8],
+    directory: &'a [u8],
+}
+
+impl<'a> Bits<'a> {
+    /// The column over `entries` bits in `section`, which is empty if it was left out.
+    #[inline]
+    pub(super) fn new(section: &'a [u8], entries: u64, part: &'static str) -> Self {
+        let words_len = words_len(entries).unwrap_or(0).min(section.len());
+        let (words, directory) = section.split_at(words_len);
+        Self {
+            part,
+            entries,
+            words,
+            directory,
+        }
+    }
+
+    /// Checks in constant time that the section is as long as its entries need.
+    pub(super) fn check_frame(self) -> Result<(), Corruption> {
+        let len = self.words.len() + self.directory.len();
+        if len == 0 || encoded_len(self.entries) == Some(len) {
+            Ok(())
+        } else {
+            Err(self.damaged_at(0, "its length follows from the entries"))
+        }
+    }
+
+    /// The bit of entry `i`; zero past the end.
+    #[inline]
+    pub(super) fn bit(self, i: u64) -> bool {
+        // A left-out column has no words, and so reads as zero.
+        self.words
+            .get((i / 8) as usize)
+            .is_some_and(|byte| byte >> (i % 8) & 1 == 1)
+    }
+
+    /// How many of the first `i` bits are ones.
+    pub(super) fn rank(self, i: u64) -> Result<u64, Corruption> {
+        if self.words.is_empty() {
+            return Ok(0);
+        }
+        let i = i.min(self.entries);
+        let block = i / BLOCK;
+        let mut ones = self.directory_at(block)?;
+        let mut at = block * BLOCK;
+        while at < i {
+            let word = u64_at(self.words, (at / 8) as usize).unwrap_or(0);
+            let taken = (i - at).min(64);
+            ones = ones.saturating_add(u64::from((word & ones_below(taken)).count_ones()));
+            at += 64;
+        }
+        if ones > i {
+            return Err(self.damaged(block, "there are at most as many ones as bits"));
+        }
+        Ok(ones)
+    }
+
+    /// How many bits are ones.
+    pub(super) fn ones(self) -> Result<u64, Corruption> {
+        self.rank(self.entries)
+    }
+
+    /// Reads every byte and checks that the directory counts what the words hold.
+    pub(super) fn verify(self) -> Result<(), Corruption> {
+        if self.words.is_empty() {
+            return Ok(());
+        }
+        let mut ones = 0;
+        let words_per_block = (BLOCK / 64) as usize;
+        for (i, word) in self.words.as_chunks::<8>().0.iter().enumerate() {
+            if i.is_multiple_of(words_per_block) {
+                self.expect_count((i / words_per_block) as u64, ones)?;
+            }
+            let word = u64::from_le_bytes(*word);
+            let used = (self.entries - i as u64 * 64).min(64);
+            if word & !ones_below(used) != 0 {
+                return Err(self.damaged_at(i * 8, "bits past the last entry are zero"));
+            }
+            ones += u64::from(word.count_ones());
+        }
+        self.expect_count(self.entries.div_ceil(BLOCK), ones)?;
+        if ones == 0 {
+            return Err(self.damaged_at(0, "a column without ones is left out"));
+        }
+        Ok(())
+    }
+
+    fn expect_count(self, block: u64, ones: u64) -> Result<(), Corruption> {
+        if self.directory_at(block)? == ones {
+            Ok(())
+        } else {
+            Err(self.damaged(block, "the directory counts the ones before each block"))
+        }
+    }
+
+    fn directory_at(self, block: u64) -> Result<u64, Corruption> {
+        let width = count_width(self.entries);
+        let at = (block as usize).saturating_mul(width);
+        uint_at(self.directory, at, width)
+            .ok_or_else(|| self.damaged(block, "the directory covers every block"))
+    }
+
+    fn damaged(self, block: u64, rule: &'static str) -> Corruption {
+        let at = (block as usize).saturating_mul(count_width(self.entries));
+        self.damaged_at(self.words.len().saturating_add(at), rule)
+    }
+
+    fn damaged_at(self, offset: usize, rule: &'static str) -> Corruption {
+        Corruption::new(self.part, offset as u64, rule)
+    }
+}
+
+/// A word with its lowest `count` bits set, `count` at most 64.
+fn ones_below(count: u64) -> u64 {
+    if count >= 64 {
+        u64::MAX
+    } else {
+        (1 << count) - 1
+    }
+}
+
+/// A column being collected.
+pub(super) struct BitStage<'b> {
+    words: Column<'b>,
+    /// The bits of the word that is not full yet.
+    word: u64,
+    entries: u64,
+    ones: u64,
+}
+
+impl<'b> BitStage<'b> {
+    /// An empty column.
+    pub(super) fn new(bump: &'b Bump) -> Self {
+        Self {
+            words: Column::new(bump),
+            word: 0,
+            entries: 0,
+            ones: 0,
+        }
+    }
+
+    /// Appends the bit of the next entry.
+    pub(super) fn push(&mut self, bit: bool) -> Result<(), OutOfMemory> {
+        let at = self.entries % 64;
+        self.word |= u64::from(bit) << at;
+        if at == 63 {
+            self.words.append(&self.word.to_le_bytes())?;
+            self.word = 0;
+        }
+        self.entries += 1;
+        self.ones += u64::from(bit);
+        Ok(())
+    }
+
+    /// Ones so far.
+    pub(super) fn ones(&self) -> u64 {
+        self.ones
+    }
+
+    /// Bytes of the finished column: none if it is left out. `None` if they cannot be addressed.
+    pub(super) fn encoded_len(&self) -> Option<usize> {
+        if self.ones == 0 {
+            Some(0)
+        } else {
+            encoded_len(self.entries)
+        }
+    }
+
+    /// Writes the finished column to `out`, which is zeroed and has exactly its length.
+    pub(super) fn write_to(&self, out: &mut [u8]) {
+        if out.is_empty() {
+            return;
+        }
+        let directory_at = out.len() - self.directory_len();
+        let (words, directory) = out.split_at_mut(directory_at);
+        self.words.copy_to(&mut words[..self.words.len()]);
+        if let Some(tail) = words.get_mut(self.words.len()..self.words.len() + 8) {
+            tail.copy_from_slice(&self.word.to_le_bytes());
+        }
+        let width = count_width(self.entries);
+        let mut slots = directory.chunks_exact_mut(width);
+        let mut ones = 0u64;
+        for block in words.chunks((BLOCK / 8) as usize) {
+            put_count(slots.next(), ones);
+            ones += block
+                .as_chunks::<8>()
+                .0
+                .iter()
+                .map(|word| u64::from(u64::from_le_bytes(*word).count_ones()))
+                .sum::<u64>();
+        }
+        put_count(slots.next(), ones);
+    }
+
+    fn directory_len(&self) -> usize {
+        (self.entries.div_ceil(BLOCK) as usize + 1) * count_width(self.entries)
+    }
+}
+
+fn put_count(slot: Option<&mut [u8]>, count: u64) {
+    if let Some(slot) = slot {
+        let width = slot.len();
+        slot.copy_from_slice(&count.to_le_bytes()[..width]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encode(bits: &[bool]) -> Vec<u8> {
+        let bump = Bump::new();
+        let mut stage = BitStage::new(&bump);
+        for &bit in bits {
+            stage.push(bit).expect("memory for a test");
+        }
+        let mut out = vec![0; stage.encoded_len().expect("a small column")];
+        stage.write_to(&mut out);
+        out
+    }
+
+    #[test]
+    fn bits_and_ranks_agree_with_a_loop_at_every_length() {
+        for n in (0..200).chain([511, 512, 513, 1024, 1025, 3000]) {
+            for pattern in 0..4usize {
+                let bits: Vec<bool> = (0..n)
+                    .map(|i| match pattern {
+                        0 => false,
+                        1 => true,
+                        2 => i % 3 == 0,
+                        _ => i + 1 == n,
+                    })
+                    .collect();
+                let bytes = encode(&bits);
+                let column = Bits::new(&bytes, n as u64, "test bits");
+                column.check_frame().expect("own bytes");
+                column.verify().expect("own bytes");
+                let mut ones = 0;
+                for (i, &bit) in bits.iter().enumerate() {
+                    assert_eq!(column.bit(i as u64), bit);
+                    assert_eq!(column.rank(i as u64), Ok(ones));
+                    ones += u64::from(bit);
+                }
+                assert_eq!(column.ones(), Ok(ones));
+                assert!(!column.bit(n as u64));
+            }
+        }
+    }
+
+    #[test]
+    fn every_flipped_bit_is_found_by_verify() {
+        let bits: Vec<bool> = (0..1100).map(|i| i % 5 == 0).collect();
+        let good = encode(&bits);
+        for at in 0..good.len() {
+            for bit in 0..8 {
+                let mut bad = good.clone();
+                bad[at] ^= 1 << bit;
+                let column = Bits::new(&bad, 1100, "test bits");
+                assert!(column.verify().is_err(), "byte {at} bit {bit}");
+                for i in 0..=1100 {
+                    let _ = column.rank(i);
+                }
+            }
+        }
+        assert!(
+            Bits::new(&good[1..], 1100, "test bits")
+                .check_frame()
+                .is_err()
+        );
+    }
+}

@@ -1,0 +1,221 @@
+//! Builds a segment from entries in ascending order of their keys.
+
+use super::bits::BitStage;
+use super::format::{Codec, Layout, Section, SectionLens};
+use super::fst::FstStage;
+use super::plain::PlainStage;
+use super::slabs::Column;
+use super::values::ValueStage;
+use super::{Image, Segment};
+use crate::arena::{Buffer, OutOfMemory};
+use crate::entry::{Below, Entry, EntryKind, MAX_KEY_LEN, ValueWidth};
+use crate::error::{Error, SortFault};
+use bumpalo::Bump;
+use std::cmp::Ordering;
+
+/// Segments of fewer entries are plain: the frame of a transducer costs more than it saves.
+const PLAIN_BELOW: u64 = 256;
+
+/// Who decides how keys are stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum CodecChoice {
+    /// The builder, from what it is given.
+    #[default]
+    Automatic,
+    /// Sorted arrays, however many entries.
+    Plain,
+    /// A transducer, however few entries.
+    Fst,
+}
+
+/// Keys being collected.
+enum KeyStage<'b> {
+    Plain(PlainStage<'b>),
+    Fst(FstStage<'b>),
+}
+
+/// Keys collected.
+enum FinishedKeys<'b> {
+    Plain(PlainStage<'b>),
+    Fst(Column<'b>),
+}
+
+/// A segment being built. Everything but the finished image is scratch in a bump allocator.
+///
+/// After [`Error::OutOfMemory`] it is good for nothing but to be dropped; other refusals leave it
+/// as it was.
+pub(crate) struct SegmentBuilder<'b> {
+    bump: &'b Bump,
+    choice: CodecChoice,
+    width: ValueWidth,
+    keys: KeyStage<'b>,
+    values: ValueStage<'b>,
+    tombstones: BitStage<'b>,
+    below: BitStage<'b>,
+    entries: u64,
+    weight: i64,
+    last_key: Vec<u8>,
+}
+
+impl<'b> SegmentBuilder<'b> {
+    /// A builder without entries, for values of one width.
+    pub(crate) fn new(
+        width: ValueWidth,
+        bump: &'b Bump,
+        choice: CodecChoice,
+    ) -> Result<Self, Error> {
+        let keys = match choice {
+            CodecChoice::Automatic | CodecChoice::Plain => KeyStage::Plain(PlainStage::new(bump)),
+            CodecChoice::Fst => KeyStage::Fst(FstStage::new(bump)?),
+        };
+        Ok(Self {
+            bump,
+            choice,
+            width,
+            keys,
+            values: ValueStage::new(width, bump),
+            tombstones: BitStage::new(bump),
+            below: BitStage::new(bump),
+            entries: 0,
+            weight: 0,
+            last_key: Vec::new(),
+        })
+    }
+
+    /// Entries so far.
+    pub(crate) fn len(&self) -> u64 {
+        self.entries
+    }
+
+    /// Appends an entry, whose key is greater than the one before it.
+    ///
+    /// # Panics
+    /// If the value is not as wide as the builder was told: a bug of the caller.
+    pub(crate) fn push(&mut self, key: &[u8], entry: Entry<'_>) -> Result<(), Error> {
+        self.check_key(key)?;
+        if self.entries + 1 == PLAIN_BELOW && self.choice == CodecChoice::Automatic {
+            self.switch_to_fst()?;
+        }
+        let is_tombstone = entry.kind == EntryKind::Tombstone;
+        // First, because this is the one part that may refuse an entry for what it is.
+        self.values.push((!is_tombstone).then_some(entry.value))?;
+        match &mut self.keys {
+            KeyStage::Plain(stage) => stage.push(key)?,
+            KeyStage::Fst(stage) => stage.push(key, self.entries)?,
+        }
+        self.tombstones.push(is_tombstone)?;
+        self.below.push(entry.below == Below::Live)?;
+        self.last_key
+            .try_reserve(key.len().saturating_sub(self.last_key.len()))
+            .map_err(|_| OutOfMemory)?;
+        self.last_key.clear();
+        self.last_key.extend_from_slice(key);
+        self.entries += 1;
+        self.weight += i64::from(entry.weight());
+        Ok(())
+    }
+
+    fn check_key(&self, key: &[u8]) -> Result<(), Error> {
+        if key.len() > MAX_KEY_LEN {
+            return Err(Error::KeyTooLong { len: key.len() });
+        }
+        if self.entries == 0 {
+            return Ok(());
+        }
+        let order = match key.cmp(&self.last_key) {
+            Ordering::Greater => return Ok(()),
+            Ordering::Equal => SortFault::Duplicate,
+            Ordering::Less => SortFault::Descending,
+        };
+        Err(Error::OutOfOrder {
+            index: self.entries,
+            order,
+        })
+    }
+
+    /// Hands the keys so far to a transducer.
+    fn switch_to_fst(&mut self) -> Result<(), Error> {
+        let KeyStage::Plain(plain) = &self.keys else {
+            return Ok(());
+        };
+        let mut fst = FstStage::new(self.bump)?;
+        let mut buffer = Vec::new();
+        let mut ordinal = 0;
+        plain.replay(&mut buffer, |key| {
+            fst.push(key, ordinal)?;
+            ordinal += 1;
+            Ok::<(), Error>(())
+        })?;
+        self.keys = KeyStage::Fst(fst);
+        Ok(())
+    }
+
+    /// The finished segment, in one buffer of exactly its size.
+    pub(crate) fn finish(self) -> Result<Segment, Error> {
+        let keys = match self.keys {
+            KeyStage::Plain(stage) => FinishedKeys::Plain(stage),
+            KeyStage::Fst(stage) => FinishedKeys::Fst(stage.finish()?),
+        };
+        let mut layout = plan(
+            self.width,
+            self.entries,
+            &keys,
+            &self.values,
+            &self.tombstones,
+            &self.below,
+        )
+        .ok_or(OutOfMemory)?;
+        layout.entries = self.entries;
+        layout.weight = self.weight;
+        layout.extents = u32::try_from(self.values.extent_count()).map_err(|_| OutOfMemory)?;
+
+        let mut buffer = Buffer::zeroed(layout.total())?;
+        let image = buffer.as_mut_slice();
+        match &keys {
+            FinishedKeys::Plain(stage) => {
+                stage.write_offsets(&mut image[layout.span(Section::KeyOffsets)]);
+                stage.write_bytes(&mut image[layout.span(Section::KeyBytes)]);
+            }
+            FinishedKeys::Fst(column) => {
+                column.copy_to(&mut image[layout.span(Section::Transducer)]);
+            }
+        }
+        self.values
+            .write_values(&mut image[layout.span(Section::Values)]);
+        self.values
+            .write_offsets(&mut image[layout.span(Section::ValueOffsets)]);
+        self.tombstones
+            .write_to(&mut image[layout.span(Section::Tombstones)]);
+        self.below
+            .write_to(&mut image[layout.span(Section::LiveBelow)]);
+        layout.encode(image);
+        let extents = self.values.into_extents();
+        Ok(Segment::open(Image::Heap(buffer), extents, self.width)?)
+    }
+}
+
+/// Where everything goes; `None` if the image could not be addressed.
+fn plan(
+    width: ValueWidth,
+    entries: u64,
+    keys: &FinishedKeys<'_>,
+    values: &ValueStage<'_>,
+    tombstones: &BitStage<'_>,
+    below: &BitStage<'_>,
+) -> Option<Layout> {
+    let mut lens = SectionLens::default();
+    let codec = match keys {
+        FinishedKeys::Plain(stage) => {
+            stage.plan(entries, &mut lens)?;
+            Codec::Plain
+        }
+        FinishedKeys::Fst(column) => {
+            lens.set(Section::Transducer, column.len());
+            Codec::Fst
+        }
+    };
+    values.plan(entries, &mut lens)?;
+    lens.set(Section::Tombstones, tombstones.encoded_len()?);
+    lens.set(Section::LiveBelow, below.encoded_len()?);
+    Layout::plan(codec, width, &lens)
+}

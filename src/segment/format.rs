@@ -1,0 +1,423 @@
+//! The frame of a segment image: header, section table, where sections lie. All offsets live here.
+//!
+//! ```text
+//! header (64) | section table (24 each) | zeros to 64 | section | zeros to 64 | ... | section
+//! ```
+//! All integers are little-endian. An image is canonical: sections in ascending id, each at the
+//! first multiple of 64 after its predecessor, none empty, zeros between, nothing after the last.
+
+use crate::bytes::{u16_at, u32_at, u64_at};
+use crate::checksum::{checksum, checksum_of_parts};
+use crate::entry::ValueWidth;
+use crate::error::Corruption;
+use std::ops::Range;
+
+const MAGIC: [u8; 8] = *b"MemKVseg";
+const VERSION: u16 = 1;
+
+// The header, field after field.
+const MAGIC_AT: usize = 0;
+const VERSION_AT: usize = MAGIC_AT + 8;
+const CODEC_AT: usize = VERSION_AT + 2;
+const CLASS_AT: usize = CODEC_AT + 1;
+const WIDTH_AT: usize = CLASS_AT + 1;
+const SECTIONS_AT: usize = WIDTH_AT + 1;
+const FLAGS_AT: usize = SECTIONS_AT + 1;
+const ENTRIES_AT: usize = FLAGS_AT + 2;
+const WEIGHT_AT: usize = ENTRIES_AT + 8;
+const TOTAL_AT: usize = WEIGHT_AT + 8;
+const EXTENTS_AT: usize = TOTAL_AT + 8;
+const RESERVED_AT: usize = EXTENTS_AT + 4;
+const CHECKSUM_AT: usize = RESERVED_AT + 16;
+const HEADER_LEN: usize = CHECKSUM_AT + 4;
+
+// One row of the section table, field after field.
+const ROW_ID_AT: usize = 0;
+const ROW_CHECKSUM_AT: usize = ROW_ID_AT + 4;
+const ROW_OFFSET_AT: usize = ROW_CHECKSUM_AT + 4;
+const ROW_LEN_AT: usize = ROW_OFFSET_AT + 8;
+const ROW_LEN: usize = ROW_LEN_AT + 8;
+
+/// Sections start at multiples of this.
+const ALIGN: usize = 64;
+
+/// Value class codes.
+const CLASS_FIXED: u8 = 0;
+const CLASS_BYTES: u8 = 1;
+
+const HEADER: &str = "segment header";
+const TABLE: &str = "segment section table";
+const IMAGE: &str = "segment image";
+
+/// How keys are stored. Persisted: never renumber.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Codec {
+    /// Sorted arrays.
+    Plain = 0,
+    /// One transducer for all keys.
+    Fst = 1,
+}
+
+impl Codec {
+    fn from_byte(byte: u8) -> Option<Self> {
+        match byte {
+            0 => Some(Self::Plain),
+            1 => Some(Self::Fst),
+            _ => None,
+        }
+    }
+
+    /// The codec's name in statistics.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Fst => "fst",
+        }
+    }
+}
+
+/// A part of an image with a checksum of its own. Persisted: never renumber.
+///
+/// 8 is reserved for the high bit of the entry kinds (operand, expiring) and refused until then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Section {
+    /// Plain: where each key starts in the key bytes, and where the last one ends.
+    KeyOffsets = 1,
+    /// Plain: the keys, one after the other.
+    KeyBytes = 2,
+    /// Fst: the transducer.
+    Transducer = 3,
+    /// Fixed width: the values by ordinal. Byte strings: the heap of items.
+    Values = 4,
+    /// Byte strings: where each item starts in the heap, and where the last one ends.
+    ValueOffsets = 5,
+    /// A bit for each entry: the low bit of its kind, which is set for a tombstone.
+    Tombstones = 6,
+    /// A bit for each entry: set if the key was live below it.
+    LiveBelow = 7,
+}
+
+/// Number of sections an image can have.
+const SECTIONS: usize = 7;
+
+impl Section {
+    const ALL: [Self; SECTIONS] = [
+        Self::KeyOffsets,
+        Self::KeyBytes,
+        Self::Transducer,
+        Self::Values,
+        Self::ValueOffsets,
+        Self::Tombstones,
+        Self::LiveBelow,
+    ];
+
+    /// Place in arrays of one element for each section.
+    fn index(self) -> usize {
+        self as usize - 1
+    }
+
+    /// Whether an image of this codec and value width may have the section.
+    fn belongs_to(self, codec: Codec, width: ValueWidth) -> bool {
+        match self {
+            Self::KeyOffsets | Self::KeyBytes => codec == Codec::Plain,
+            Self::Transducer => codec == Codec::Fst,
+            Self::ValueOffsets => width == ValueWidth::Bytes,
+            Self::Values | Self::Tombstones | Self::LiveBelow => true,
+        }
+    }
+
+    /// The section's name in errors.
+    pub(super) fn part(self) -> &'static str {
+        match self {
+            Self::KeyOffsets => "segment key offsets",
+            Self::KeyBytes => "segment key bytes",
+            Self::Transducer => "segment transducer",
+            Self::Values => "segment values",
+            Self::ValueOffsets => "segment value offsets",
+            Self::Tombstones => "segment tombstones",
+            Self::LiveBelow => "segment live-below bits",
+        }
+    }
+}
+
+/// Lengths of all sections; 0 for one that is left out.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct SectionLens([usize; SECTIONS]);
+
+impl SectionLens {
+    /// Sets the length of one section.
+    pub(super) fn set(&mut self, section: Section, len: usize) {
+        self.0[section.index()] = len;
+    }
+}
+
+/// What header and section table say.
+#[derive(Clone, Debug)]
+pub(super) struct Layout {
+    /// How keys are stored.
+    pub(super) codec: Codec,
+    /// How values are stored.
+    pub(super) width: ValueWidth,
+    /// Number of entries, tombstones included.
+    pub(super) entries: u64,
+    /// Sum of the entries' weights.
+    pub(super) weight: i64,
+    /// Number of extents the values refer to.
+    pub(super) extents: u32,
+    /// Length of the image.
+    total: usize,
+    /// Where each section lies; empty for one that is left out.
+    spans: [Range<usize>; SECTIONS],
+}
+
+impl Layout {
+    /// Lays out sections of the given lengths; `None` if the image could not be addressed.
+    pub(super) fn plan(codec: Codec, width: ValueWidth, lens: &SectionLens) -> Option<Self> {
+        let present = lens.0.iter().filter(|len| **len > 0).count();
+        let mut end = table_end(present);
+        let mut spans = [const { 0..0 }; SECTIONS];
+        for (span, &len) in spans.iter_mut().zip(&lens.0) {
+            if len > 0 {
+                let start = end.checked_next_multiple_of(ALIGN)?;
+                end = start.checked_add(len)?;
+                *span = start..end;
+            }
+        }
+        Some(Self {
+            codec,
+            width,
+            entries: 0,
+            weight: 0,
+            extents: 0,
+            total: end,
+            spans,
+        })
+    }
+
+    /// Length of the whole image.
+    pub(super) fn total(&self) -> usize {
+        self.total
+    }
+
+    /// Where a section lies; empty if it is left out.
+    pub(super) fn span(&self, section: Section) -> Range<usize> {
+        self.spans[section.index()].clone()
+    }
+
+    fn present(&self) -> impl Iterator<Item = (Section, &Range<usize>)> {
+        Section::ALL
+            .into_iter()
+            .zip(&self.spans)
+            .filter(|(_, span)| !span.is_empty())
+    }
+
+    /// Writes header and section table over an image whose sections are complete.
+    pub(super) fn encode(&self, image: &mut [u8]) {
+        let mut row = HEADER_LEN;
+        for (section, span) in self.present() {
+            let crc = checksum(&image[span.clone()]);
+            put(
+                image,
+                row + ROW_ID_AT,
+                &u32::from(section as u8).to_le_bytes(),
+            );
+            put(image, row + ROW_CHECKSUM_AT, &crc.to_le_bytes());
+            put(
+                image,
+                row + ROW_OFFSET_AT,
+                &(span.start as u64).to_le_bytes(),
+            );
+            put(image, row + ROW_LEN_AT, &(span.len() as u64).to_le_bytes());
+            row += ROW_LEN;
+        }
+        let (class, width) = match self.width {
+            ValueWidth::Fixed(width) => (CLASS_FIXED, width),
+            ValueWidth::Bytes => (CLASS_BYTES, 0),
+        };
+        put(image, MAGIC_AT, &MAGIC);
+        put(image, VERSION_AT, &VERSION.to_le_bytes());
+        image[CODEC_AT] = self.codec as u8;
+        image[CLASS_AT] = class;
+        image[WIDTH_AT] = width;
+        image[SECTIONS_AT] = self.present().count() as u8;
+        put(image, FLAGS_AT, &0u16.to_le_bytes());
+        put(image, ENTRIES_AT, &self.entries.to_le_bytes());
+        put(image, WEIGHT_AT, &self.weight.to_le_bytes());
+        put(image, TOTAL_AT, &(self.total as u64).to_le_bytes());
+        put(image, EXTENTS_AT, &self.extents.to_le_bytes());
+        put(image, RESERVED_AT, &[0; CHECKSUM_AT - RESERVED_AT]);
+        let crc = header_checksum(&image[..row]);
+        put(image, CHECKSUM_AT, &crc.to_le_bytes());
+    }
+
+    /// Reads header and section table, in time independent of the image's length.
+    pub(super) fn decode(image: &[u8], width: ValueWidth) -> Result<Self, Corruption> {
+        let header =
+            image
+                .get(..HEADER_LEN)
+                .ok_or(Corruption::new(HEADER, 0, "it is 64 bytes long"))?;
+        let damaged = |offset: usize, rule| Corruption::new(HEADER, offset as u64, rule);
+        if header[MAGIC_AT..VERSION_AT] != MAGIC {
+            return Err(damaged(MAGIC_AT, "a segment starts with its magic bytes"));
+        }
+        if u16_at(header, VERSION_AT) != Some(VERSION) {
+            return Err(damaged(
+                VERSION_AT,
+                "the format version is one this library knows",
+            ));
+        }
+        let rows = usize::from(header[SECTIONS_AT]);
+        let table = image
+            .get(..table_end(rows))
+            .ok_or_else(|| damaged(SECTIONS_AT, "the section table is inside the image"))?;
+        if u32_at(header, CHECKSUM_AT) != Some(header_checksum(table)) {
+            return Err(damaged(CHECKSUM_AT, "the checksum matches the header"));
+        }
+        let reserved = &header[RESERVED_AT..CHECKSUM_AT];
+        if u16_at(header, FLAGS_AT) != Some(0) || reserved.iter().any(|&byte| byte != 0) {
+            return Err(damaged(FLAGS_AT, "flags and reserved bytes are zero"));
+        }
+        let codec = Codec::from_byte(header[CODEC_AT])
+            .ok_or_else(|| damaged(CODEC_AT, "the key codec is one of 0 and 1"))?;
+        if decode_width(header[CLASS_AT], header[WIDTH_AT]) != Some(width) {
+            return Err(damaged(
+                CLASS_AT,
+                "the value width is the one the map was made with",
+            ));
+        }
+        let extents = u32_at(header, EXTENTS_AT).unwrap_or(0);
+        if width != ValueWidth::Bytes && extents != 0 {
+            return Err(damaged(EXTENTS_AT, "values of fixed width have no extents"));
+        }
+        let mut layout = Self::decode_table(image, rows, codec, width)?;
+        if u64_at(header, TOTAL_AT) != Some(layout.total as u64) || layout.total != image.len() {
+            return Err(damaged(
+                TOTAL_AT,
+                "the length is that of the image and ends the last section",
+            ));
+        }
+        layout.entries = u64_at(header, ENTRIES_AT).unwrap_or(0);
+        layout.weight = u64_at(header, WEIGHT_AT).unwrap_or(0).cast_signed();
+        layout.extents = extents;
+        Ok(layout)
+    }
+
+    /// Reads the section table and checks that it is the one this library lays out.
+    fn decode_table(
+        image: &[u8],
+        rows: usize,
+        codec: Codec,
+        width: ValueWidth,
+    ) -> Result<Self, Corruption> {
+        let damaged = |at: usize, rule| Corruption::new(TABLE, (at - HEADER_LEN) as u64, rule);
+        let mut lens = SectionLens::default();
+        let mut offsets = [0; SECTIONS];
+        let mut least = 0;
+        for at in (0..rows).map(table_end) {
+            let id = u32_at(image, at + ROW_ID_AT).unwrap_or(0) as usize;
+            let section = id
+                .checked_sub(1)
+                .and_then(|index| Section::ALL.get(index))
+                .filter(|section| section.belongs_to(codec, width))
+                .ok_or_else(|| damaged(at, "each section is one of its codec's"))?;
+            if id <= least {
+                return Err(damaged(at, "section ids ascend"));
+            }
+            least = id;
+            let len = u64_at(image, at + ROW_LEN_AT).and_then(|len| usize::try_from(len).ok());
+            let len = len.filter(|len| (1..=image.len()).contains(len));
+            let len = len.ok_or_else(|| {
+                damaged(
+                    at + ROW_LEN_AT,
+                    "a section is not empty and is inside the image",
+                )
+            })?;
+            lens.set(*section, len);
+            offsets[section.index()] = u64_at(image, at + ROW_OFFSET_AT).unwrap_or(0);
+        }
+        let layout = Self::plan(codec, width, &lens)
+            .ok_or_else(|| damaged(HEADER_LEN, "the sections together are inside the image"))?;
+        for (section, span) in layout.present() {
+            if offsets[section.index()] != span.start as u64 {
+                return Err(damaged(
+                    HEADER_LEN,
+                    "each section starts at the next multiple of 64",
+                ));
+            }
+        }
+        Ok(layout)
+    }
+
+    /// Reads the whole image: sections match their checksums, and between them there are zeros.
+    pub(super) fn verify(&self, image: &[u8]) -> Result<(), Corruption> {
+        let mut row = HEADER_LEN;
+        let mut end = table_end(self.present().count());
+        for (section, span) in self.present() {
+            let padding = image.get(end..span.start).unwrap_or(&[]);
+            if let Some(at) = padding.iter().position(|&byte| byte != 0) {
+                return Err(Corruption::new(
+                    IMAGE,
+                    (end + at) as u64,
+                    "bytes between sections are zero",
+                ));
+            }
+            let bytes = image.get(span.clone()).unwrap_or(&[]);
+            if u32_at(image, row + ROW_CHECKSUM_AT) != Some(checksum(bytes)) {
+                return Err(Corruption::new(
+                    section.part(),
+                    0,
+                    "the checksum matches the section",
+                ));
+            }
+            row += ROW_LEN;
+            end = span.end;
+        }
+        Ok(())
+    }
+}
+
+/// Where the section table ends, and its next row would start, with `rows` rows.
+fn table_end(rows: usize) -> usize {
+    HEADER_LEN + rows * ROW_LEN
+}
+
+/// Checksum of header and section table, without the field that holds it.
+fn header_checksum(table: &[u8]) -> u32 {
+    checksum_of_parts(&[&table[..CHECKSUM_AT], &table[HEADER_LEN..]])
+}
+
+fn decode_width(class: u8, width: u8) -> Option<ValueWidth> {
+    match (class, width) {
+        (CLASS_FIXED, width) => Some(ValueWidth::Fixed(width)),
+        (CLASS_BYTES, 0) => Some(ValueWidth::Bytes),
+        _ => None,
+    }
+}
+
+fn put(image: &mut [u8], at: usize, field: &[u8]) {
+    image[at..at + field.len()].copy_from_slice(field);
+}
+
+/// Makes all checksums of a damaged image right again, so that tests reach what lies behind them.
+#[cfg(test)]
+pub(super) fn reseal(image: &mut [u8]) {
+    let Some(&rows) = image.get(SECTIONS_AT) else {
+        return;
+    };
+    let rows = usize::from(rows);
+    if image.len() < table_end(rows) {
+        return;
+    }
+    for at in (0..rows).map(table_end) {
+        let start = u64_at(image, at + ROW_OFFSET_AT).unwrap_or(0) as usize;
+        let len = u64_at(image, at + ROW_LEN_AT).unwrap_or(0) as usize;
+        if let Some(section) = image.get(start..start.saturating_add(len)) {
+            let crc = checksum(section);
+            put(image, at + ROW_CHECKSUM_AT, &crc.to_le_bytes());
+        }
+    }
+    let crc = header_checksum(&image[..table_end(rows)]);
+    put(image, CHECKSUM_AT, &crc.to_le_bytes());
+}

@@ -1,0 +1,179 @@
+//! Scratch columns of unknown length: bytes appended to fixed-size slabs of a bump allocator.
+//!
+//! A doubling vector would copy each column several times and leave the copies in the bump; slabs
+//! are written once and read once, when the exact image is assembled.
+
+use crate::arena::{OutOfMemory, hooks};
+use bumpalo::Bump;
+use std::io;
+
+/// The first slab of a column, so that a segment of ten entries takes little scratch.
+const FIRST_SLAB: usize = 1 << 10;
+
+/// The largest slab; sizes grow fourfold until then.
+const LARGEST_SLAB: usize = 64 << 10;
+
+/// A column of bytes that only grows.
+pub(super) struct Column<'b> {
+    bump: &'b Bump,
+    slabs: Vec<&'b mut [u8]>,
+    /// Bytes still free in the last slab.
+    free: usize,
+    len: usize,
+}
+
+impl<'b> Column<'b> {
+    /// An empty column; it takes its first slab with its first byte.
+    pub(super) fn new(bump: &'b Bump) -> Self {
+        Self {
+            bump,
+            slabs: Vec::new(),
+            free: 0,
+            len: 0,
+        }
+    }
+
+    /// Bytes appended so far.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Appends `bytes`, across slabs where needed.
+    pub(super) fn append(&mut self, mut bytes: &[u8]) -> Result<(), OutOfMemory> {
+        while !bytes.is_empty() {
+            if self.free == 0 {
+                self.grow()?;
+            }
+            let Some(slab) = self.slabs.last_mut() else {
+                return Err(OutOfMemory);
+            };
+            let (now, later) = bytes.split_at(bytes.len().min(self.free));
+            let at = slab.len() - self.free;
+            slab[at..at + now.len()].copy_from_slice(now);
+            self.free -= now.len();
+            self.len += now.len();
+            bytes = later;
+        }
+        Ok(())
+    }
+
+    /// Appends `len` zero bytes.
+    pub(super) fn append_zeros(&mut self, len: usize) -> Result<(), OutOfMemory> {
+        const ZEROS: [u8; 256] = [0; 256];
+        let mut left = len;
+        while left > 0 {
+            let now = left.min(ZEROS.len());
+            self.append(&ZEROS[..now])?;
+            left -= now;
+        }
+        Ok(())
+    }
+
+    /// Appends an integer. A column of these holds nothing else, so none straddles two slabs.
+    pub(super) fn append_u16(&mut self, value: u16) -> Result<(), OutOfMemory> {
+        self.append(&value.to_le_bytes())
+    }
+
+    /// The bytes in order, slab by slab.
+    pub(super) fn parts(&self) -> impl Iterator<Item = &[u8]> {
+        let last = self.slabs.len().wrapping_sub(1);
+        self.slabs.iter().enumerate().map(move |(i, slab)| {
+            let used = if i == last {
+                slab.len() - self.free
+            } else {
+                slab.len()
+            };
+            &slab[..used]
+        })
+    }
+
+    /// The integers of a column filled by [`append_u16`](Self::append_u16).
+    pub(super) fn u16s(&self) -> impl Iterator<Item = u16> {
+        self.parts()
+            .flat_map(|part| part.as_chunks::<2>().0)
+            .map(|pair| u16::from_le_bytes(*pair))
+    }
+
+    /// Copies all bytes to `out`, which has exactly their length.
+    pub(super) fn copy_to(&self, out: &mut [u8]) {
+        let mut at = 0;
+        for part in self.parts() {
+            out[at..at + part.len()].copy_from_slice(part);
+            at += part.len();
+        }
+    }
+
+    fn grow(&mut self) -> Result<(), OutOfMemory> {
+        let size = match self.slabs.last() {
+            None => FIRST_SLAB,
+            Some(last) => (last.len() * 4).min(LARGEST_SLAB),
+        };
+        hooks::before_allocation(size)?;
+        self.slabs.try_reserve(1).map_err(|_| OutOfMemory)?;
+        let slab = self
+            .bump
+            .try_alloc_slice_fill_copy(size, 0)
+            .map_err(|_| OutOfMemory)?;
+        self.slabs.push(slab);
+        self.free = size;
+        Ok(())
+    }
+}
+
+/// A builder can stream into a column; the only failure is [`io::ErrorKind::OutOfMemory`].
+impl io::Write for Column<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.append(bytes) {
+            Ok(()) => Ok(bytes.len()),
+            Err(OutOfMemory) => Err(io::ErrorKind::OutOfMemory.into()),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_return_what_was_appended_across_slabs() {
+        let bump = Bump::new();
+        let mut column = Column::new(&bump);
+        let mut expected = Vec::new();
+        for step in 0..400usize {
+            let bytes: Vec<u8> = (0..step * 3).map(|i| (i * 7 + step) as u8).collect();
+            column.append(&bytes).expect("memory for a test");
+            expected.extend_from_slice(&bytes);
+            column.append_zeros(step).expect("memory for a test");
+            expected.resize(expected.len() + step, 0);
+        }
+        assert_eq!(column.len(), expected.len());
+        let mut out = vec![1; expected.len()];
+        column.copy_to(&mut out);
+        assert_eq!(out, expected);
+    }
+
+    #[test]
+    fn integers_never_straddle_slabs() {
+        let bump = Bump::new();
+        let mut column = Column::new(&bump);
+        for value in 0..=u16::MAX {
+            column.append_u16(value).expect("memory for a test");
+        }
+        assert!(column.u16s().eq(0..=u16::MAX));
+    }
+
+    #[test]
+    fn a_refused_slab_is_an_error() {
+        let bump = Bump::new();
+        let mut column = Column::new(&bump);
+        hooks::fail_allocation(Some(1));
+        let first = column.append(&[1; FIRST_SLAB]);
+        let second = column.append(&[2]);
+        hooks::fail_allocation(None);
+        assert_eq!((first, second), (Ok(()), Err(OutOfMemory)));
+    }
+}

@@ -1,0 +1,508 @@
+//! Segments against a `BTreeMap`.
+
+mod damage;
+
+use super::*;
+use crate::arena::hooks;
+use crate::cursor::Cursor;
+use crate::entry::MAX_KEY_LEN;
+use crate::error::{Error, SortFault};
+use bumpalo::Bump;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// An entry that owns its value; `None` is a tombstone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Owned {
+    value: Option<Vec<u8>>,
+    live_below: bool,
+}
+
+type Model = BTreeMap<Vec<u8>, Owned>;
+
+const CODECS: [CodecChoice; 2] = [CodecChoice::Plain, CodecChoice::Fst];
+
+const WIDTHS: [ValueWidth; 5] = [
+    ValueWidth::Fixed(0),
+    ValueWidth::Fixed(1),
+    ValueWidth::Fixed(8),
+    ValueWidth::Fixed(255),
+    ValueWidth::Bytes,
+];
+
+/// A small generator (xorshift); a test names its seed.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % end as u64) as usize
+    }
+}
+
+fn below_of(live: bool) -> Below {
+    if live { Below::Live } else { Below::Absent }
+}
+
+fn build(model: &Model, width: ValueWidth, choice: CodecChoice) -> Result<Segment, Error> {
+    let bump = Bump::new();
+    let mut builder = SegmentBuilder::new(width, &bump, choice)?;
+    for (key, owned) in model {
+        let below = below_of(owned.live_below);
+        match &owned.value {
+            None => builder.push(key, Entry::tombstone(below))?,
+            Some(value) if value.len() > 1024 && width == ValueWidth::Bytes => {
+                let extent: Extent = value.as_slice().into();
+                builder.push(key, Entry::value(ValueRef::Extent(&extent), below))?;
+            }
+            Some(value) => {
+                builder.push(key, Entry::value(ValueRef::Inline(value), below))?;
+            }
+        }
+    }
+    builder.finish()
+}
+
+fn built(model: &Model, width: ValueWidth, choice: CodecChoice) -> Segment {
+    build(model, width, choice).expect("memory for a test")
+}
+
+/// Entries for keys, with values, tombstones and flags of all sorts (`mixed`) or plain values.
+fn model_of(keys: impl IntoIterator<Item = Vec<u8>>, width: ValueWidth, mixed: bool) -> Model {
+    let keys: BTreeSet<Vec<u8>> = keys.into_iter().collect();
+    let entries = keys.into_iter().enumerate().map(|(i, key)| {
+        let len = match width {
+            ValueWidth::Fixed(width) => usize::from(width),
+            ValueWidth::Bytes => [0, 1, 7, 1024, 1025, 20, 3000][i % 7],
+        };
+        let value = (!(mixed && i % 5 == 3)).then(|| (0..len).map(|j| (i + j) as u8).collect());
+        let live_below = mixed && i % 3 == 1;
+        (key, Owned { value, live_below })
+    });
+    entries.collect()
+}
+
+fn small_keys() -> Vec<Vec<u8>> {
+    let words = "a ab abc abd b ba car cars cart carts dart darts \0 \0\0 x/0 x/1 x/2";
+    let mut keys: Vec<Vec<u8>> = words.split(' ').map(|w| w.as_bytes().to_vec()).collect();
+    keys.extend([
+        vec![],
+        vec![0xff],
+        vec![0xff; 3],
+        vec![0xff; 4],
+        vec![0, 0xff],
+    ]);
+    keys.extend((0..70).map(|i| vec![b'n', i * 3]));
+    keys
+}
+
+/// The key itself and its neighbours.
+fn probes(key: &[u8]) -> Vec<Vec<u8>> {
+    let mut probes = vec![key.to_vec(), [key, b"\0"].concat(), [key, b"\xff"].concat()];
+    if let Some((&last, rest)) = key.split_last() {
+        probes.push(rest.to_vec());
+        probes.push([rest, &[last.wrapping_add(1)]].concat());
+        probes.push([rest, &[last.wrapping_sub(1)]].concat());
+        probes.push([rest, &[last.wrapping_sub(1), 0xff]].concat());
+    }
+    probes
+}
+
+fn owned(entry: Entry<'_>) -> Owned {
+    Owned {
+        value: entry.live().map(<[u8]>::to_vec),
+        live_below: entry.below == Below::Live,
+    }
+}
+
+fn standing<C: Cursor>(cursor: &C) -> Option<(Vec<u8>, Owned)> {
+    assert_eq!(cursor.status(), Ok(()));
+    cursor
+        .valid()
+        .then(|| (cursor.key().to_vec(), owned(cursor.entry())))
+}
+
+/// Compares everything a segment answers with a model, with probes near every `step`-th key.
+fn check(segment: &Segment, model: &Model, step: usize) {
+    segment.verify().expect("a segment of our own");
+    let list: Vec<(&Vec<u8>, &Owned)> = model.iter().collect();
+    assert_eq!(segment.len(), list.len() as u64);
+    let mut weight = 0;
+    for (i, (key, expected)) in list.iter().enumerate() {
+        let ordinal = Ordinal(i as u64);
+        let entry = segment.entry(ordinal).expect("an entry");
+        assert_eq!(&owned(entry), *expected);
+        assert_eq!(segment.weight_before(ordinal), Ok(weight));
+        weight += i64::from(entry.weight());
+        if i % step == 0 {
+            assert_eq!(segment.find(key), Ok(Some(ordinal)));
+            let mut found = vec![];
+            segment.key_at(ordinal, &mut found).expect("a key");
+            assert_eq!(&found, *key);
+        }
+    }
+    assert_eq!(segment.weight(), weight);
+    assert!(segment.entry(Ordinal(list.len() as u64)).is_err());
+    check_walks(segment, &list);
+    for (key, _) in list.iter().step_by(step) {
+        for probe in probes(key) {
+            check_probe(segment, &list, &probe);
+        }
+    }
+    check_probe(segment, &list, b"");
+    check_probe(segment, &list, &[0xff; 70]);
+    check_random_walk(segment, &list);
+}
+
+fn check_walks(segment: &Segment, list: &[(&Vec<u8>, &Owned)]) {
+    let mut cursor = SegmentCursor::new(segment);
+    assert_eq!(standing(&cursor), None);
+    cursor.next();
+    cursor.prev();
+    assert_eq!(standing(&cursor), None);
+    cursor.first();
+    for (i, (key, _)) in list.iter().enumerate() {
+        assert!(cursor.valid());
+        assert_eq!(
+            (cursor.key(), cursor.ordinal()),
+            (key.as_slice(), Some(Ordinal(i as u64)))
+        );
+        cursor.next();
+    }
+    assert_eq!(standing(&cursor), None);
+    cursor.last();
+    for (key, _) in list.iter().rev() {
+        assert!(cursor.valid());
+        assert_eq!(cursor.key(), key.as_slice());
+        cursor.prev();
+    }
+    assert_eq!(standing(&cursor), None);
+}
+
+fn check_probe(segment: &Segment, list: &[(&Vec<u8>, &Owned)], probe: &[u8]) {
+    let at = list.partition_point(|(key, _)| key.as_slice() < probe);
+    let is_there = list.get(at).is_some_and(|(key, _)| key.as_slice() == probe);
+    let ordinal = Ordinal(at as u64);
+    assert_eq!(segment.find(probe), Ok(is_there.then_some(ordinal)));
+    assert_eq!(segment.lower_bound(probe), Ok(ordinal));
+    let expected = |i: Option<usize>| {
+        i.and_then(|i| list.get(i))
+            .map(|(key, owned)| ((*key).clone(), (*owned).clone()))
+    };
+    let mut cursor = SegmentCursor::new(segment);
+    cursor.seek(probe);
+    assert_eq!(standing(&cursor), expected(Some(at)));
+    if cursor.valid() {
+        cursor.prev();
+        assert_eq!(standing(&cursor), expected(at.checked_sub(1)));
+    }
+    cursor.seek_for_prev(probe);
+    let before = if is_there {
+        Some(at)
+    } else {
+        at.checked_sub(1)
+    };
+    assert_eq!(standing(&cursor), expected(before));
+    if cursor.valid() {
+        cursor.next();
+        assert_eq!(standing(&cursor), expected(before.map(|i| i + 1)));
+    }
+}
+
+fn check_random_walk(segment: &Segment, list: &[(&Vec<u8>, &Owned)]) {
+    if list.is_empty() {
+        return;
+    }
+    let mut random = Random(0x9e37_79b9);
+    let mut cursor = SegmentCursor::new(segment);
+    let mut at = None;
+    for _ in 0..300 {
+        match random.below(8) {
+            0 => {
+                at = Some(random.below(list.len()));
+                cursor.seek(at.map_or(b"", |i| list[i].0));
+            }
+            1 => {
+                at = Some(random.below(list.len()));
+                cursor.seek_for_prev(at.map_or(b"", |i| list[i].0));
+            }
+            2..5 => {
+                at = at.map(|i| i + 1).filter(|i| *i < list.len());
+                cursor.next();
+            }
+            _ => {
+                at = at.and_then(|i| i.checked_sub(1));
+                cursor.prev();
+            }
+        }
+        assert_eq!(cursor.valid(), at.is_some());
+        if let Some(i) = at {
+            assert_eq!(cursor.key(), list[i].0.as_slice());
+        }
+    }
+}
+
+#[test]
+fn segments_agree_with_a_map_for_every_width_and_codec() {
+    for width in WIDTHS {
+        for mixed in [false, true] {
+            let model = model_of(small_keys(), width, mixed);
+            for choice in CODECS {
+                check(&built(&model, width, choice), &model, 1);
+            }
+        }
+    }
+}
+
+#[test]
+fn an_empty_segment_has_nothing_to_find() {
+    for width in WIDTHS {
+        for choice in [CodecChoice::Plain, CodecChoice::Fst, CodecChoice::Automatic] {
+            let segment = built(&Model::new(), width, choice);
+            check(&segment, &Model::new(), 1);
+            assert_eq!(segment.lower_bound(b"x"), Ok(Ordinal(0)));
+            assert!(segment.key_at(Ordinal(0), &mut vec![]).is_err());
+        }
+    }
+}
+
+#[test]
+fn every_set_of_short_keys_over_the_extreme_bytes_is_kept() {
+    let mut all = vec![vec![]];
+    for len in 1..=3usize {
+        for bits in 0..1usize << len {
+            all.push(
+                (0..len)
+                    .map(|i| if bits >> i & 1 == 0 { 0 } else { 0xff })
+                    .collect(),
+            );
+        }
+    }
+    assert_eq!(all.len(), 15);
+    let width = ValueWidth::Fixed(1);
+    // All subsets of the 7 shortest keys with all of their probes, a sample of the others.
+    for set in (0..128usize).chain((128..1 << 15).step_by(37)) {
+        let keys = all.iter().enumerate().filter(|(i, _)| set >> i & 1 == 1);
+        let model = model_of(keys.map(|(_, key)| key.clone()), width, true);
+        for choice in CODECS {
+            let segment = built(&model, width, choice);
+            check(&segment, &model, 1);
+            let list: Vec<_> = model.iter().collect();
+            for probe in &all {
+                check_probe(&segment, &list, probe);
+            }
+        }
+    }
+}
+
+#[test]
+fn longest_keys_and_chains_of_prefixes_are_kept() {
+    let long = |byte, last| {
+        let mut key = vec![byte; MAX_KEY_LEN];
+        key[MAX_KEY_LEN - 1] = last;
+        key
+    };
+    let mut keys = vec![
+        long(0, 0),
+        long(0, 1),
+        long(0xff, 0),
+        long(0xff, 0xff),
+        long(b'e', b'x'),
+    ];
+    keys.extend([1, 2, 100, 65_534].map(|len| vec![0xff; len]));
+    // Every prefix of one key: a node that ends a key at each depth.
+    keys.extend((0..600).map(|len| vec![b'p'; len]));
+    let model = model_of(keys, ValueWidth::Bytes, true);
+    for choice in CODECS {
+        check(&built(&model, ValueWidth::Bytes, choice), &model, 60);
+    }
+}
+
+#[test]
+fn ten_thousand_keys_with_a_common_kilobyte_are_kept() {
+    let keys = (0..10_000u32).map(|i| {
+        let mut key = vec![b'k'; 1024];
+        key.extend(format!("{:05}", i.wrapping_mul(7919) % 100_000).bytes());
+        key
+    });
+    let model = model_of(keys, ValueWidth::Fixed(8), true);
+    for choice in CODECS {
+        check(&built(&model, ValueWidth::Fixed(8), choice), &model, 97);
+    }
+}
+
+#[test]
+fn random_binary_keys_are_kept() {
+    let mut random = Random(77);
+    for round in 0..30usize {
+        let (alphabet, max_len) = ([2, 5, 256][round % 3], [3, 8, 30][round / 3 % 3]);
+        let keys: Vec<Vec<u8>> = (0..600)
+            .map(|_| {
+                let len = random.below(max_len + 1);
+                (0..len).map(|_| random.below(alphabet) as u8).collect()
+            })
+            .collect();
+        let width = WIDTHS[round % WIDTHS.len()];
+        let model = model_of(keys, width, round % 2 == 0);
+        for choice in CODECS {
+            check(&built(&model, width, choice), &model, 7);
+        }
+    }
+}
+
+#[test]
+fn the_builder_becomes_a_transducer_at_256_keys() {
+    let width = ValueWidth::Fixed(8);
+    for (entries, codec) in [(255, "plain"), (256, "fst"), (257, "fst")] {
+        let keys = (0..entries).map(|i| format!("key {i:05}").into_bytes());
+        let model = model_of(keys, width, true);
+        let segment = built(&model, width, CodecChoice::Automatic);
+        assert_eq!(segment.stats().codec, codec);
+        let forced = CODECS[usize::from(codec == "fst")];
+        let same = built(&model, width, forced);
+        assert_eq!(segment.image_bytes(), same.image_bytes());
+        check(&segment, &model, 1);
+    }
+}
+
+#[test]
+fn the_builder_refuses_keys_out_of_order_and_too_long_and_goes_on() {
+    for choice in CODECS {
+        let bump = Bump::new();
+        let mut builder =
+            SegmentBuilder::new(ValueWidth::Fixed(0), &bump, choice).expect("memory for a test");
+        let entry = Entry::value(ValueRef::Inline(&[]), Below::Absent);
+        assert_eq!(builder.push(b"", entry), Ok(()));
+        assert_eq!(builder.push(b"b", entry), Ok(()));
+        for (key, order) in [
+            (&b"b"[..], SortFault::Duplicate),
+            (b"a", SortFault::Descending),
+            (b"", SortFault::Descending),
+        ] {
+            assert_eq!(
+                builder.push(key, entry),
+                Err(Error::OutOfOrder { index: 2, order })
+            );
+        }
+        let long = vec![b'c'; MAX_KEY_LEN + 1];
+        assert_eq!(
+            builder.push(&long, entry),
+            Err(Error::KeyTooLong { len: long.len() })
+        );
+        assert_eq!(builder.push(b"c", entry), Ok(()));
+        assert_eq!(builder.len(), 3);
+        let segment = builder.finish().expect("memory for a test");
+        segment.verify().expect("a segment of our own");
+        assert_eq!(segment.find(b"c"), Ok(Some(Ordinal(2))));
+        assert_eq!(segment.find(&long), Ok(None));
+        assert_eq!(segment.lower_bound(&long), Ok(Ordinal(3)));
+    }
+}
+
+#[test]
+fn an_image_is_a_function_of_its_content() {
+    let long = vec![7; 2000];
+    let extent: Extent = long.as_slice().into();
+    let short: Extent = [1, 2, 3].as_slice().into();
+    for choice in CODECS {
+        let image = |long: ValueRef<'_>, short: ValueRef<'_>| {
+            let bump = Bump::new();
+            let mut builder =
+                SegmentBuilder::new(ValueWidth::Bytes, &bump, choice).expect("memory for a test");
+            for (key, value) in [(b"a", long), (b"b", short), (b"c", long)] {
+                builder
+                    .push(key, Entry::value(value, Below::Absent))
+                    .expect("ascending keys");
+            }
+            let segment = builder.finish().expect("memory for a test");
+            segment.verify().expect("a segment of our own");
+            assert_eq!(segment.extents().len(), 2);
+            segment.image_bytes().to_vec()
+        };
+        // How a value is handed over makes no difference; its length decides.
+        let expected = image(ValueRef::Extent(&extent), ValueRef::Inline(&short));
+        assert_eq!(
+            expected,
+            image(ValueRef::Inline(&long), ValueRef::Extent(&short))
+        );
+    }
+}
+
+#[test]
+fn extents_are_moved_by_reference() {
+    let extent: Extent = vec![7; 5000].as_slice().into();
+    let bump = Bump::new();
+    let mut builder = SegmentBuilder::new(ValueWidth::Bytes, &bump, CodecChoice::Automatic)
+        .expect("memory for a test");
+    let entry = Entry::value(ValueRef::Extent(&extent), Below::Absent);
+    builder.push(b"key", entry).expect("memory for a test");
+    let segment = builder.finish().expect("memory for a test");
+    assert!(Arc::ptr_eq(&segment.extents()[0], &extent));
+    let entry = segment.entry(Ordinal(0)).expect("an entry");
+    assert!(matches!(entry.value, ValueRef::Extent(same) if Arc::ptr_eq(same, &extent)));
+    assert!(segment.image_bytes().len() < 512);
+}
+
+#[test]
+fn ten_integers_take_less_than_half_a_kilobyte() {
+    let keys = (0..10u8).map(|i| vec![0, 0, 0, 0, 0, 0, 0, i]);
+    let model = model_of(keys, ValueWidth::Fixed(8), false);
+    let segment = built(&model, ValueWidth::Fixed(8), CodecChoice::Automatic);
+    assert!(
+        segment.heap_bytes() <= 512,
+        "{} bytes",
+        segment.heap_bytes()
+    );
+    let stats = segment.stats();
+    assert_eq!((stats.entries, stats.tombstones), (10, 0));
+    assert_eq!((stats.key_bytes, stats.value_bytes), (124, 80));
+}
+
+#[test]
+fn a_mapped_segment_is_the_same_as_one_on_the_heap() {
+    use std::io::Write;
+    for width in WIDTHS {
+        let model = model_of(small_keys(), width, true);
+        for choice in CODECS {
+            let heap = built(&model, width, choice);
+            let mut file = tempfile::tempfile().expect("a file for a test");
+            // Not at the start of the file, and not even aligned: nothing may depend on that.
+            file.write_all(b"xyz").expect("space for a test");
+            file.write_all(heap.image_bytes())
+                .expect("space for a test");
+            let mapping = Arc::new(Mapping::open(&file).expect("a mappable file"));
+            let range = 3..3 + heap.image_bytes().len();
+            let image = Image::Mapped(mapping.clone(), range);
+            let mapped = Segment::open(image, heap.extents().to_vec(), width).expect("own bytes");
+            assert_eq!(mapped.image_bytes(), heap.image_bytes());
+            assert_eq!(mapped.heap_bytes(), size_of_val(heap.extents()));
+            check(&mapped, &model, 1);
+            for range in [0..0, 4..mapping.as_slice().len(), 3..usize::MAX] {
+                let image = Image::Mapped(mapping.clone(), range);
+                assert!(Segment::open(image, heap.extents().to_vec(), width).is_err());
+            }
+        }
+    }
+}
+
+#[test]
+fn every_refused_allocation_is_an_error() {
+    let keys = (0..600).map(|i| format!("key {i:05}").into_bytes());
+    let model = model_of(keys, ValueWidth::Bytes, true);
+    let mut failures = 0;
+    loop {
+        hooks::fail_allocation(Some(failures));
+        let outcome = build(&model, ValueWidth::Bytes, CodecChoice::Automatic);
+        hooks::fail_allocation(None);
+        match outcome {
+            Ok(segment) => {
+                check(&segment, &model, 50);
+                break;
+            }
+            Err(error) => assert_eq!(error, Error::OutOfMemory),
+        }
+        failures += 1;
+    }
+    assert!(failures > 10, "only {failures} allocations");
+}

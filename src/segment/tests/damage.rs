@@ -1,0 +1,164 @@
+//! Segments of bytes nobody wrote: every read gives an answer or an error.
+
+use super::super::format::reseal;
+use super::*;
+
+fn reopened(image: &[u8], extents: &[Extent], width: ValueWidth) -> Result<Segment, Corruption> {
+    let mut buffer = Buffer::zeroed(image.len()).expect("memory for a test");
+    buffer.as_mut_slice().copy_from_slice(image);
+    Segment::open(Image::Heap(buffer), extents.to_vec(), width)
+}
+
+/// Asks a segment of any bytes everything; what it answers does not matter, that it answers does.
+/// Unless `verify` accepts it: then all answers must agree with each other.
+fn exercise(segment: &Segment, probes: &[Vec<u8>]) {
+    let is_sound = segment.verify().is_ok();
+    let _ = segment.stats();
+    for probe in probes {
+        let (found, bound) = (segment.find(probe), segment.lower_bound(probe));
+        let mut cursor = SegmentCursor::new(segment);
+        cursor.seek(probe);
+        cursor.prev();
+        cursor.seek_for_prev(probe);
+        cursor.next();
+        if is_sound {
+            let bound = bound.expect("verified");
+            assert!(found.expect("verified").is_none_or(|found| found == bound));
+            assert_eq!(cursor.status(), Ok(()));
+        }
+    }
+    let mut key = vec![];
+    for ordinal in (0..segment.len().min(200)).map(Ordinal) {
+        key.clear();
+        let named = segment.key_at(ordinal, &mut key);
+        let found = segment.find(&key);
+        let entry = segment.entry(ordinal).map(owned);
+        let weight = segment.weight_before(ordinal);
+        if is_sound {
+            assert_eq!((named, found), (Ok(()), Ok(Some(ordinal))));
+            assert!(entry.is_ok() && weight.is_ok());
+        }
+    }
+    let mut cursor = SegmentCursor::new(segment);
+    cursor.first();
+    let up = walk(&mut cursor, SegmentCursor::next);
+    cursor.last();
+    let down = walk(&mut cursor, SegmentCursor::prev);
+    assert!(up.is_sorted_by(|a, b| a < b) && down.is_sorted_by(|a, b| a > b));
+    if is_sound && segment.len() < 1000 {
+        assert!(up.iter().eq(down.iter().rev()));
+        assert_eq!(up.len() as u64, segment.len());
+    }
+}
+
+fn walk<'s>(
+    cursor: &mut SegmentCursor<&'s Segment>,
+    step: impl Fn(&mut SegmentCursor<&'s Segment>),
+) -> Vec<Vec<u8>> {
+    let mut keys = vec![];
+    while cursor.valid() && keys.len() < 1000 {
+        let _ = cursor.entry().value.as_slice().len();
+        keys.push(cursor.key().to_vec());
+        step(cursor);
+    }
+    keys
+}
+
+#[test]
+fn every_flipped_byte_is_found_and_survived() {
+    let keys = small_keys();
+    for width in WIDTHS {
+        let model = model_of(keys.clone(), width, true);
+        for choice in CODECS {
+            let good = built(&model, width, choice);
+            let image = good.image_bytes();
+            for at in 0..image.len() {
+                // The wide arrays of values are all alike: a sample of their bytes will do.
+                if image.len() > 8000 && at > 3000 && at % 13 != 0 {
+                    continue;
+                }
+                for flip in [0x01, 0x80, 0xff] {
+                    let mut bad = image.to_vec();
+                    bad[at] ^= flip;
+                    let found =
+                        reopened(&bad, good.extents(), width).and_then(|segment| segment.verify());
+                    assert!(found.is_err(), "byte {at} of {choice:?} {width:?}");
+                    // Behind the checksums, nothing may break either.
+                    reseal(&mut bad);
+                    if let Ok(segment) = reopened(&bad, good.extents(), width) {
+                        exercise(&segment, &keys[..24]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_shortened_or_lengthened_image_is_refused() {
+    for width in [ValueWidth::Fixed(8), ValueWidth::Bytes] {
+        let model = model_of(small_keys(), width, true);
+        for choice in CODECS {
+            let good = built(&model, width, choice);
+            let image = good.image_bytes();
+            for len in 0..image.len() {
+                assert!(reopened(&image[..len], good.extents(), width).is_err());
+                let mut resealed = image[..len].to_vec();
+                reseal(&mut resealed);
+                assert!(reopened(&resealed, good.extents(), width).is_err());
+            }
+            assert!(reopened(&[image, &[0]].concat(), good.extents(), width).is_err());
+        }
+    }
+}
+
+#[test]
+fn an_image_opens_only_as_what_it_is() {
+    for width in WIDTHS {
+        let good = built(
+            &model_of(small_keys(), width, true),
+            width,
+            CodecChoice::Fst,
+        );
+        for other in WIDTHS {
+            let opened = reopened(good.image_bytes(), good.extents(), other);
+            assert_eq!(opened.is_ok(), other == width);
+        }
+        let extent: Extent = [1].as_slice().into();
+        let extents = [good.extents(), &[extent]].concat();
+        assert!(reopened(good.image_bytes(), &extents, width).is_err());
+    }
+}
+
+#[test]
+fn random_damage_behind_right_checksums_is_survived() {
+    let keys = small_keys();
+    let mut random = Random(4242);
+    for width in [
+        ValueWidth::Fixed(0),
+        ValueWidth::Fixed(8),
+        ValueWidth::Bytes,
+    ] {
+        let model = model_of(keys.clone(), width, true);
+        for choice in CODECS {
+            let good = built(&model, width, choice);
+            for _ in 0..4000 {
+                let mut bad = good.image_bytes().to_vec();
+                for _ in 0..=random.below(6) {
+                    // Behind the header, where the checks of `open` would stop most of it.
+                    let at = 64 + random.below(bad.len() - 64);
+                    bad[at] = match random.below(4) {
+                        0 => 0,
+                        1 => 0xff,
+                        2 => bad[64 + random.below(bad.len() - 64)],
+                        _ => random.below(256) as u8,
+                    };
+                }
+                reseal(&mut bad);
+                if let Ok(segment) = reopened(&bad, good.extents(), width) {
+                    exercise(&segment, &keys[..16]);
+                }
+            }
+        }
+    }
+}

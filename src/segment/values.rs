@@ -1,0 +1,377 @@
+//! Values by ordinal: an array when all have one width, else a heap of items and where each starts.
+//!
+//! An item of the heap is the value's bytes, or, if its offset has the top bit set, the `u32`
+//! index of the extent that holds them. A tombstone has an empty item, or zeros in the array.
+
+use super::format::{Section, SectionLens};
+use super::slabs::Column;
+use crate::arena::OutOfMemory;
+use crate::bytes::{u32_at, u64_at};
+use crate::entry::{Extent, INLINE_VALUE_MAX, MAX_VALUE_LEN, ValueRef, ValueWidth};
+use crate::error::{Corruption, Error};
+use bumpalo::Bump;
+use std::ops::Range;
+
+/// Bytes of an item that is an extent index.
+const EXTENT_INDEX_LEN: usize = 4;
+
+/// Staged length of an item that is an extent index; inline items are shorter.
+const EXTENT_MARK: u16 = u16::MAX;
+const _: () = assert!(INLINE_VALUE_MAX < EXTENT_MARK as usize);
+
+/// Heaps below this length have offsets of 4 bytes, others of 8; the top bit is the extent mark.
+const NARROW_HEAP: usize = 1 << 31;
+
+fn offset_width(heap_len: usize) -> usize {
+    if heap_len < NARROW_HEAP { 4 } else { 8 }
+}
+
+/// Where the value of an entry is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// These bytes of the values section, which are inside it.
+    Inline(Range<usize>),
+    /// The extent of this index, which exists.
+    Extent(u32),
+}
+
+/// The stored values of a segment.
+#[derive(Clone, Copy)]
+pub(super) enum Values<'a> {
+    /// An array.
+    Fixed {
+        /// Bytes of each value.
+        width: usize,
+        /// The array.
+        array: &'a [u8],
+    },
+    /// A heap of items.
+    Bytes {
+        /// The items.
+        heap: &'a [u8],
+        /// Where each item starts, and where the last one ends.
+        offsets: &'a [u8],
+        /// Number of extents.
+        extents: u32,
+    },
+}
+
+impl<'a> Values<'a> {
+    /// Values in their sections.
+    #[inline]
+    pub(super) fn new(
+        width: ValueWidth,
+        values: &'a [u8],
+        offsets: &'a [u8],
+        extents: u32,
+    ) -> Self {
+        match width {
+            ValueWidth::Fixed(width) => Self::Fixed {
+                width: usize::from(width),
+                array: values,
+            },
+            ValueWidth::Bytes => Self::Bytes {
+                heap: values,
+                offsets,
+                extents,
+            },
+        }
+    }
+
+    /// Checks in constant time that the sections are as long as `entries` values need.
+    pub(super) fn check_frame(self, entries: u64) -> Result<(), Corruption> {
+        let (section, len, needed) = match self {
+            Self::Fixed { width, array } => {
+                let needed = entries.checked_mul(width as u64);
+                (Section::Values, array.len(), needed)
+            }
+            Self::Bytes { heap, offsets, .. } => {
+                let slots = entries.checked_add(1);
+                let needed = slots.and_then(|n| n.checked_mul(offset_width(heap.len()) as u64));
+                (Section::ValueOffsets, offsets.len(), needed)
+            }
+        };
+        if needed == Some(len as u64) {
+            Ok(())
+        } else {
+            Err(damaged(section, 0, "its length follows from the entries"))
+        }
+    }
+
+    /// Where the value of entry `i` is.
+    #[inline]
+    pub(super) fn place(self, i: u64) -> Result<Place, Corruption> {
+        match self {
+            Self::Fixed { width, array } => {
+                let start = (i as usize).checked_mul(width);
+                let end = start.and_then(|start| start.checked_add(width));
+                match (start, end) {
+                    (Some(start), Some(end)) if end <= array.len() => Ok(Place::Inline(start..end)),
+                    _ => Err(damaged(
+                        Section::Values,
+                        i,
+                        "there is a value for the entry",
+                    )),
+                }
+            }
+            Self::Bytes { heap, extents, .. } => {
+                let (item, is_extent) = self
+                    .item(i)
+                    .filter(|(item, _)| item.end <= heap.len())
+                    .ok_or_else(|| {
+                        damaged(
+                            Section::ValueOffsets,
+                            i,
+                            "offsets ascend and are inside the heap",
+                        )
+                    })?;
+                if !is_extent {
+                    return Ok(Place::Inline(item));
+                }
+                match u32_at(heap, item.start) {
+                    Some(index) if item.len() == EXTENT_INDEX_LEN && index < extents => {
+                        Ok(Place::Extent(index))
+                    }
+                    _ => Err(damaged(
+                        Section::Values,
+                        item.start as u64,
+                        "an extent's item is its index, of 4 bytes",
+                    )),
+                }
+            }
+        }
+    }
+
+    /// The item of entry `i` and whether it is an extent index; not compared with the heap.
+    fn item(self, i: u64) -> Option<(Range<usize>, bool)> {
+        let (start, is_extent) = self.offset(i)?;
+        let (end, _) = self.offset(i.checked_add(1)?)?;
+        (start <= end).then_some((start..end, is_extent))
+    }
+
+    fn offset(self, i: u64) -> Option<(usize, bool)> {
+        let Self::Bytes { heap, offsets, .. } = self else {
+            return None;
+        };
+        let width = offset_width(heap.len());
+        let at = usize::try_from(i).ok()?.checked_mul(width)?;
+        if width == 4 {
+            let raw = u32_at(offsets, at)?;
+            Some(((raw & !(1 << 31)) as usize, raw >> 31 == 1))
+        } else {
+            let raw = u64_at(offsets, at)?;
+            let offset = usize::try_from(raw & !(1 << 63)).ok()?;
+            Some((offset, raw >> 63 == 1))
+        }
+    }
+
+    /// Reads everything: items tile the heap, extents are used once and in order, tombstones (as
+    /// told by `is_tombstone`) have no bytes.
+    pub(super) fn verify(
+        self,
+        entries: u64,
+        is_tombstone: impl Fn(u64) -> bool,
+    ) -> Result<(), Corruption> {
+        match self {
+            Self::Fixed { width: 0, .. } => Ok(()),
+            Self::Fixed { width, array } => {
+                for (i, value) in array.chunks_exact(width).enumerate() {
+                    if is_tombstone(i as u64) && value.iter().any(|&byte| byte != 0) {
+                        return Err(damaged(
+                            Section::Values,
+                            (i * width) as u64,
+                            "a tombstone's value is zeros",
+                        ));
+                    }
+                }
+                Ok(())
+            }
+            Self::Bytes { heap, extents, .. } => {
+                self.verify_items(heap, extents, entries, is_tombstone)
+            }
+        }
+    }
+
+    fn verify_items(
+        self,
+        heap: &[u8],
+        extents: u32,
+        entries: u64,
+        is_tombstone: impl Fn(u64) -> bool,
+    ) -> Result<(), Corruption> {
+        let ends = |i, expected| {
+            if self.offset(i) == Some(expected) {
+                Ok(())
+            } else {
+                Err(damaged(
+                    Section::ValueOffsets,
+                    i,
+                    "offsets start at zero and end with the heap",
+                ))
+            }
+        };
+        if entries == 0 || self.offset(0) != Some((0, true)) {
+            ends(0, (0, false))?;
+        }
+        ends(entries, (heap.len(), false))?;
+        let mut used = 0;
+        for i in 0..entries {
+            let has_bytes = match self.place(i)? {
+                Place::Extent(index) if index != used => {
+                    return Err(damaged(
+                        Section::Values,
+                        i,
+                        "extents are used once each, in order",
+                    ));
+                }
+                Place::Extent(_) => {
+                    used += 1;
+                    true
+                }
+                Place::Inline(item) if item.len() > INLINE_VALUE_MAX => {
+                    return Err(damaged(
+                        Section::ValueOffsets,
+                        i,
+                        "an inline value has at most 1,024 bytes",
+                    ));
+                }
+                Place::Inline(item) => !item.is_empty(),
+            };
+            if has_bytes && is_tombstone(i) {
+                return Err(damaged(Section::Values, i, "a tombstone has no value"));
+            }
+        }
+        if used != extents {
+            return Err(damaged(
+                Section::Values,
+                0,
+                "each extent belongs to an entry",
+            ));
+        }
+        Ok(())
+    }
+}
+
+#[cold]
+fn damaged(section: Section, offset: u64, rule: &'static str) -> Corruption {
+    Corruption::new(section.part(), offset, rule)
+}
+
+/// Values being collected.
+pub(super) struct ValueStage<'b> {
+    width: ValueWidth,
+    /// The array, or the heap.
+    bytes: Column<'b>,
+    /// For byte strings: the length of each item, or the mark of an extent.
+    lens: Column<'b>,
+    extents: Vec<Extent>,
+}
+
+impl<'b> ValueStage<'b> {
+    /// No values yet.
+    pub(super) fn new(width: ValueWidth, bump: &'b Bump) -> Self {
+        Self {
+            width,
+            bytes: Column::new(bump),
+            lens: Column::new(bump),
+            extents: Vec::new(),
+        }
+    }
+
+    /// Appends the value of the next entry; `None` for a tombstone.
+    ///
+    /// Whether a byte string is stored inline follows from its length alone, however it is handed
+    /// over, so that the image depends on nothing but the content.
+    ///
+    /// # Panics
+    /// If the value is not as wide as all values of this segment are: a bug of the caller.
+    pub(super) fn push(&mut self, value: Option<ValueRef<'_>>) -> Result<(), Error> {
+        match (self.width, value) {
+            (ValueWidth::Fixed(width), None) => self.bytes.append_zeros(usize::from(width))?,
+            (ValueWidth::Fixed(width), Some(value)) => {
+                let value = value.as_slice();
+                assert_eq!(value.len(), usize::from(width), "width of a fixed value");
+                self.bytes.append(value)?;
+            }
+            (ValueWidth::Bytes, None) => self.lens.append_u16(0)?,
+            (ValueWidth::Bytes, Some(value)) => {
+                let bytes = value.as_slice();
+                if bytes.len() <= INLINE_VALUE_MAX {
+                    self.bytes.append(bytes)?;
+                    self.lens.append_u16(bytes.len() as u16)?;
+                } else {
+                    self.push_extent(value)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn push_extent(&mut self, value: ValueRef<'_>) -> Result<(), Error> {
+        let len = value.as_slice().len();
+        if len > MAX_VALUE_LEN {
+            return Err(Error::ValueTooLong { len });
+        }
+        let index = u32::try_from(self.extents.len()).map_err(|_| OutOfMemory)?;
+        self.extents.try_reserve(1).map_err(|_| OutOfMemory)?;
+        self.bytes.append(&index.to_le_bytes())?;
+        self.lens.append_u16(EXTENT_MARK)?;
+        self.extents.push(match value {
+            ValueRef::Extent(extent) => extent.clone(),
+            ValueRef::Inline(bytes) => bytes.into(),
+        });
+        Ok(())
+    }
+
+    /// Tells the lengths of the sections; `None` if they cannot be addressed.
+    pub(super) fn plan(&self, entries: u64, lens: &mut SectionLens) -> Option<()> {
+        lens.set(Section::Values, self.bytes.len());
+        if self.width == ValueWidth::Bytes {
+            let slots = usize::try_from(entries).ok()?.checked_add(1)?;
+            let len = slots.checked_mul(offset_width(self.bytes.len()))?;
+            lens.set(Section::ValueOffsets, len);
+        }
+        Some(())
+    }
+
+    /// Writes the values section.
+    pub(super) fn write_values(&self, out: &mut [u8]) {
+        self.bytes.copy_to(out);
+    }
+
+    /// Writes the offsets section, if there is one.
+    pub(super) fn write_offsets(&self, out: &mut [u8]) {
+        let width = offset_width(self.bytes.len());
+        let mut slots = out.chunks_exact_mut(width);
+        let mut start = 0u64;
+        for len in self.lens.u16s() {
+            let is_extent = len == EXTENT_MARK;
+            put_offset(slots.next(), start, is_extent);
+            start += if is_extent {
+                EXTENT_INDEX_LEN as u64
+            } else {
+                u64::from(len)
+            };
+        }
+        put_offset(slots.next(), start, false);
+    }
+
+    /// Number of extents so far.
+    pub(super) fn extent_count(&self) -> usize {
+        self.extents.len()
+    }
+
+    /// The extents, by index.
+    pub(super) fn into_extents(self) -> Vec<Extent> {
+        self.extents
+    }
+}
+
+fn put_offset(slot: Option<&mut [u8]>, offset: u64, is_extent: bool) {
+    if let Some(slot) = slot {
+        let top = 8 * slot.len() - 1;
+        let raw = offset | u64::from(is_extent) << top;
+        let width = slot.len();
+        slot.copy_from_slice(&raw.to_le_bytes()[..width]);
+    }
+}
