@@ -116,7 +116,10 @@ impl fmt::Display for Error {
                 )
             }
             Self::OutOfMemory => {
-                write!(f, "the allocator has no memory left; free some and try again")
+                write!(
+                    f,
+                    "the allocator has no memory left; free some and try again"
+                )
             }
             Self::Corrupted(corruption) => {
                 write!(f, "{corruption}; restore the data from a good copy")

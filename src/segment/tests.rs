@@ -4,6 +4,7 @@ mod damage;
 
 use super::*;
 use crate::arena::hooks;
+use crate::checksum::checksum;
 use crate::cursor::Cursor;
 use crate::entry::MAX_KEY_LEN;
 use crate::error::{Error, SortFault};
@@ -427,6 +428,30 @@ fn an_image_is_a_function_of_its_content() {
             image(ValueRef::Inline(&long), ValueRef::Extent(&short))
         );
     }
+}
+
+#[test]
+fn images_are_the_bytes_of_format_version_1() {
+    // A change of these numbers is a change of the format, and needs a new version.
+    let sums = [ValueWidth::Fixed(8), ValueWidth::Bytes].map(|width| {
+        let model = model_of(small_keys(), width, true);
+        CODECS.map(|choice| checksum(built(&model, width, choice).image_bytes()))
+    });
+    let expected = [[0x683d_c557, 0x0fae_02cc], [0x45fc_7c6b, 0xd001_6dc0]];
+    assert_eq!(sums, expected);
+}
+
+#[test]
+fn a_cursor_can_share_its_segment() {
+    let model = model_of(small_keys(), ValueWidth::Bytes, false);
+    let segment = Arc::new(built(&model, ValueWidth::Bytes, CodecChoice::Fst));
+    let mut cursor = SegmentCursor::new(segment.clone());
+    drop(segment);
+    cursor.seek(b"cart");
+    assert_eq!(
+        standing(&cursor).map(|(key, _)| key),
+        Some(b"cart".to_vec())
+    );
 }
 
 #[test]

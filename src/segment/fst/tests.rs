@@ -24,7 +24,10 @@ fn expect_all(keys: &BTreeSet<Vec<u8>>) {
     reader.verify().expect("the crate's own bytes");
     let theirs = fst::raw::Fst::new(&bytes).expect("the crate's own bytes");
     for (ordinal, key) in keys.iter().enumerate() {
-        assert_eq!(theirs.get(key).map(|out| out.value()), Some(ordinal as u64));
+        assert_eq!(
+            theirs.get(key).map(fst::raw::Output::value),
+            Some(ordinal as u64)
+        );
         assert_eq!(reader.find(key), Ok(Some(ordinal as u64)));
         let mut named = vec![];
         reader.key_at(ordinal as u64, &mut named).expect("a key");
