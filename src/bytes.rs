@@ -8,26 +8,17 @@ pub(crate) const MAX_VARINT_LEN: usize = 10;
 
 /// Reads a `u16` at `at`.
 pub(crate) fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
-    bytes
-        .get(at..)?
-        .first_chunk()
-        .map(|c| u16::from_le_bytes(*c))
+    bytes.get(at..)?.first_chunk().map(|c| u16::from_le_bytes(*c))
 }
 
 /// Reads a `u32` at `at`.
 pub(crate) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    bytes
-        .get(at..)?
-        .first_chunk()
-        .map(|c| u32::from_le_bytes(*c))
+    bytes.get(at..)?.first_chunk().map(|c| u32::from_le_bytes(*c))
 }
 
 /// Reads a `u64` at `at`.
 pub(crate) fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
-    bytes
-        .get(at..)?
-        .first_chunk()
-        .map(|c| u64::from_le_bytes(*c))
+    bytes.get(at..)?.first_chunk().map(|c| u64::from_le_bytes(*c))
 }
 
 /// Reads an unsigned integer of `width` bytes (0 to 8) at `at`.
@@ -76,6 +67,34 @@ pub(crate) fn varint(bytes: &[u8]) -> Option<(u64, usize)> {
     None
 }
 
+/// Whether `a` and `b` are equal. Short ones are compared in words without a call: suffixes in a
+/// radix tree have a few bytes.
+#[inline]
+pub(crate) fn equal(a: &[u8], b: &[u8]) -> bool {
+    let n = a.len();
+    if n != b.len() {
+        return false;
+    }
+    // Two words that overlap cover everything between one and two words long.
+    match n {
+        0 => true,
+        1..4 => {
+            let ends = |s: &[u8]| (s[0], s[n / 2], s[n - 1]);
+            ends(a) == ends(b)
+        }
+        4..8 => u32_at(a, 0) == u32_at(b, 0) && u32_at(a, n - 4) == u32_at(b, n - 4),
+        8..=16 => u64_at(a, 0) == u64_at(b, 0) && u64_at(a, n - 8) == u64_at(b, n - 8),
+        _ => a == b,
+    }
+}
+
+/// `key` without `prefix`, if it starts with it. As [`equal`], made for short prefixes.
+#[inline]
+pub(crate) fn strip_prefix<'a>(key: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
+    let (head, rest) = key.split_at_checked(prefix.len())?;
+    equal(head, prefix).then_some(rest)
+}
+
 /// Length of the longest common prefix of `a` and `b`, eight bytes at a time.
 pub(crate) fn common_prefix(a: &[u8], b: &[u8]) -> usize {
     let n = a.len().min(b.len());
@@ -102,27 +121,14 @@ mod tests {
 
     #[test]
     fn varints_round_trip_and_refuse_overlong_ones() {
-        for value in [
-            0,
-            1,
-            127,
-            128,
-            300,
-            1 << 14,
-            u64::from(u32::MAX),
-            u64::MAX - 1,
-            u64::MAX,
-        ] {
+        for value in [0, 1, 127, 128, 300, 1 << 14, u64::from(u32::MAX), u64::MAX - 1, u64::MAX] {
             let mut out = Vec::new();
             put_varint(&mut out, value);
             assert_eq!(varint(&out), Some((value, out.len())));
             assert_eq!(varint(&out[..out.len() - 1]), None);
         }
         assert_eq!(varint(&[0x80; 11]), None);
-        assert_eq!(
-            varint(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2]),
-            None
-        );
+        assert_eq!(varint(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2]), None);
     }
 
     #[test]
@@ -135,6 +141,22 @@ mod tests {
                 assert_eq!(common_prefix(&a, &b[..len]), cut.min(len));
                 assert_eq!(common_prefix(&b[..len], &a), cut.min(len));
             }
+        }
+    }
+
+    #[test]
+    fn equality_agrees_with_slices_at_every_length_and_place() {
+        for len in 0..40usize {
+            let a: Vec<u8> = (0..len as u8).collect();
+            assert!(equal(&a, &a.clone()));
+            assert!(!equal(&a, &vec![0; len + 1]));
+            for at in 0..len {
+                let mut b = a.clone();
+                b[at] ^= 1;
+                assert!(!equal(&a, &b), "{len} {at}");
+            }
+            assert_eq!(strip_prefix(&a, &a[..len / 2]), Some(&a[len / 2..]));
+            assert_eq!(strip_prefix(&a[..len / 2], &[a.as_slice(), &[1]].concat()), None);
         }
     }
 

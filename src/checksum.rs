@@ -19,10 +19,7 @@ mod tests {
     #[test]
     fn parts_have_the_checksum_of_the_whole() {
         let parts: [&[u8]; 3] = [b"1234", b"", b"56789"];
-        assert_eq!(
-            super::checksum_of_parts(&parts),
-            super::checksum(b"123456789")
-        );
+        assert_eq!(super::checksum_of_parts(&parts), super::checksum(b"123456789"));
     }
 
     #[test]

@@ -97,20 +97,12 @@ pub(crate) struct Entry<'a> {
 impl<'a> Entry<'a> {
     /// An entry that sets a value.
     pub(crate) fn value(value: ValueRef<'a>, below: Below) -> Self {
-        Self {
-            kind: EntryKind::Value,
-            below,
-            value,
-        }
+        Self { kind: EntryKind::Value, below, value }
     }
 
     /// An entry that hides its key.
     pub(crate) fn tombstone(below: Below) -> Self {
-        Self {
-            kind: EntryKind::Tombstone,
-            below,
-            value: ValueRef::Inline(&[]),
-        }
+        Self { kind: EntryKind::Tombstone, below, value: ValueRef::Inline(&[]) }
     }
 
     /// The value's bytes, or `None` for a tombstone.

@@ -80,55 +80,31 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::KeyTooLong { len } => {
-                write!(
-                    f,
-                    "the key is {len} bytes long when encoded; the limit is 65,535"
-                )
+                write!(f, "the key is {len} bytes long when encoded; the limit is 65,535")
             }
             Self::ValueTooLong { len } => {
-                write!(
-                    f,
-                    "the value is {len} bytes long; the limit is 4,294,967,295"
-                )
+                write!(f, "the value is {len} bytes long; the limit is 4,294,967,295")
             }
-            Self::OutOfOrder {
-                index,
-                order: SortFault::Duplicate,
-            } => {
+            Self::OutOfOrder { index, order: SortFault::Duplicate } => {
                 write!(
                     f,
                     "item {index} repeats the key before it; input must be strictly ascending"
                 )
             }
-            Self::OutOfOrder {
-                index,
-                order: SortFault::Descending,
-            } => {
-                write!(
-                    f,
-                    "item {index} is smaller than the key before it; sort the input first"
-                )
+            Self::OutOfOrder { index, order: SortFault::Descending } => {
+                write!(f, "item {index} is smaller than the key before it; sort the input first")
             }
             Self::DeltaFull => {
-                write!(
-                    f,
-                    "the delta has used all of its 32 GiB of addresses; call compact() first"
-                )
+                write!(f, "the delta has used all of its 32 GiB of addresses; call compact() first")
             }
             Self::OutOfMemory => {
-                write!(
-                    f,
-                    "the allocator has no memory left; free some and try again"
-                )
+                write!(f, "the allocator has no memory left; free some and try again")
             }
             Self::Corrupted(corruption) => {
                 write!(f, "{corruption}; restore the data from a good copy")
             }
             Self::FoldFailed { reason } => {
-                write!(
-                    f,
-                    "folding failed ({reason}); nothing is lost, the next fold tries again"
-                )
+                write!(f, "folding failed ({reason}); nothing is lost, the next fold tries again")
             }
         }
     }

@@ -33,29 +33,21 @@ impl Walk {
     /// A walk over the entries of `range` in the view that `pin` makes; no view is needed for a
     /// range that is empty in itself.
     pub(crate) fn new(range: ByteRange, pin: impl FnOnce() -> Pinned) -> Self {
-        let ends = (!range.is_empty()).then(|| Ends {
-            pinned: pin(),
-            range,
-            front: None,
-            back: None,
-        });
+        let ends =
+            (!range.is_empty()).then(|| Ends { pinned: pin(), range, front: None, back: None });
         Self { ends }
     }
 
     /// The next entry from the front.
     pub(crate) fn next(&mut self) -> Result<Option<Item<'_>>, Corruption> {
         let found = self.step(Ends::step_front)?;
-        Ok(found
-            .then(|| item(self.ends.as_ref()?.front.as_ref()?))
-            .flatten())
+        Ok(found.then(|| item(self.ends.as_ref()?.front.as_ref()?)).flatten())
     }
 
     /// The next entry from the back.
     pub(crate) fn next_back(&mut self) -> Result<Option<Item<'_>>, Corruption> {
         let found = self.step(Ends::step_back)?;
-        Ok(found
-            .then(|| item(self.ends.as_ref()?.back.as_ref()?))
-            .flatten())
+        Ok(found.then(|| item(self.ends.as_ref()?.back.as_ref()?)).flatten())
     }
 
     fn step(
@@ -76,12 +68,7 @@ impl Walk {
 impl Ends {
     /// Moves the front cursor; whether it found an entry that the back has not yielded.
     fn step_front(&mut self) -> Result<bool, Corruption> {
-        let Self {
-            pinned,
-            range,
-            front,
-            back,
-        } = self;
+        let Self { pinned, range, front, back } = self;
         let cursor = if let Some(cursor) = front {
             cursor.next();
             cursor
@@ -101,12 +88,7 @@ impl Ends {
 
     /// Moves the back cursor; whether it found an entry that the front has not yielded.
     fn step_back(&mut self) -> Result<bool, Corruption> {
-        let Self {
-            pinned,
-            range,
-            front,
-            back,
-        } = self;
+        let Self { pinned, range, front, back } = self;
         let cursor = if let Some(cursor) = back {
             cursor.prev();
             cursor

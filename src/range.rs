@@ -15,10 +15,7 @@ pub(crate) struct ByteRange {
 impl ByteRange {
     /// All keys.
     pub(crate) fn all() -> Self {
-        Self {
-            lower: Bound::Unbounded,
-            upper: Bound::Unbounded,
-        }
+        Self { lower: Bound::Unbounded, upper: Bound::Unbounded }
     }
 
     /// All keys between two bounds, of which none is kept longer than the longest key.
@@ -95,15 +92,7 @@ mod tests {
 
     #[test]
     fn prefix_range_holds_just_the_keys_with_that_prefix() {
-        let keys: [&[u8]; 7] = [
-            b"",
-            b"\xff",
-            b"\xff\xff",
-            b"a",
-            b"a\x00",
-            b"a\xff\xff",
-            b"b",
-        ];
+        let keys: [&[u8]; 7] = [b"", b"\xff", b"\xff\xff", b"a", b"a\x00", b"a\xff\xff", b"b"];
         for prefix in keys {
             let range = ByteRange::prefix(prefix);
             for key in keys {
@@ -135,27 +124,12 @@ mod tests {
     fn inverted_and_degenerate_ranges_are_empty() {
         let key = |b: &[u8]| b.to_vec();
         let empty = |lower, upper| ByteRange { lower, upper }.is_empty();
-        assert!(empty(
-            Bound::Included(key(b"b")),
-            Bound::Included(key(b"a"))
-        ));
-        assert!(empty(
-            Bound::Included(key(b"a")),
-            Bound::Excluded(key(b"a"))
-        ));
-        assert!(empty(
-            Bound::Excluded(key(b"a")),
-            Bound::Excluded(key(b"a"))
-        ));
-        assert!(empty(
-            Bound::Excluded(key(b"a")),
-            Bound::Included(key(b"a"))
-        ));
+        assert!(empty(Bound::Included(key(b"b")), Bound::Included(key(b"a"))));
+        assert!(empty(Bound::Included(key(b"a")), Bound::Excluded(key(b"a"))));
+        assert!(empty(Bound::Excluded(key(b"a")), Bound::Excluded(key(b"a"))));
+        assert!(empty(Bound::Excluded(key(b"a")), Bound::Included(key(b"a"))));
         assert!(empty(Bound::Unbounded, Bound::Excluded(key(b""))));
-        assert!(!empty(
-            Bound::Included(key(b"a")),
-            Bound::Included(key(b"a"))
-        ));
+        assert!(!empty(Bound::Included(key(b"a")), Bound::Included(key(b"a"))));
         assert!(!empty(Bound::Unbounded, Bound::Included(key(b""))));
     }
 }

@@ -22,15 +22,7 @@ pub struct MemoryUsage {
 impl MemoryUsage {
     /// All parts together, in bytes.
     pub fn total(&self) -> usize {
-        let Self {
-            delta,
-            frozen,
-            overlay,
-            base,
-            extents,
-            filter,
-            overhead,
-        } = *self;
+        let Self { delta, frozen, overlay, base, extents, filter, overhead } = *self;
         delta + frozen + overlay + base + extents + filter + overhead
     }
 }

@@ -166,11 +166,7 @@ impl Codec for () {
 
     #[inline]
     fn decode(bytes: &[u8]) -> Result<Self, Corruption> {
-        if bytes.is_empty() {
-            Ok(())
-        } else {
-            Err(wrong_width())
-        }
+        if bytes.is_empty() { Ok(()) } else { Err(wrong_width()) }
     }
 }
 
@@ -249,9 +245,7 @@ impl<T: bytemuck::Pod> Codec for Pod<T> {
 
     #[inline]
     fn decode(bytes: &[u8]) -> Result<Self, Corruption> {
-        bytemuck::try_pod_read_unaligned(bytes)
-            .map(Self)
-            .map_err(|_| wrong_width())
+        bytemuck::try_pod_read_unaligned(bytes).map(Self).map_err(|_| wrong_width())
     }
 }
 
@@ -295,11 +289,7 @@ impl sealed::Form for [u8] {}
 /// The text in these bytes.
 fn text(bytes: &[u8]) -> Result<&str, Corruption> {
     str::from_utf8(bytes).map_err(|error| {
-        Corruption::new(
-            "value",
-            error.valid_up_to() as u64,
-            "a String value is UTF-8",
-        )
+        Corruption::new("value", error.valid_up_to() as u64, "a String value is UTF-8")
     })
 }
 

@@ -124,10 +124,7 @@ fn get_with_lends_each_kind_of_value_and_may_use_the_map() {
 
     let numbers: MemKV<u8, u32> = MemKV::new();
     numbers.insert(1, 5);
-    assert_eq!(
-        numbers.get_with(1, |n: &u32| numbers.insert(1, n + 1)),
-        Some(Some(5))
-    );
+    assert_eq!(numbers.get_with(1, |n: &u32| numbers.insert(1, n + 1)), Some(Some(5)));
     assert_eq!(numbers.get(1), Some(6));
 
     let plain: MemKV<u8, Pod<[f64; 2]>> = MemKV::new();
@@ -155,10 +152,7 @@ fn pairs_take_pairs_of_forms_and_order_by_component() {
     assert!(nested.contains_key(((1, "x"), (b"y", -1))));
     assert_eq!(nested.prefix(((1, "x"),)).count(), 1);
     assert_eq!(nested.prefix(((1, "x"), (b"y",))).count(), 1);
-    assert_eq!(
-        nested.first_key_value(),
-        Some((((1, "x".into()), (b"y".to_vec(), -1)), ()))
-    );
+    assert_eq!(nested.first_key_value(), Some((((1, "x".into()), (b"y".to_vec(), -1)), ())));
 }
 
 #[test]
@@ -192,18 +186,9 @@ fn ranges_of_text_take_every_kind_of_bound() {
     assert_eq!(keys(kv.range(&a..=&b)), ["apple", "apt", "b"]);
     assert_eq!(keys(kv.range(a.clone()..)), ["apple", "apt", "b"]);
     assert_eq!(kv.range(..).count(), 4);
-    assert_eq!(
-        keys(kv.range((Bound::Excluded("apple"), Bound::Unbounded))),
-        ["apt", "b"]
-    );
-    assert_eq!(
-        keys(kv.range((Bound::Unbounded, Bound::Included(&a)))),
-        ["app", "apple"]
-    );
-    assert_eq!(
-        keys(kv.range((Bound::Included("apt"), Bound::Excluded("b")))),
-        ["apt"]
-    );
+    assert_eq!(keys(kv.range((Bound::Excluded("apple"), Bound::Unbounded))), ["apt", "b"]);
+    assert_eq!(keys(kv.range((Bound::Unbounded, Bound::Included(&a)))), ["app", "apple"]);
+    assert_eq!(keys(kv.range((Bound::Included("apt"), Bound::Excluded("b")))), ["apt"]);
     for (key, _) in kv.prefix("app") {
         assert!(key.starts_with("app"));
     }
@@ -237,17 +222,15 @@ fn empty_and_inverted_ranges_yield_nothing_from_either_end() {
 fn ends_meet_in_the_middle_as_those_of_a_btree_map() {
     let model: BTreeMap<u8, u8> = [2, 4, 6, 8].map(|n| (n, n)).into();
     let kv: MemKV<u8, u8> = model.clone().into_iter().collect();
-    let bounds = (0..=9)
-        .flat_map(|n| [Bound::Included(n), Bound::Excluded(n)])
-        .chain([Bound::Unbounded]);
+    let bounds =
+        (0..=9).flat_map(|n| [Bound::Included(n), Bound::Excluded(n)]).chain([Bound::Unbounded]);
     for lower in bounds.clone() {
         for upper in bounds.clone() {
             for order in 0_u32..64 {
                 let range = (lower, upper);
                 let mut ours = kv.range(range);
-                let within = model
-                    .iter()
-                    .filter(|(key, _)| std::ops::RangeBounds::contains(&range, *key));
+                let within =
+                    model.iter().filter(|(key, _)| std::ops::RangeBounds::contains(&range, *key));
                 let mut theirs = within.map(|(&k, &v)| (k, v));
                 for step in 0..6 {
                     if order >> step & 1 == 0 {
@@ -286,10 +269,7 @@ fn ends_keys_and_values_of_a_map() {
     assert_eq!(kv.last_key_value(), Some(("b".into(), 4)));
     assert_eq!(kv.keys().rev().next().as_deref(), Some("b"));
     assert_eq!(kv.values().rev().collect::<Vec<_>>(), [4, 3, 2, 1]);
-    assert_eq!(
-        format!("{:?}", fruit()),
-        r#"{"app": 1, "apple": 2, "apt": 3, "b": 4}"#
-    );
+    assert_eq!(format!("{:?}", fruit()), r#"{"app": 1, "apple": 2, "apt": 3, "b": 4}"#);
     kv.clear();
     assert_eq!((kv.first_key_value(), kv.last_key_value()), (None, None));
     assert_eq!((kv.len(), kv.is_empty()), (0, true));
@@ -307,12 +287,7 @@ fn maps_are_collected_extended_and_built_from_sorted_entries() {
 
     let sorted: MemKV<String, u64> = MemKV::from_sorted([("a", 1), ("b", 2)]).unwrap();
     assert_eq!(sorted.get("b"), Some(2));
-    assert_eq!(
-        sorted
-            .extend_sorted(&BTreeMap::from([("b", 3), ("c", 4)]))
-            .unwrap(),
-        2
-    );
+    assert_eq!(sorted.extend_sorted(&BTreeMap::from([("b", 3), ("c", 4)])).unwrap(), 2);
     assert_eq!(sorted.values().collect::<Vec<_>>(), [1, 3, 4]);
 
     let fault = |index, order| Error::OutOfOrder { index, order };
@@ -320,26 +295,18 @@ fn maps_are_collected_extended_and_built_from_sorted_entries() {
         sorted.extend_sorted([("x", 1), ("y", 2), ("y", 3)]),
         Err(fault(2, SortFault::Duplicate))
     );
-    assert_eq!(
-        sorted.extend_sorted([("x", 1), ("w", 2)]),
-        Err(fault(1, SortFault::Descending))
-    );
+    assert_eq!(sorted.extend_sorted([("x", 1), ("w", 2)]), Err(fault(1, SortFault::Descending)));
     let long = "x".repeat(MAX_KEY_LEN + 1);
     assert_eq!(
         sorted.extend_sorted([("x", 1), (&long, 2)]),
-        Err(Error::KeyTooLong {
-            len: MAX_KEY_LEN + 1
-        })
+        Err(Error::KeyTooLong { len: MAX_KEY_LEN + 1 })
     );
     assert_eq!(sorted.values().collect::<Vec<_>>(), [1, 3, 4]);
     assert_eq!(
         MemKV::<u64, u64>::from_sorted([(1, 1), (1, 1)]).unwrap_err(),
         fault(1, SortFault::Duplicate)
     );
-    let options = Options {
-        compaction: Compaction::Manual,
-        ..Options::default()
-    };
+    let options = Options { compaction: Compaction::Manual, ..Options::default() };
     let empty = Text::from_sorted_with_options([("", 0); 0], options).unwrap();
     assert!(empty.is_empty());
 }
@@ -368,15 +335,10 @@ fn keys_over_the_limit_are_refused_or_absent() {
     let too_long = vec![b'k'; MAX_KEY_LEN + 1];
     let huge = vec![b'k'; 1 << 20];
     kv.insert(&longest, 1);
-    let refused = Error::KeyTooLong {
-        len: MAX_KEY_LEN + 1,
-    };
+    let refused = Error::KeyTooLong { len: MAX_KEY_LEN + 1 };
     assert_eq!(kv.try_insert(&too_long, 2), Err(refused.clone()));
     assert_eq!(kv.try_put(&too_long, 2), Err(refused));
-    assert_eq!(
-        kv.try_insert(&huge, 2),
-        Err(Error::KeyTooLong { len: 1 << 20 })
-    );
+    assert_eq!(kv.try_insert(&huge, 2), Err(Error::KeyTooLong { len: 1 << 20 }));
     for absent in [&too_long, &huge] {
         assert_eq!(kv.get(absent), None);
         assert_eq!(kv.try_get(absent), Ok(None));
@@ -397,9 +359,7 @@ fn keys_over_the_limit_are_refused_or_absent() {
     let nuls = vec![0; MAX_KEY_LEN / 2];
     assert_eq!(
         pairs.try_insert((&nuls, b""), 1),
-        Err(Error::KeyTooLong {
-            len: 2 * nuls.len() + 2
-        })
+        Err(Error::KeyTooLong { len: 2 * nuls.len() + 2 })
     );
     assert_eq!(pairs.try_insert((b"", &nuls), 1), Ok(None));
 }
@@ -451,10 +411,7 @@ fn clones_are_handles_to_one_map_that_threads_can_share() {
         scope.spawn(move || mine.insert("moved", 2));
     });
     drop(kv);
-    assert_eq!(
-        (handle.get("scoped"), handle.get("moved")),
-        (Some(1), Some(2))
-    );
+    assert_eq!((handle.get("scoped"), handle.get("moved")), (Some(1), Some(2)));
     let walk = handle.iter();
     drop(handle);
     assert_eq!(std::thread::spawn(move || walk.count()).join().unwrap(), 6);

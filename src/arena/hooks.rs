@@ -33,10 +33,7 @@ pub(crate) fn first_unit() -> u32 {
 }
 
 /// Called before each bulk allocation.
-#[cfg_attr(
-    not(test),
-    expect(clippy::unnecessary_wraps, reason = "only tests make it fail")
-)]
+#[cfg_attr(not(test), expect(clippy::unnecessary_wraps, reason = "only tests make it fail"))]
 pub(crate) fn before_allocation(_len: usize) -> Result<(), OutOfMemory> {
     #[cfg(test)]
     match COUNTDOWN.get() {

@@ -124,16 +124,7 @@ mod tests {
 
     #[test]
     fn buffers_are_zeroed_aligned_and_writable() {
-        for len in [
-            0,
-            1,
-            63,
-            64,
-            4096,
-            HUGE_PAGE - 1,
-            HUGE_PAGE,
-            3 * HUGE_PAGE + 5,
-        ] {
+        for len in [0, 1, 63, 64, 4096, HUGE_PAGE - 1, HUGE_PAGE, 3 * HUGE_PAGE + 5] {
             let mut buffer = Buffer::zeroed(len).expect("memory for a test");
             assert_eq!(buffer.as_slice().len(), len);
             assert!(buffer.as_slice().iter().all(|&byte| byte == 0));

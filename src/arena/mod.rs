@@ -12,12 +12,297 @@ mod memory;
 mod refs;
 mod table;
 
-use crate::error::Error;
+pub(crate) use crate::entry::Extent;
+pub(crate) use memory::{Buffer, OutOfMemory};
+pub(crate) use refs::Ref;
+pub(crate) use table::{Memory, Table};
 
-pub(crate) use memory::{Block, Buffer, OutOfMemory};
+use crate::error::Error;
+use crate::sync::Arc;
+use memory::Block;
+use table::{chunk_of, chunk_start};
+
+/// Bytes of one unit: the alignment and the granularity of blocks.
+pub(crate) const UNIT: usize = 8;
+
+/// Bytes of the smallest chunk.
+const FIRST_CHUNK_BYTES: usize = 512;
+
+/// Free blocks of up to this many units have a list for each size.
+const EXACT_CLASSES: u32 = 32;
+
+/// Free lists: one for each size up to [`EXACT_CLASSES`], then one for each power of two.
+const CLASSES: usize = EXACT_CLASSES as usize + 27;
+
+/// A splinter of fewer units than this is not worth keeping apart from its block.
+const MIN_SPLIT_UNITS: u32 = 2;
+
+/// Why a block could not be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ArenaError {
+    /// All 2^32 units are used up.
+    Full,
+    /// The allocator refused.
+    OutOfMemory,
+}
+
+impl From<OutOfMemory> for ArenaError {
+    fn from(_: OutOfMemory) -> Self {
+        Self::OutOfMemory
+    }
+}
 
 impl From<OutOfMemory> for Error {
     fn from(_: OutOfMemory) -> Self {
         Self::OutOfMemory
     }
 }
+
+/// Number of units that hold `bytes`.
+#[inline]
+pub(crate) fn units(bytes: usize) -> u32 {
+    bytes.div_ceil(UNIT) as u32
+}
+
+/// A growing set of blocks in chunks that never move.
+pub(crate) struct Arena {
+    table: Arc<Table>,
+    /// Units of the current chunk that no block has had yet: `next..end`.
+    next: u64,
+    end: u64,
+    /// Heads of the free lists, allocated with the first block that comes back.
+    free: Option<Box<FreeLists>>,
+    /// Units in blocks handed out.
+    used_units: u64,
+    /// Bytes of all chunks.
+    chunk_bytes: usize,
+}
+
+/// Free blocks by size. A free block holds the next one's unit and its own length in its first
+/// eight bytes.
+struct FreeLists {
+    heads: [u32; CLASSES],
+    /// Bit `i` is set when `heads[i]` is not empty.
+    occupied: u64,
+}
+
+impl Arena {
+    /// An arena without a chunk.
+    pub(crate) fn new() -> Self {
+        let first = u64::from(hooks::first_unit().max(1));
+        Self {
+            table: Arc::new(Table::empty()),
+            next: first,
+            end: first,
+            free: None,
+            used_units: 0,
+            chunk_bytes: 0,
+        }
+    }
+
+    /// Where the chunks lie now.
+    #[inline]
+    pub(crate) fn table(&self) -> &Arc<Table> {
+        &self.table
+    }
+
+    /// Bytes in blocks handed out and not yet freed.
+    pub(crate) fn used_bytes(&self) -> usize {
+        self.used_units as usize * UNIT
+    }
+
+    /// Heap bytes of the chunks.
+    pub(crate) fn chunk_bytes(&self) -> usize {
+        self.chunk_bytes
+    }
+
+    /// Heap bytes beside the chunks.
+    pub(crate) fn overhead_bytes(&self) -> usize {
+        self.table.heap_bytes() + self.free.as_ref().map_or(0, |_| size_of::<FreeLists>())
+    }
+
+    /// Makes sure that blocks of `units` in total can be had without an error.
+    #[inline]
+    pub(crate) fn reserve(&mut self, units: u32) -> Result<(), ArenaError> {
+        if self.end - self.next >= u64::from(units) { Ok(()) } else { self.open_chunk(units) }
+    }
+
+    /// Hands out a block. Its content is arbitrary.
+    ///
+    /// # Panics
+    /// If the units were not reserved.
+    #[inline]
+    pub(crate) fn allocate(&mut self, units: u32) -> u32 {
+        self.used_units += u64::from(units);
+        if let Some(unit) = self.take_free(units) {
+            return unit;
+        }
+        let unit = self.next;
+        self.next += u64::from(units);
+        assert!(self.next <= self.end, "blocks are reserved before they are allocated");
+        let unit = unit as u32;
+        hooks::unpoison(self.table.address(unit), units as usize * UNIT);
+        unit
+    }
+
+    /// Takes a block back.
+    #[inline]
+    pub(crate) fn free(&mut self, unit: u32, units: u32) {
+        self.used_units -= u64::from(units);
+        self.put_free(unit, units);
+    }
+
+    /// Starts the next chunk, with room for at least `units`.
+    ///
+    /// The chunk's place in the address space is the first after the current one that is long
+    /// enough. It is backed in full unless a long block made the arena skip ahead: then by as much
+    /// as is needed, or an eighth of what the arena has.
+    #[cold]
+    #[inline(never)]
+    fn open_chunk(&mut self, units: u32) -> Result<(), ArenaError> {
+        let mut chunk = match self.next == self.end && self.chunk_bytes == 0 {
+            true => chunk_of(self.next as u32),
+            false => chunk_of((self.end - 1) as u32) + 1,
+        };
+        let (start, limit) = loop {
+            let (start, limit) = (chunk_start(chunk).max(self.next), chunk_start(chunk + 1));
+            if start >= 1 << 32 {
+                return Err(ArenaError::Full);
+            }
+            if limit - start >= u64::from(units) {
+                break (start, limit);
+            }
+            chunk += 1;
+        };
+        let wanted = (self.chunk_bytes / 8).max(FIRST_CHUNK_BYTES).max(units as usize * UNIT);
+        let len = (wanted.next_multiple_of(64) as u64 / UNIT as u64).min(limit - start);
+        let block = Block::new(len as usize * UNIT)?;
+        hooks::poison(block.as_ptr(), block.len());
+        self.retire_window();
+        self.chunk_bytes += block.len();
+        self.table = Arc::new(self.table.with_chunk(chunk, start as u32, block));
+        (self.next, self.end) = (start, start + len);
+        Ok(())
+    }
+
+    /// Turns what is left of the current chunk into a free block.
+    fn retire_window(&mut self) {
+        let left = (self.end - self.next) as u32;
+        if left > 0 {
+            self.put_free(self.next as u32, left);
+        }
+        self.next = self.end;
+    }
+
+    fn take_free(&mut self, units: u32) -> Option<u32> {
+        let lists = self.free.as_deref_mut()?;
+        let class = class_of(units);
+        if units <= EXACT_CLASSES && lists.occupied >> class & 1 == 1 {
+            let unit = lists.heads[class];
+            hooks::unpoison(self.table.address(unit), units as usize * UNIT);
+            lists.pop(&self.table, class);
+            return Some(unit);
+        }
+        if lists.occupied >> class == 0 {
+            return None;
+        }
+        self.split_free(units)
+    }
+
+    /// Finds a longer free block and cuts `units` off it.
+    #[inline(never)]
+    fn split_free(&mut self, units: u32) -> Option<u32> {
+        let lists = self.free.as_deref_mut()?;
+        // A class above the block's own that has one surely long enough.
+        let from = if units <= EXACT_CLASSES {
+            class_of(units + MIN_SPLIT_UNITS)
+        } else {
+            class_of(units) + 1
+        };
+        let candidates = lists.occupied.checked_shr(from as u32).unwrap_or(0);
+        if candidates == 0 {
+            return None;
+        }
+        let class = from + candidates.trailing_zeros() as usize;
+        let unit = lists.heads[class];
+        let len = block_header::len(&self.table, unit);
+        debug_assert!(len >= units);
+        lists.pop(&self.table, class);
+        hooks::unpoison(self.table.address(unit), len as usize * UNIT);
+        if len > units {
+            self.put_free(unit + units, len - units);
+        }
+        Some(unit)
+    }
+
+    fn put_free(&mut self, unit: u32, units: u32) {
+        let lists = self.free.get_or_insert_with(FreeLists::boxed);
+        let class = class_of(units);
+        block_header::write(&self.table, unit, lists.heads[class], units);
+        hooks::poison(self.table.address(unit), units as usize * UNIT);
+        lists.heads[class] = unit;
+        lists.occupied |= 1 << class;
+    }
+}
+
+impl FreeLists {
+    fn boxed() -> Box<Self> {
+        Box::new(Self { heads: [0; CLASSES], occupied: 0 })
+    }
+
+    fn pop(&mut self, table: &Table, class: usize) {
+        self.heads[class] = block_header::next(table, self.heads[class]);
+        if self.heads[class] == 0 {
+            self.occupied &= !(1 << class);
+        }
+    }
+}
+
+/// The free list for blocks of `units`: exact sizes first, then powers of two rounded down.
+#[inline]
+fn class_of(units: u32) -> usize {
+    if units <= EXACT_CLASSES {
+        units as usize - 1
+    } else {
+        // 33..63 is the first class after the exact ones.
+        EXACT_CLASSES as usize + (26 - units.leading_zeros()) as usize
+    }
+}
+
+/// The first eight bytes of a free block.
+mod block_header {
+    #![allow(
+        unsafe_code,
+        reason = "a free block belongs to the arena, which writes its link there"
+    )]
+    use super::{Table, UNIT, hooks};
+
+    /// Writes the link and the length.
+    pub(super) fn write(table: &Table, unit: u32, next: u32, len: u32) {
+        let start = table.address(unit).cast::<[u32; 2]>();
+        // SAFETY: the block is at least one unit of backed memory, aligned to eight bytes, and
+        // free: nothing else reads or writes it (the tree returned it, I1).
+        unsafe { start.write([next, len]) }
+    }
+
+    /// The next free block of the list.
+    pub(super) fn next(table: &Table, unit: u32) -> u32 {
+        read(table, unit)[0]
+    }
+
+    /// The block's length in units.
+    pub(super) fn len(table: &Table, unit: u32) -> u32 {
+        read(table, unit)[1]
+    }
+
+    fn read(table: &Table, unit: u32) -> [u32; 2] {
+        let start = table.address(unit);
+        hooks::unpoison(start, UNIT);
+        // SAFETY: a block in a free list was given its header by `write`, and stays untouched
+        // until it is popped.
+        unsafe { start.cast::<[u32; 2]>().read() }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -5,8 +5,8 @@
 //! more than an eighth of what stands before it, and its number is a shift and an add away from
 //! the unit. A chunk need not be backed in full (see `Arena::open_chunk`), nor at all.
 
-use super::memory::Block;
 use super::UNIT;
+use super::memory::Block;
 use crate::entry::{Extent, extent_heap_bytes};
 use crate::sync::{Arc, AtomicU32, Mutex, Ordering};
 

@@ -71,7 +71,11 @@ fn slack_is_at_most_an_eighth_above_four_kib() {
         arena.allocate(3);
         let used = arena.used_bytes();
         if used > 8_192 {
-            assert!(arena.chunk_bytes() <= used + used / 8 + 4096, "{} for {used}", arena.chunk_bytes());
+            assert!(
+                arena.chunk_bytes() <= used + used / 8 + 4096,
+                "{} for {used}",
+                arena.chunk_bytes()
+            );
         }
     }
 }

@@ -150,17 +150,15 @@ impl Tree {
         let leaf = self.place_leaf(image);
         match grown {
             Some(shape) if shape.kind == Kind::Node256 => {
-                // A Node256 has no room for a value later: it is rebuilt with it, and the new
-                // node's weight already counts it.
+                // A Node256 has no room for a value later: it is rebuilt with it.
                 self.rebuild_from(depth - 1, node, shape, Some(leaf), None);
-                self.add_weight(depth - 1, weight);
             }
             _ => {
                 let node = self.rebuild(depth - 1, node, grown);
                 self.editor().insert_value(node, leaf);
-                self.add_weight(self.path.len(), weight);
             }
         }
+        self.add_weight(self.path.len(), weight);
         Ok(())
     }
 
@@ -263,8 +261,7 @@ impl Tree {
     /// A Node4 above an old node and a new leaf, of which one may be the value.
     fn fork(&mut self, old: (Option<u8>, NodeRef), new: (Option<u8>, NodeRef)) -> NodeRef {
         let (first, second) = if old.0 < new.0 { (old, new) } else { (new, old) };
-        let shape = Shape::for_children(2, false);
-        let node = self.editor().new_inner(shape, [first, second]);
+        let node = self.editor().new_node4([first, second]);
         self.count(node, 1);
         node
     }
@@ -286,8 +283,7 @@ impl Tree {
         let (suffix, tail) = scratch.split_at(suffix_len);
         let (old_byte, old_rest) = split_at_byte(suffix, common);
         let (new_byte, new_rest) = split_at_byte(rest, common);
-        let shortened =
-            LeafImage { flags: old_flags, suffix: [old_rest, &[]], tail: [tail, &[]] };
+        let shortened = LeafImage { flags: old_flags, suffix: [old_rest, &[]], tail: [tail, &[]] };
         let new = image(new_rest);
         let needed = shortened.units() + new.units() + NODE4_UNITS + wrap_units(common);
         if let Err(error) = self.arena.reserve(needed) {

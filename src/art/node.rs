@@ -316,7 +316,7 @@ impl<'a> NodeView<'a> {
         let header = self.header();
         match Kind::from_tag(header.tag) {
             Kind::Node4 => {
-                let len = usize::from(header.tag >> DETAIL_SHIFT);
+                let len = usize::from(header.tag >> DETAIL_SHIFT & 7);
                 self.bytes(offset_of!(Node4, prefix), len)
             }
             Kind::Prefix => self.bytes(PREFIX_BYTES, usize::from(header.count)),
@@ -416,6 +416,46 @@ impl<'a> NodeView<'a> {
             Some(slot) => slot + 1,
         };
         (from..256).find(|&slot| self.raw_child(slot) != 0)
+    }
+
+    /// Calls `f` with slot, byte and child, in key order; the byte of the value's slot is `None`.
+    pub(crate) fn for_each_child(self, mut f: impl FnMut(usize, Option<u8>, NodeRef)) {
+        if let Some(slot) = self.value_slot() {
+            f(slot, None, self.child(slot));
+        }
+        let first = usize::from(self.has_value());
+        let sorted = |keys: &[u8], f: &mut dyn FnMut(usize, Option<u8>, NodeRef)| {
+            for (i, &byte) in keys.iter().enumerate() {
+                f(first + i, Some(byte), self.child(first + i));
+            }
+        };
+        let keyed = self.slots() - first;
+        match self.kind() {
+            Kind::Node4 => sorted(self.bytes(offset_of!(Node4, keys), keyed), &mut f),
+            Kind::Node16Short | Kind::Node16 => {
+                sorted(self.bytes(offset_of!(Node16<16>, keys), keyed), &mut f);
+            }
+            Kind::Node48 => {
+                let mut slot = first;
+                for (i, mut word) in self.present48().into_iter().enumerate() {
+                    while word != 0 {
+                        let byte = (i * 64) as u8 + word.trailing_zeros() as u8;
+                        f(slot, Some(byte), self.child(slot));
+                        slot += 1;
+                        word &= word - 1;
+                    }
+                }
+            }
+            Kind::Node256 => {
+                for slot in 0..256 {
+                    if let Some(child) = Ref::from_raw(self.raw_child(slot)) {
+                        f(slot, Some(slot as u8), child);
+                    }
+                }
+            }
+            Kind::Prefix => f(0, None, self.child(0)),
+            Kind::Leaf => {}
+        }
     }
 
     /// The byte that leads to `slot`; `None` for the value's slot and in prefix nodes.
@@ -717,12 +757,8 @@ impl<'a> Editor<'a> {
         assert!((1..=PREFIX_MAX).contains(&bytes.len()), "a prefix node's run fits its count");
         let weight = self.view().node(child).weight();
         let (node, start) = self.block(prefix_units(bytes.len()));
-        let header = Header {
-            tag: Kind::Prefix as u8,
-            count: bytes.len() as u8,
-            epoch: self.epoch,
-            weight,
-        };
+        let header =
+            Header { tag: Kind::Prefix as u8, count: bytes.len() as u8, epoch: self.epoch, weight };
         // SAFETY: the block is fresh and has room for the head and the bytes.
         unsafe {
             start.cast::<Header>().write(header);
@@ -732,52 +768,51 @@ impl<'a> Editor<'a> {
         node
     }
 
-    /// Makes an inner node over the given children, in key order; `None` stands for its value.
-    pub(crate) fn new_inner(
-        &mut self,
-        shape: Shape,
-        children: [(Option<u8>, NodeRef); 2],
-    ) -> NodeRef {
-        let mut left = children.into_iter();
-        self.build(shape, &[], |_| left.next())
+    /// Makes a Node4 over two children, in key order; `None` stands for its value.
+    pub(crate) fn new_node4(&mut self, children: [(Option<u8>, NodeRef); 2]) -> NodeRef {
+        let shape = Shape::for_children(2, false);
+        let weight = children.map(|(_, child)| self.view().node(child).weight());
+        let (node, mut raw) = self.new_raw(shape, &[], weight[0] + weight[1]);
+        for (byte, child) in children {
+            raw.push(byte, child, shape.kind);
+        }
+        raw.finish();
+        node
     }
 
     /// Makes an inner node of another shape with the children of `from`, with a new value or
     /// without the child in one slot. A Node4 takes `prefix`, which is empty for the others.
+    ///
+    /// The weight is the old node's: visiting the children for theirs would miss the cache for
+    /// each of them.
     pub(crate) fn reshape(
         &mut self,
         from: NodeRef,
         shape: Shape,
         prefix: &[u8],
-        mut new_value: Option<NodeRef>,
+        new_value: Option<NodeRef>,
         without: Option<usize>,
     ) -> NodeRef {
-        let mut slot = None;
-        let drops_last = shape.kind == Kind::Node48 && planted(Bug::GrowthDropsLastChild);
-        self.build(shape, prefix, |view| {
-            if let Some(value) = new_value.take() {
-                return Some((None, value));
+        let weight = self.view().node(from).weight();
+        let (node, mut raw) = self.new_raw(shape, prefix, weight);
+        if let Some(value) = new_value {
+            raw.push(None, value, shape.kind);
+        }
+        let from = self.view().node(from);
+        from.for_each_child(|slot, byte, child| {
+            if without != Some(slot) {
+                raw.push(byte, child, shape.kind);
             }
-            let node = view.node(from);
-            slot = node.slot_after(slot);
-            if slot.is_some() && slot == without {
-                slot = node.slot_after(slot);
-            }
-            let at = slot?;
-            if drops_last && node.slot_after(slot).is_none() {
-                return None;
-            }
-            Some((node.byte(at), node.child(at)))
-        })
+        });
+        if shape.kind == Kind::Node48 && planted(Bug::GrowthDropsLastChild) {
+            raw.drop_last();
+        }
+        raw.finish();
+        node
     }
 
-    /// Makes an inner node of the children that `next` answers until it answers none.
-    fn build(
-        &mut self,
-        shape: Shape,
-        prefix: &[u8],
-        mut next: impl FnMut(View<'_>) -> Option<(Option<u8>, NodeRef)>,
-    ) -> NodeRef {
+    /// Makes an inner node without children yet.
+    fn new_raw<'n>(&mut self, shape: Shape, prefix: &[u8], weight: i32) -> (NodeRef, NewInner<'n>) {
         let (node, start) = self.block(units(shape.bytes()));
         let detail = match shape.kind {
             Kind::Node48 => node48_code(shape.slots),
@@ -786,28 +821,14 @@ impl<'a> Editor<'a> {
         let tag = shape.kind as u8 | (detail as u8) << DETAIL_SHIFT;
         // SAFETY: the block is fresh and has room for a header (and for a Node4's prefix).
         unsafe {
-            start.cast::<Header>().write(Header { tag, count: 0, epoch: self.epoch, weight: 0 });
+            start.cast::<Header>().write(Header { tag, count: 0, epoch: self.epoch, weight });
             if shape.kind == Kind::Node4 {
                 let to = start.add(offset_of!(Node4, prefix));
                 to.copy_from_nonoverlapping(prefix.as_ptr(), prefix.len().min(NODE4_PREFIX));
             }
         }
-        let (mut weight, mut keyed) = (0, 0u32);
-        while let Some((byte, child)) = next(self.view()) {
-            weight += self.view().node(child).weight();
-            let mut raw = self.raw(node);
-            match byte {
-                None => raw.push_value(child, shape),
-                Some(byte) => {
-                    raw.push(byte, child, shape, keyed as usize);
-                    keyed += 1;
-                }
-            }
-        }
-        let mut raw = self.raw(node);
-        raw.set_keyed(keyed);
-        raw.header_mut().weight = weight;
-        node
+        let raw = RawInner { start, life: PhantomData };
+        (node, NewInner { raw, slot: 0, keyed: 0 })
     }
 
     /// Copies an inner node as it is; only the epoch is new.
@@ -973,6 +994,14 @@ impl RawInner<'_> {
         self.array(CHILDREN[kind as usize], slots)
     }
 
+    /// One child slot of a node of this kind.
+    #[inline]
+    fn slot(&mut self, kind: Kind, slot: usize) -> &mut u32 {
+        debug_assert!(slot < self.shape().slots);
+        // SAFETY: the slot is inside the node's block; exclusiveness as in `header_mut`.
+        unsafe { &mut *self.start.add(CHILDREN[kind as usize] + 4 * slot).cast() }
+    }
+
     /// All key bytes of a sorted node, used or not.
     fn keys(&mut self) -> &mut [u8] {
         match self.shape().kind {
@@ -999,32 +1028,49 @@ impl RawInner<'_> {
         children[slots - 1] = 0;
     }
 
-    /// Writes the value of a node being built, before its keyed children.
-    fn push_value(&mut self, child: NodeRef, shape: Shape) {
-        let slot = if shape.kind == Kind::Node256 { NODE256_VALUE } else { 0 };
-        self.header_mut().tag |= HAS_VALUE;
-        self.children()[slot] = child.raw();
-    }
-
-    /// Writes the next keyed child of a node being built.
-    fn push(&mut self, byte: u8, child: NodeRef, shape: Shape, keyed: usize) {
-        let slot = keyed + usize::from(self.header().tag & HAS_VALUE != 0);
-        match shape.kind {
-            Kind::Node256 => self.children()[usize::from(byte)] = child.raw(),
-            Kind::Node48 => {
-                self.children()[slot] = child.raw();
-                self.present()[usize::from(byte >> 6)] |= 1 << (byte & 63);
-            }
-            _ => {
-                self.children()[slot] = child.raw();
-                self.keys()[keyed] = byte;
-            }
-        }
-    }
-
     fn set_keyed(&mut self, keyed: u32) {
         debug_assert!((1..=256).contains(&keyed));
         self.header_mut().count = (keyed - 1) as u8;
+    }
+}
+
+/// A fresh inner node that gets its children in key order, its value first.
+///
+/// Nothing refers to its block yet, so that it is written while other nodes are read.
+struct NewInner<'a> {
+    raw: RawInner<'a>,
+    slot: usize,
+    keyed: usize,
+}
+
+impl NewInner<'_> {
+    #[inline]
+    fn push(&mut self, byte: Option<u8>, child: NodeRef, kind: Kind) {
+        let slot = match (byte, kind) {
+            (None, Kind::Node256) => NODE256_VALUE,
+            (Some(byte), Kind::Node256) => usize::from(byte),
+            _ => self.slot,
+        };
+        if byte.is_none() {
+            self.raw.header_mut().tag |= HAS_VALUE;
+        }
+        *self.raw.slot(kind, slot) = child.raw();
+        self.slot += 1;
+        let Some(byte) = byte else { return };
+        match kind {
+            Kind::Node256 => {}
+            Kind::Node48 => self.raw.present()[usize::from(byte >> 6)] |= 1 << (byte & 63),
+            _ => self.raw.keys()[self.keyed] = byte,
+        }
+        self.keyed += 1;
+    }
+
+    fn drop_last(&mut self) {
+        self.keyed -= 1;
+    }
+
+    fn finish(mut self) {
+        self.raw.set_keyed(self.keyed as u32);
     }
 }
 

@@ -26,22 +26,22 @@ impl Tree {
             let kept = self.collapse(slot)?;
             self.add_weight(kept, -weight);
         } else {
-            let kept = self.drop_slot(last, node, slot, slots)?;
-            self.add_weight(kept, -weight);
+            self.drop_slot(last, node, slot, slots, weight)?;
         }
         self.retire_leaf(leaf, extent);
         Ok(())
     }
 
-    /// Removes one of at least three slots, and shrinks the node when it has become roomy. Answers
-    /// how many nodes of the path still count the removed entry.
+    /// Removes one of at least three slots and its weight, and shrinks the node when it has become
+    /// roomy.
     fn drop_slot(
         &mut self,
         depth: usize,
         node: NodeRef,
         slot: usize,
         slots: usize,
-    ) -> Result<usize, TreeError> {
+        weight: i32,
+    ) -> Result<(), TreeError> {
         let view = self.view().node(node);
         let shape = view.shape();
         let (left, value_goes) = (slots - 1, view.value_slot() == Some(slot));
@@ -52,7 +52,8 @@ impl Tree {
             Shape { kind: Kind::Node256, slots: 256 }
         } else {
             self.editor().remove_slot(node, slot);
-            return Ok(depth + 1);
+            self.add_weight(depth + 1, -weight);
+            return Ok(());
         };
         // A prefix node above a new Node4 gives it what fits inline.
         let above = depth.checked_sub(1).map(|i| self.path[i].node);
@@ -62,7 +63,8 @@ impl Tree {
         let run = above.map_or(0, |above| self.view().node(above).prefix().len());
         self.arena.reserve(units(rebuilt.bytes()) + wrap_units(run))?;
         let made = self.rebuild_from(depth, node, rebuilt, None, Some(slot));
-        let Some(above) = above else { return Ok(depth) };
+        self.add_weight(self.path.len(), -weight);
+        let Some(above) = above else { return Ok(()) };
         let mut bytes = std::mem::take(&mut self.scratch);
         bytes.clear();
         bytes.extend_from_slice(self.view().node(above).prefix());
@@ -70,7 +72,7 @@ impl Tree {
         self.scratch = bytes;
         self.link(depth - 1, Some(top));
         self.retire_inner(above);
-        Ok(depth - 1)
+        Ok(())
     }
 
     /// Replaces the last node of the path, which has two slots, by what is in the other slot, with

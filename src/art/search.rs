@@ -2,7 +2,7 @@
 
 use super::node::{Kind, NodeRef, View};
 use super::tree::{Tree, TreeError};
-use crate::bytes::common_prefix;
+use crate::bytes::{common_prefix, equal, strip_prefix};
 use crate::entry::Entry;
 use crate::planted::{Bug, planted};
 
@@ -46,16 +46,16 @@ pub(super) fn get<'a>(view: View<'a>, root: Option<NodeRef>, key: &[u8]) -> Opti
         match node.kind() {
             Kind::Leaf => {
                 let leaf = node.leaf();
-                let is_it = leaf.suffix() == rest
+                let is_it = equal(leaf.suffix(), rest)
                     || planted(Bug::LeafIgnoresSuffixLength) && leaf.suffix().starts_with(rest);
                 return is_it.then(|| leaf.entry());
             }
             Kind::Prefix => {
-                rest = rest.strip_prefix(node.prefix())?;
+                rest = strip_prefix(rest, node.prefix())?;
                 node = view.node(node.child(0));
                 continue;
             }
-            Kind::Node4 => rest = rest.strip_prefix(node.prefix())?,
+            Kind::Node4 => rest = strip_prefix(rest, node.prefix())?,
             _ => {}
         }
         let slot = match rest.split_first() {
@@ -97,13 +97,13 @@ impl Tree {
             let kind = node.kind();
             if kind == Kind::Leaf {
                 let (suffix, rest) = (node.leaf().suffix(), &key[at..]);
-                if suffix == rest {
+                if equal(suffix, rest) {
                     return Point::Leaf(at_node);
                 }
                 return Point::LeafFork { leaf: at_node, at, common: common_prefix(suffix, rest) };
             }
             let prefix = node.prefix();
-            if !key[at..].starts_with(prefix) {
+            if strip_prefix(&key[at..], prefix).is_none() {
                 path.push(Step { node: at_node, slot: 0 });
                 return Point::PrefixFork { at, common: common_prefix(prefix, &key[at..]) };
             }

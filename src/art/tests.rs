@@ -12,7 +12,8 @@ struct Random(u64);
 
 impl Random {
     fn below(&mut self, n: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % n
     }
 
@@ -28,7 +29,8 @@ impl Random {
             }
             2 => {
                 let stem = vec![b'p'; [0, 3, 5, 9, 300, 700][self.below(6) as usize]];
-                let tail: Vec<u8> = (0..self.below(4)).map(|_| self.below(3) as u8 + b'a').collect();
+                let tail: Vec<u8> =
+                    (0..self.below(4)).map(|_| self.below(3) as u8 + b'a').collect();
                 [stem, tail].concat()
             }
             _ => self.below(3_000).to_be_bytes().to_vec(),
@@ -113,10 +115,8 @@ fn run(seed: u64, alphabet: u64, width: ValueWidth, rounds: u32) {
             assert_eq!(content(ArtCursor::new(&tree)), model);
         }
     }
-    let weight: i64 = model
-        .values()
-        .map(|(kind, below, _)| i64::from(crate::entry::weight(*kind, *below)))
-        .sum();
+    let weight: i64 =
+        model.values().map(|(kind, below, _)| i64::from(crate::entry::weight(*kind, *below))).sum();
     assert_eq!(tree.weight(), weight);
     let keys: Vec<Vec<u8>> = model.keys().cloned().collect();
     for key in keys {
@@ -136,9 +136,8 @@ fn unlink_both(tree: &mut Tree, model: &mut Model, key: &[u8]) {
 #[test]
 fn random_changes_match_a_model_and_pins_stay_as_they_were() {
     for alphabet in 0..4 {
-        for (seed, width) in [ValueWidth::Fixed(8), ValueWidth::Fixed(0), ValueWidth::Bytes]
-            .into_iter()
-            .enumerate()
+        for (seed, width) in
+            [ValueWidth::Fixed(8), ValueWidth::Fixed(0), ValueWidth::Bytes].into_iter().enumerate()
         {
             run(seed as u64 * 77 + alphabet, alphabet, width, 8_000);
         }
@@ -151,7 +150,8 @@ fn extents_are_kept_for_pins_and_freed_with_the_last_reader() {
     let extent: crate::entry::Extent = vec![7; 5_000].into();
     for key in [b"a".as_slice(), b"ab", b"b"] {
         let plan = tree.plan(key).expect("room");
-        tree.apply(plan, key, Entry::value(ValueRef::Extent(&extent), Below::Absent)).expect("room");
+        tree.apply(plan, key, Entry::value(ValueRef::Extent(&extent), Below::Absent))
+            .expect("room");
     }
     assert_eq!(crate::sync::Arc::strong_count(&extent), 4);
     let pin = tree.pin();

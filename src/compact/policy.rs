@@ -24,9 +24,8 @@ pub(super) enum Pressure {
 pub(super) fn pressure(fill: Fill, options: &Options) -> Pressure {
     let floor = options.delta_floor_bytes as f64;
     let share = options.delta_percent / 100.0 * fill.live as f64;
-    let over = |times: f64| {
-        fill.bytes as f64 >= times * floor && fill.entries as f64 >= times * share
-    };
+    let over =
+        |times: f64| fill.bytes as f64 >= times * floor && fill.entries as f64 >= times * share;
     if over(BACK_PRESSURE) {
         Pressure::Overdue
     } else if over(1.0) {
@@ -67,9 +66,8 @@ mod tests {
     #[test]
     fn a_fold_is_due_over_share_and_floor_and_overdue_at_twice_both() {
         let options = Options::default();
-        let at = |bytes, entries| {
-            pressure(Fill { serial: 0, bytes, entries, live: 100_000 }, &options)
-        };
+        let at =
+            |bytes, entries| pressure(Fill { serial: 0, bytes, entries, live: 100_000 }, &options);
         let floor = options.delta_floor_bytes;
         assert_eq!(at(floor - 1, 50_000), Pressure::None);
         assert_eq!(at(10 * floor, 1_999), Pressure::None);

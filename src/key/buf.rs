@@ -25,10 +25,7 @@ impl KeyBuf {
     /// An empty buffer. Allocates nothing.
     #[inline]
     pub const fn new() -> Self {
-        Self(Storage::Inline {
-            bytes: [0; INLINE_LEN],
-            len: 0,
-        })
+        Self(Storage::Inline { bytes: [0; INLINE_LEN], len: 0 })
     }
 
     /// Appends one byte.

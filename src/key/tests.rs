@@ -15,14 +15,8 @@ fn encoded_at<K>(form: &(impl KeyForm<K> + ?Sized), position: KeyPosition) -> Ve
 
 /// All that a key type promises, for two of its values.
 fn check_promises<K: Key + Ord + Debug>(a: &K, b: &K) {
-    assert_eq!(
-        encoded::<K>(a).cmp(&encoded::<K>(b)),
-        a.cmp(b),
-        "{a:?} {b:?}"
-    );
-    let (a_led, b_led) = [a, b]
-        .map(|key| encoded_at::<K>(key, KeyPosition::Leading))
-        .into();
+    assert_eq!(encoded::<K>(a).cmp(&encoded::<K>(b)), a.cmp(b), "{a:?} {b:?}");
+    let (a_led, b_led) = [a, b].map(|key| encoded_at::<K>(key, KeyPosition::Leading)).into();
     assert_eq!(a_led.cmp(&b_led), a.cmp(b), "{a:?} {b:?} leading");
     assert!(a == b || !b_led.starts_with(&a_led), "{a:?} leads {b:?}");
     assert_eq!(encoded::<K>(a), encoded_at::<K>(a, KeyPosition::Last));
@@ -50,13 +44,7 @@ fn hostile_bytes() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn hostile_text() -> impl Strategy<Value = String> {
-    let char = prop_oneof![
-        Just('\0'),
-        Just('\u{1}'),
-        Just('a'),
-        Just('\u{ff}'),
-        any::<char>()
-    ];
+    let char = prop_oneof![Just('\0'), Just('\u{1}'), Just('a'), Just('\u{ff}'), any::<char>()];
     vec(char, 0..6).prop_map(|chars| chars.into_iter().collect())
 }
 
@@ -159,10 +147,7 @@ proptest! {
 #[test]
 fn borrowed_forms_give_the_bytes_of_the_owned_key() {
     assert_eq!(encoded::<String>("a\0"), b"a\0");
-    assert_eq!(
-        encoded::<String>(&&"a\0"),
-        encoded::<String>(&String::from("a\0"))
-    );
+    assert_eq!(encoded::<String>(&&"a\0"), encoded::<String>(&String::from("a\0")));
     assert_eq!(encoded::<Vec<u8>>(b"a\0"), b"a\0");
     assert_eq!(encoded::<Vec<u8>>(&[1u8, 2][..]), [1, 2]);
     assert_eq!(encoded::<(String, u16)>(&("a\0", 2)), b"a\0\xff\0\0\0\x02");
@@ -176,24 +161,12 @@ fn borrowed_forms_give_the_bytes_of_the_owned_key() {
 
 #[test]
 fn malformed_keys_are_refused_with_the_rule_they_break() {
-    assert_eq!(
-        u32::decode(b"abc"),
-        Err(KeyError::new("a u32 key has 4 bytes"))
-    );
-    assert_eq!(
-        u32::decode(b"abcde"),
-        Err(KeyError::new("a u32 key has 4 bytes"))
-    );
-    assert_eq!(
-        String::decode(b"\xff"),
-        Err(KeyError::new("a String key is UTF-8"))
-    );
+    assert_eq!(u32::decode(b"abc"), Err(KeyError::new("a u32 key has 4 bytes")));
+    assert_eq!(u32::decode(b"abcde"), Err(KeyError::new("a u32 key has 4 bytes")));
+    assert_eq!(String::decode(b"\xff"), Err(KeyError::new("a String key is UTF-8")));
     for bytes in [b"".as_slice(), b"a", b"a\0", b"a\0\x01", b"\xff\0\0"] {
         assert!(<(String, String)>::decode(bytes).is_err(), "{bytes:?}");
     }
     let corruption = Corruption::from(KeyError::new("a String key is UTF-8"));
-    assert_eq!(
-        corruption.to_string(),
-        "corrupted key at byte 0: a String key is UTF-8"
-    );
+    assert_eq!(corruption.to_string(), "corrupted key at byte 0: a String key is UTF-8");
 }

@@ -36,9 +36,8 @@ fn decode_terminated(mut bytes: &[u8]) -> Result<(Vec<u8>, &[u8]), KeyError> {
         let run = run.ok_or(KeyError::new("a leading string ends with 00 00"))?;
         let (plain, special) = bytes.split_at(run);
         decoded.extend_from_slice(plain);
-        let (mark, rest) = special
-            .split_first_chunk()
-            .ok_or(KeyError::new("a leading string ends with 00 00"))?;
+        let (mark, rest) =
+            special.split_first_chunk().ok_or(KeyError::new("a leading string ends with 00 00"))?;
         bytes = rest;
         match *mark {
             TERMINATOR => return Ok((decoded, rest)),

@@ -106,10 +106,7 @@ impl<K: Key, V: Value> MemKV<K, V> {
     /// kv.insert(1, 1);
     /// ```
     pub fn with_options(options: Options) -> Self {
-        Self {
-            handle: Handle::new(Core::new(width_of::<V>(), options)),
-            types: PhantomData,
-        }
+        Self { handle: Handle::new(Core::new(width_of::<V>(), options)), types: PhantomData }
     }
 
     #[inline]
@@ -121,10 +118,7 @@ impl<K: Key, V: Value> MemKV<K, V> {
 /// Another handle to the same map; nothing is copied.
 impl<K, V> Clone for MemKV<K, V> {
     fn clone(&self) -> Self {
-        Self {
-            handle: self.handle.clone(),
-            types: PhantomData,
-        }
+        Self { handle: self.handle.clone(), types: PhantomData }
     }
 }
 

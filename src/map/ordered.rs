@@ -92,10 +92,7 @@ impl<K: Key, V: Value> MemKV<K, V> {
     /// assert_eq!(kv.range("a".."b").rev().next(), Some((String::from("ab"), 2)));
     /// assert_eq!(kv.range("b".."a").next(), None);
     /// ```
-    #[allow(
-        clippy::needless_pass_by_value,
-        reason = "so that a call reads `range(a..b)`"
-    )]
+    #[allow(clippy::needless_pass_by_value, reason = "so that a call reads `range(a..b)`")]
     pub fn range<R: KeyRange<K>>(&self, range: R) -> Iter<K, V> {
         Iter::new(self.walk(range.with_bounds(ByteRange::new)))
     }

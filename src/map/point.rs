@@ -91,9 +91,7 @@ impl<K: Key, V: Value> MemKV<K, V> {
         f: impl FnOnce(&V::Borrowed) -> R,
     ) -> Option<R> {
         let called = match width_of::<V>() {
-            ValueWidth::Fixed(_) => self
-                .try_get(key)
-                .map(|value| value.map(|v| f(v.borrowed()))),
+            ValueWidth::Fixed(_) => self.try_get(key).map(|value| value.map(|v| f(v.borrowed()))),
             ValueWidth::Bytes => self.lend(key, f),
         };
         match called {

@@ -54,9 +54,10 @@ impl Layers {
         hash: Option<KeyHash>,
     ) -> Result<(Option<Entry<'_>>, Option<usize>), Corruption> {
         if let Some(frozen) = &self.frozen {
-            let may_hold = frozen.filter.as_ref().is_none_or(|filter| {
-                filter.may_contain(hash.unwrap_or_else(|| KeyHash::of(key)))
-            });
+            let may_hold = frozen
+                .filter
+                .as_ref()
+                .is_none_or(|filter| filter.may_contain(hash.unwrap_or_else(|| KeyHash::of(key))));
             if may_hold && let Some(entry) = frozen.tree.get(key) {
                 return Ok((Some(entry), Some(1)));
             }
@@ -78,13 +79,10 @@ impl Layers {
             usage.frozen += frozen.tree.chunk_bytes();
             usage.extents += frozen.tree.extent_bytes();
             usage.filter += frozen.filter.as_ref().map_or(0, Filter::heap_bytes);
-            usage.overhead += 2 * COUNTS
-                + size_of::<Frozen>()
-                + size_of::<Tree>()
-                + frozen.tree.overhead_bytes();
+            usage.overhead +=
+                2 * COUNTS + size_of::<Frozen>() + size_of::<Tree>() + frozen.tree.overhead_bytes();
         }
-        for (segment, part) in
-            [(&self.overlay, &mut usage.overlay), (&self.base, &mut usage.base)]
+        for (segment, part) in [(&self.overlay, &mut usage.overlay), (&self.base, &mut usage.base)]
         {
             if let Some(segment) = segment {
                 *part += segment.heap_bytes();

@@ -47,12 +47,7 @@ impl<'a> Bits<'a> {
     pub(super) fn new(section: &'a [u8], entries: u64, part: &'static str) -> Self {
         let words_len = words_len(entries).unwrap_or(0).min(section.len());
         let (words, directory) = section.split_at(words_len);
-        Self {
-            part,
-            entries,
-            words,
-            directory,
-        }
+        Self { part, entries, words, directory }
     }
 
     /// Checks in constant time that the section is as long as its entries need.
@@ -69,9 +64,7 @@ impl<'a> Bits<'a> {
     #[inline]
     pub(super) fn bit(self, i: u64) -> bool {
         // A left-out column has no words, and so reads as zero.
-        self.words
-            .get((i / 8) as usize)
-            .is_some_and(|byte| byte >> (i % 8) & 1 == 1)
+        self.words.get((i / 8) as usize).is_some_and(|byte| byte >> (i % 8) & 1 == 1)
     }
 
     /// How many of the first `i` bits are ones.
@@ -152,11 +145,7 @@ impl<'a> Bits<'a> {
 
 /// A word with its lowest `count` bits set, `count` at most 64.
 fn ones_below(count: u64) -> u64 {
-    if count >= 64 {
-        u64::MAX
-    } else {
-        (1 << count) - 1
-    }
+    if count >= 64 { u64::MAX } else { (1 << count) - 1 }
 }
 
 /// A column being collected.
@@ -171,12 +160,7 @@ pub(super) struct BitStage<'b> {
 impl<'b> BitStage<'b> {
     /// An empty column.
     pub(super) fn new(bump: &'b Bump) -> Self {
-        Self {
-            words: Column::new(bump),
-            word: 0,
-            entries: 0,
-            ones: 0,
-        }
+        Self { words: Column::new(bump), word: 0, entries: 0, ones: 0 }
     }
 
     /// Appends the bit of the next entry.
@@ -199,11 +183,7 @@ impl<'b> BitStage<'b> {
 
     /// Bytes of the finished column: none if it is left out. `None` if they cannot be addressed.
     pub(super) fn encoded_len(&self) -> Option<usize> {
-        if self.ones == 0 {
-            Some(0)
-        } else {
-            encoded_len(self.entries)
-        }
+        if self.ones == 0 { Some(0) } else { encoded_len(self.entries) }
     }
 
     /// Writes the finished column to `out`, which is zeroed and has exactly its length.
@@ -302,10 +282,6 @@ mod tests {
                 }
             }
         }
-        assert!(
-            Bits::new(&good[1..], 1100, "test bits")
-                .check_frame()
-                .is_err()
-        );
+        assert!(Bits::new(&good[1..], 1100, "test bits").check_frame().is_err());
     }
 }

@@ -127,10 +127,7 @@ impl<'b> SegmentBuilder<'b> {
             Ordering::Equal => SortFault::Duplicate,
             Ordering::Less => SortFault::Descending,
         };
-        Err(Error::OutOfOrder {
-            index: self.entries,
-            order,
-        })
+        Err(Error::OutOfOrder { index: self.entries, order })
     }
 
     /// Hands the keys so far to a transducer.
@@ -156,15 +153,9 @@ impl<'b> SegmentBuilder<'b> {
             KeyStage::Plain(stage) => FinishedKeys::Plain(stage),
             KeyStage::Fst(stage) => FinishedKeys::Fst(stage.finish()?),
         };
-        let mut layout = plan(
-            self.width,
-            self.entries,
-            &keys,
-            &self.values,
-            &self.tombstones,
-            &self.below,
-        )
-        .ok_or(OutOfMemory)?;
+        let mut layout =
+            plan(self.width, self.entries, &keys, &self.values, &self.tombstones, &self.below)
+                .ok_or(OutOfMemory)?;
         layout.entries = self.entries;
         layout.weight = self.weight;
         layout.extents = u32::try_from(self.values.extent_count()).map_err(|_| OutOfMemory)?;
@@ -180,14 +171,10 @@ impl<'b> SegmentBuilder<'b> {
                 column.copy_to(&mut image[layout.span(Section::Transducer)]);
             }
         }
-        self.values
-            .write_values(&mut image[layout.span(Section::Values)]);
-        self.values
-            .write_offsets(&mut image[layout.span(Section::ValueOffsets)]);
-        self.tombstones
-            .write_to(&mut image[layout.span(Section::Tombstones)]);
-        self.below
-            .write_to(&mut image[layout.span(Section::LiveBelow)]);
+        self.values.write_values(&mut image[layout.span(Section::Values)]);
+        self.values.write_offsets(&mut image[layout.span(Section::ValueOffsets)]);
+        self.tombstones.write_to(&mut image[layout.span(Section::Tombstones)]);
+        self.below.write_to(&mut image[layout.span(Section::LiveBelow)]);
         layout.encode(image);
         let extents = self.values.into_extents();
         Ok(Segment::open(Image::Heap(buffer), extents, self.width)?)

@@ -46,12 +46,7 @@ impl<S: Deref<Target = Segment>> SegmentCursor<S> {
             Keys::Fst(_) => Walk::Fst(FstWalk::default()),
             Keys::Plain(_) => Walk::Plain(PlainWalk::default()),
         };
-        Self {
-            segment,
-            walk,
-            standing: None,
-            status: Ok(()),
-        }
+        Self { segment, walk, standing: None, status: Ok(()) }
     }
 
     /// The ordinal of the entry it stands on.

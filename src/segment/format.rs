@@ -185,15 +185,7 @@ impl Layout {
                 *span = start..end;
             }
         }
-        Some(Self {
-            codec,
-            width,
-            entries: 0,
-            weight: 0,
-            extents: 0,
-            total: end,
-            spans,
-        })
+        Some(Self { codec, width, entries: 0, weight: 0, extents: 0, total: end, spans })
     }
 
     /// Length of the whole image.
@@ -207,10 +199,7 @@ impl Layout {
     }
 
     fn present(&self) -> impl Iterator<Item = (Section, &Range<usize>)> {
-        Section::ALL
-            .into_iter()
-            .zip(&self.spans)
-            .filter(|(_, span)| !span.is_empty())
+        Section::ALL.into_iter().zip(&self.spans).filter(|(_, span)| !span.is_empty())
     }
 
     /// Writes header and section table over an image whose sections are complete.
@@ -218,17 +207,9 @@ impl Layout {
         let mut row = HEADER_LEN;
         for (section, span) in self.present() {
             let crc = checksum(&image[span.clone()]);
-            put(
-                image,
-                row + ROW_ID_AT,
-                &u32::from(section as u8).to_le_bytes(),
-            );
+            put(image, row + ROW_ID_AT, &u32::from(section as u8).to_le_bytes());
             put(image, row + ROW_CHECKSUM_AT, &crc.to_le_bytes());
-            put(
-                image,
-                row + ROW_OFFSET_AT,
-                &(span.start as u64).to_le_bytes(),
-            );
+            put(image, row + ROW_OFFSET_AT, &(span.start as u64).to_le_bytes());
             put(image, row + ROW_LEN_AT, &(span.len() as u64).to_le_bytes());
             row += ROW_LEN;
         }
@@ -255,18 +236,13 @@ impl Layout {
     /// Reads header and section table, in time independent of the image's length.
     pub(super) fn decode(image: &[u8], width: ValueWidth) -> Result<Self, Corruption> {
         let header =
-            image
-                .get(..HEADER_LEN)
-                .ok_or(Corruption::new(HEADER, 0, "it is 64 bytes long"))?;
+            image.get(..HEADER_LEN).ok_or(Corruption::new(HEADER, 0, "it is 64 bytes long"))?;
         let damaged = |offset: usize, rule| Corruption::new(HEADER, offset as u64, rule);
         if header[MAGIC_AT..VERSION_AT] != MAGIC {
             return Err(damaged(MAGIC_AT, "a segment starts with its magic bytes"));
         }
         if u16_at(header, VERSION_AT) != Some(VERSION) {
-            return Err(damaged(
-                VERSION_AT,
-                "the format version is one this library knows",
-            ));
+            return Err(damaged(VERSION_AT, "the format version is one this library knows"));
         }
         let rows = usize::from(header[SECTIONS_AT]);
         let table = image
@@ -282,10 +258,7 @@ impl Layout {
         let codec = Codec::from_byte(header[CODEC_AT])
             .ok_or_else(|| damaged(CODEC_AT, "the key codec is one of 0 and 1"))?;
         if decode_width(header[CLASS_AT], header[WIDTH_AT]) != Some(width) {
-            return Err(damaged(
-                CLASS_AT,
-                "the value width is the one the map was made with",
-            ));
+            return Err(damaged(CLASS_AT, "the value width is the one the map was made with"));
         }
         let extents = u32_at(header, EXTENTS_AT).unwrap_or(0);
         if width != ValueWidth::Bytes && extents != 0 {
@@ -329,10 +302,7 @@ impl Layout {
             let len = u64_at(image, at + ROW_LEN_AT).and_then(|len| usize::try_from(len).ok());
             let len = len.filter(|len| (1..=image.len()).contains(len));
             let len = len.ok_or_else(|| {
-                damaged(
-                    at + ROW_LEN_AT,
-                    "a section is not empty and is inside the image",
-                )
+                damaged(at + ROW_LEN_AT, "a section is not empty and is inside the image")
             })?;
             lens.set(*section, len);
             offsets[section.index()] = u64_at(image, at + ROW_OFFSET_AT).unwrap_or(0);
@@ -341,10 +311,7 @@ impl Layout {
             .ok_or_else(|| damaged(HEADER_LEN, "the sections together are inside the image"))?;
         for (section, span) in layout.present() {
             if offsets[section.index()] != span.start as u64 {
-                return Err(damaged(
-                    HEADER_LEN,
-                    "each section starts at the next multiple of 64",
-                ));
+                return Err(damaged(HEADER_LEN, "each section starts at the next multiple of 64"));
             }
         }
         Ok(layout)
@@ -365,11 +332,7 @@ impl Layout {
             }
             let bytes = image.get(span.clone()).unwrap_or(&[]);
             if u32_at(image, row + ROW_CHECKSUM_AT) != Some(checksum(bytes)) {
-                return Err(Corruption::new(
-                    section.part(),
-                    0,
-                    "the checksum matches the section",
-                ));
+                return Err(Corruption::new(section.part(), 0, "the checksum matches the section"));
             }
             row += ROW_LEN;
             end = span.end;

@@ -108,11 +108,7 @@ impl Segment {
                 "there are as many as the header says",
             ));
         }
-        let segment = Self {
-            image,
-            layout,
-            extents: extents.into_boxed_slice(),
-        };
+        let segment = Self { image, layout, extents: extents.into_boxed_slice() };
         segment.keys().check_frame()?;
         segment.values().check_frame(segment.len())?;
         segment.tombstones().check_frame()?;
@@ -216,11 +212,7 @@ impl Segment {
         if ordinal.0 < self.len() {
             Ok(())
         } else {
-            Err(Corruption::new(
-                "segment",
-                ordinal.0,
-                "ordinals are below the number of entries",
-            ))
+            Err(Corruption::new("segment", ordinal.0, "ordinals are below the number of entries"))
         }
     }
 
@@ -228,23 +220,11 @@ impl Segment {
     #[inline]
     fn locate(&self, ordinal: Ordinal) -> Result<Located, Corruption> {
         self.check_ordinal(ordinal)?;
-        let below = if self.live_below().bit(ordinal.0) {
-            Below::Live
-        } else {
-            Below::Absent
-        };
+        let below = if self.live_below().bit(ordinal.0) { Below::Live } else { Below::Absent };
         if self.tombstones().bit(ordinal.0) {
-            return Ok(Located {
-                kind: EntryKind::Tombstone,
-                below,
-                value: Place::Inline(0..0),
-            });
+            return Ok(Located { kind: EntryKind::Tombstone, below, value: Place::Inline(0..0) });
         }
-        Ok(Located {
-            kind: EntryKind::Value,
-            below,
-            value: self.values().place(ordinal.0)?,
-        })
+        Ok(Located { kind: EntryKind::Value, below, value: self.values().place(ordinal.0)? })
     }
 
     /// Borrows a located entry. Its place was checked when it was located, and nothing changes.
@@ -254,11 +234,7 @@ impl Segment {
             Place::Inline(range) => ValueRef::Inline(&self.section(Section::Values)[range.clone()]),
             Place::Extent(index) => ValueRef::Extent(&self.extents[*index as usize]),
         };
-        Entry {
-            kind: located.kind,
-            below: located.below,
-            value,
-        }
+        Entry { kind: located.kind, below: located.below, value }
     }
 
     fn section(&self, section: Section) -> &[u8] {

@@ -13,11 +13,7 @@ use std::cmp::Ordering;
 use std::ops::Range;
 
 fn offset_width(key_bytes: usize) -> usize {
-    if u32::try_from(key_bytes).is_ok() {
-        4
-    } else {
-        8
-    }
+    if u32::try_from(key_bytes).is_ok() { 4 } else { 8 }
 }
 
 /// The stored keys of a segment.
@@ -32,11 +28,7 @@ impl<'a> PlainKeys<'a> {
     /// The keys of `entries` entries in their sections.
     #[inline]
     pub(super) fn new(offsets: &'a [u8], bytes: &'a [u8], entries: u64) -> Self {
-        Self {
-            entries,
-            offsets,
-            bytes,
-        }
+        Self { entries, offsets, bytes }
     }
 
     /// Checks in constant time that the sections are as long as the entries need.
@@ -64,10 +56,7 @@ impl<'a> PlainKeys<'a> {
             {
                 Ok(start..end)
             }
-            _ => Err(damaged(
-                i,
-                "offsets ascend, by at most 65,535, and are inside the key bytes",
-            )),
+            _ => Err(damaged(i, "offsets ascend, by at most 65,535, and are inside the key bytes")),
         }
     }
 
@@ -182,10 +171,7 @@ pub(super) struct PlainStage<'b> {
 impl<'b> PlainStage<'b> {
     /// No keys yet.
     pub(super) fn new(bump: &'b Bump) -> Self {
-        Self {
-            bytes: Column::new(bump),
-            lens: Column::new(bump),
-        }
+        Self { bytes: Column::new(bump), lens: Column::new(bump) }
     }
 
     /// Appends the next key, of at most 65,535 bytes.

@@ -25,12 +25,7 @@ pub(super) struct Column<'b> {
 impl<'b> Column<'b> {
     /// An empty column; it takes its first slab with its first byte.
     pub(super) fn new(bump: &'b Bump) -> Self {
-        Self {
-            bump,
-            slabs: Vec::new(),
-            free: 0,
-            len: 0,
-        }
+        Self { bump, slabs: Vec::new(), free: 0, len: 0 }
     }
 
     /// Bytes appended so far.
@@ -78,20 +73,14 @@ impl<'b> Column<'b> {
     pub(super) fn parts(&self) -> impl Iterator<Item = &[u8]> {
         let last = self.slabs.len().wrapping_sub(1);
         self.slabs.iter().enumerate().map(move |(i, slab)| {
-            let used = if i == last {
-                slab.len() - self.free
-            } else {
-                slab.len()
-            };
+            let used = if i == last { slab.len() - self.free } else { slab.len() };
             &slab[..used]
         })
     }
 
     /// The integers of a column filled by [`append_u16`](Self::append_u16).
     pub(super) fn u16s(&self) -> impl Iterator<Item = u16> {
-        self.parts()
-            .flat_map(|part| part.as_chunks::<2>().0)
-            .map(|pair| u16::from_le_bytes(*pair))
+        self.parts().flat_map(|part| part.as_chunks::<2>().0).map(|pair| u16::from_le_bytes(*pair))
     }
 
     /// Copies all bytes to `out`, which has exactly their length.
@@ -110,10 +99,7 @@ impl<'b> Column<'b> {
         };
         hooks::before_allocation(size)?;
         self.slabs.try_reserve(1).map_err(|_| OutOfMemory)?;
-        let slab = self
-            .bump
-            .try_alloc_slice_fill_copy(size, 0)
-            .map_err(|_| OutOfMemory)?;
+        let slab = self.bump.try_alloc_slice_fill_copy(size, 0).map_err(|_| OutOfMemory)?;
         self.slabs.push(slab);
         self.free = size;
         Ok(())

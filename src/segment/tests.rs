@@ -87,13 +87,7 @@ fn model_of(keys: impl IntoIterator<Item = Vec<u8>>, width: ValueWidth, mixed: b
 fn small_keys() -> Vec<Vec<u8>> {
     let words = "a ab abc abd b ba car cars cart carts dart darts \0 \0\0 x/0 x/1 x/2";
     let mut keys: Vec<Vec<u8>> = words.split(' ').map(|w| w.as_bytes().to_vec()).collect();
-    keys.extend([
-        vec![],
-        vec![0xff],
-        vec![0xff; 3],
-        vec![0xff; 4],
-        vec![0, 0xff],
-    ]);
+    keys.extend([vec![], vec![0xff], vec![0xff; 3], vec![0xff; 4], vec![0, 0xff]]);
     keys.extend((0..70).map(|i| vec![b'n', i * 3]));
     keys
 }
@@ -111,17 +105,12 @@ fn probes(key: &[u8]) -> Vec<Vec<u8>> {
 }
 
 fn owned(entry: Entry<'_>) -> Owned {
-    Owned {
-        value: entry.live().map(<[u8]>::to_vec),
-        live_below: entry.below == Below::Live,
-    }
+    Owned { value: entry.live().map(<[u8]>::to_vec), live_below: entry.below == Below::Live }
 }
 
 fn standing<C: Cursor>(cursor: &C) -> Option<(Vec<u8>, Owned)> {
     assert_eq!(cursor.status(), Ok(()));
-    cursor
-        .valid()
-        .then(|| (cursor.key().to_vec(), owned(cursor.entry())))
+    cursor.valid().then(|| (cursor.key().to_vec(), owned(cursor.entry())))
 }
 
 /// Compares everything a segment answers with a model, with probes near every `step`-th key.
@@ -165,10 +154,7 @@ fn check_walks(segment: &Segment, list: &[(&Vec<u8>, &Owned)]) {
     cursor.first();
     for (i, (key, _)) in list.iter().enumerate() {
         assert!(cursor.valid());
-        assert_eq!(
-            (cursor.key(), cursor.ordinal()),
-            (key.as_slice(), Some(Ordinal(i as u64)))
-        );
+        assert_eq!((cursor.key(), cursor.ordinal()), (key.as_slice(), Some(Ordinal(i as u64))));
         cursor.next();
     }
     assert_eq!(standing(&cursor), None);
@@ -188,8 +174,7 @@ fn check_probe(segment: &Segment, list: &[(&Vec<u8>, &Owned)], probe: &[u8]) {
     assert_eq!(segment.find(probe), Ok(is_there.then_some(ordinal)));
     assert_eq!(segment.lower_bound(probe), Ok(ordinal));
     let expected = |i: Option<usize>| {
-        i.and_then(|i| list.get(i))
-            .map(|(key, owned)| ((*key).clone(), (*owned).clone()))
+        i.and_then(|i| list.get(i)).map(|(key, owned)| ((*key).clone(), (*owned).clone()))
     };
     let mut cursor = SegmentCursor::new(segment);
     cursor.seek(probe);
@@ -199,11 +184,7 @@ fn check_probe(segment: &Segment, list: &[(&Vec<u8>, &Owned)], probe: &[u8]) {
         assert_eq!(standing(&cursor), expected(at.checked_sub(1)));
     }
     cursor.seek_for_prev(probe);
-    let before = if is_there {
-        Some(at)
-    } else {
-        at.checked_sub(1)
-    };
+    let before = if is_there { Some(at) } else { at.checked_sub(1) };
     assert_eq!(standing(&cursor), expected(before));
     if cursor.valid() {
         cursor.next();
@@ -273,11 +254,7 @@ fn every_set_of_short_keys_over_the_extreme_bytes_is_kept() {
     let mut all = vec![vec![]];
     for len in 1..=3usize {
         for bits in 0..1usize << len {
-            all.push(
-                (0..len)
-                    .map(|i| if bits >> i & 1 == 0 { 0 } else { 0xff })
-                    .collect(),
-            );
+            all.push((0..len).map(|i| if bits >> i & 1 == 0 { 0 } else { 0xff }).collect());
         }
     }
     assert_eq!(all.len(), 15);
@@ -304,13 +281,7 @@ fn longest_keys_and_chains_of_prefixes_are_kept() {
         key[MAX_KEY_LEN - 1] = last;
         key
     };
-    let mut keys = vec![
-        long(0, 0),
-        long(0, 1),
-        long(0xff, 0),
-        long(0xff, 0xff),
-        long(b'e', b'x'),
-    ];
+    let mut keys = vec![long(0, 0), long(0, 1), long(0xff, 0), long(0xff, 0xff), long(b'e', b'x')];
     keys.extend([1, 2, 100, 65_534].map(|len| vec![0xff; len]));
     // Every prefix of one key: a node that ends a key at each depth.
     keys.extend((0..600).map(|len| vec![b'p'; len]));
@@ -381,16 +352,10 @@ fn the_builder_refuses_keys_out_of_order_and_too_long_and_goes_on() {
             (b"a", SortFault::Descending),
             (b"", SortFault::Descending),
         ] {
-            assert_eq!(
-                builder.push(key, entry),
-                Err(Error::OutOfOrder { index: 2, order })
-            );
+            assert_eq!(builder.push(key, entry), Err(Error::OutOfOrder { index: 2, order }));
         }
         let long = vec![b'c'; MAX_KEY_LEN + 1];
-        assert_eq!(
-            builder.push(&long, entry),
-            Err(Error::KeyTooLong { len: long.len() })
-        );
+        assert_eq!(builder.push(&long, entry), Err(Error::KeyTooLong { len: long.len() }));
         assert_eq!(builder.push(b"c", entry), Ok(()));
         assert_eq!(builder.len(), 3);
         let segment = builder.finish().expect("memory for a test");
@@ -412,9 +377,7 @@ fn an_image_is_a_function_of_its_content() {
             let mut builder =
                 SegmentBuilder::new(ValueWidth::Bytes, &bump, choice).expect("memory for a test");
             for (key, value) in [(b"a", long), (b"b", short), (b"c", long)] {
-                builder
-                    .push(key, Entry::value(value, Below::Absent))
-                    .expect("ascending keys");
+                builder.push(key, Entry::value(value, Below::Absent)).expect("ascending keys");
             }
             let segment = builder.finish().expect("memory for a test");
             segment.verify().expect("a segment of our own");
@@ -423,10 +386,7 @@ fn an_image_is_a_function_of_its_content() {
         };
         // How a value is handed over makes no difference; its length decides.
         let expected = image(ValueRef::Extent(&extent), ValueRef::Inline(&short));
-        assert_eq!(
-            expected,
-            image(ValueRef::Inline(&long), ValueRef::Extent(&short))
-        );
+        assert_eq!(expected, image(ValueRef::Inline(&long), ValueRef::Extent(&short)));
     }
 }
 
@@ -448,10 +408,7 @@ fn a_cursor_can_share_its_segment() {
     let mut cursor = SegmentCursor::new(segment.clone());
     drop(segment);
     cursor.seek(b"cart");
-    assert_eq!(
-        standing(&cursor).map(|(key, _)| key),
-        Some(b"cart".to_vec())
-    );
+    assert_eq!(standing(&cursor).map(|(key, _)| key), Some(b"cart".to_vec()));
 }
 
 #[test]
@@ -474,11 +431,7 @@ fn ten_integers_take_less_than_half_a_kilobyte() {
     let keys = (0..10u8).map(|i| vec![0, 0, 0, 0, 0, 0, 0, i]);
     let model = model_of(keys, ValueWidth::Fixed(8), false);
     let segment = built(&model, ValueWidth::Fixed(8), CodecChoice::Automatic);
-    assert!(
-        segment.heap_bytes() <= 512,
-        "{} bytes",
-        segment.heap_bytes()
-    );
+    assert!(segment.heap_bytes() <= 512, "{} bytes", segment.heap_bytes());
     let stats = segment.stats();
     assert_eq!((stats.entries, stats.tombstones), (10, 0));
     assert_eq!((stats.key_bytes, stats.value_bytes), (124, 80));
@@ -494,8 +447,7 @@ fn a_mapped_segment_is_the_same_as_one_on_the_heap() {
             let mut file = tempfile::tempfile().expect("a file for a test");
             // Not at the start of the file, and not even aligned: nothing may depend on that.
             file.write_all(b"xyz").expect("space for a test");
-            file.write_all(heap.image_bytes())
-                .expect("space for a test");
+            file.write_all(heap.image_bytes()).expect("space for a test");
             let mapping = Arc::new(Mapping::open(&file).expect("a mappable file"));
             let range = 3..3 + heap.image_bytes().len();
             let image = Image::Mapped(mapping.clone(), range);

@@ -66,15 +66,8 @@ impl<'a> Values<'a> {
         extents: u32,
     ) -> Self {
         match width {
-            ValueWidth::Fixed(width) => Self::Fixed {
-                width: usize::from(width),
-                array: values,
-            },
-            ValueWidth::Bytes => Self::Bytes {
-                heap: values,
-                offsets,
-                extents,
-            },
+            ValueWidth::Fixed(width) => Self::Fixed { width: usize::from(width), array: values },
+            ValueWidth::Bytes => Self::Bytes { heap: values, offsets, extents },
         }
     }
 
@@ -107,23 +100,13 @@ impl<'a> Values<'a> {
                 let end = start.and_then(|start| start.checked_add(width));
                 match (start, end) {
                     (Some(start), Some(end)) if end <= array.len() => Ok(Place::Inline(start..end)),
-                    _ => Err(damaged(
-                        Section::Values,
-                        i,
-                        "there is a value for the entry",
-                    )),
+                    _ => Err(damaged(Section::Values, i, "there is a value for the entry")),
                 }
             }
             Self::Bytes { heap, extents, .. } => {
-                let (item, is_extent) = self
-                    .item(i)
-                    .filter(|(item, _)| item.end <= heap.len())
-                    .ok_or_else(|| {
-                        damaged(
-                            Section::ValueOffsets,
-                            i,
-                            "offsets ascend and are inside the heap",
-                        )
+                let (item, is_extent) =
+                    self.item(i).filter(|(item, _)| item.end <= heap.len()).ok_or_else(|| {
+                        damaged(Section::ValueOffsets, i, "offsets ascend and are inside the heap")
                     })?;
                 if !is_extent {
                     return Ok(Place::Inline(item));
@@ -242,11 +225,7 @@ impl<'a> Values<'a> {
             }
         }
         if used != extents {
-            return Err(damaged(
-                Section::Values,
-                0,
-                "each extent belongs to an entry",
-            ));
+            return Err(damaged(Section::Values, 0, "each extent belongs to an entry"));
         }
         Ok(())
     }
@@ -270,12 +249,7 @@ pub(super) struct ValueStage<'b> {
 impl<'b> ValueStage<'b> {
     /// No values yet.
     pub(super) fn new(width: ValueWidth, bump: &'b Bump) -> Self {
-        Self {
-            width,
-            bytes: Column::new(bump),
-            lens: Column::new(bump),
-            extents: Vec::new(),
-        }
+        Self { width, bytes: Column::new(bump), lens: Column::new(bump), extents: Vec::new() }
     }
 
     /// Appends the value of the next entry; `None` for a tombstone.
@@ -347,11 +321,7 @@ impl<'b> ValueStage<'b> {
         for len in self.lens.u16s() {
             let is_extent = len == EXTENT_MARK;
             put_offset(slots.next(), start, is_extent);
-            start += if is_extent {
-                EXTENT_INDEX_LEN as u64
-            } else {
-                u64::from(len)
-            };
+            start += if is_extent { EXTENT_INDEX_LEN as u64 } else { u64::from(len) };
         }
         put_offset(slots.next(), start, false);
     }

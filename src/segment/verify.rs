@@ -16,8 +16,7 @@ impl Segment {
         let (tombstones, below) = (self.tombstones(), self.live_below());
         tombstones.verify()?;
         below.verify()?;
-        self.values()
-            .verify(self.len(), |ordinal| tombstones.bit(ordinal))?;
+        self.values().verify(self.len(), |ordinal| tombstones.bit(ordinal))?;
         if self.weight_before(Ordinal(self.len()))? != self.weight() {
             return Err(Corruption::new(
                 Section::LiveBelow.part(),

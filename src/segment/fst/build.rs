@@ -22,9 +22,7 @@ impl<'b> FstStage<'b> {
 
     /// Appends the next key, which is greater than the last one.
     pub(in super::super) fn push(&mut self, key: &[u8], ordinal: u64) -> Result<(), Error> {
-        self.builder
-            .insert(key, ordinal)
-            .map_err(|error| refusal(&error))
+        self.builder.insert(key, ordinal).map_err(|error| refusal(&error))
     }
 
     /// The finished transducer.
@@ -37,8 +35,6 @@ impl<'b> FstStage<'b> {
 fn refusal(error: &fst::Error) -> Error {
     match error {
         fst::Error::Io(_) => Error::OutOfMemory,
-        fst::Error::Fst(fault) => Error::FoldFailed {
-            reason: fault.to_string(),
-        },
+        fst::Error::Fst(fault) => Error::FoldFailed { reason: fault.to_string() },
     }
 }

@@ -309,12 +309,7 @@ impl FstWalk {
     }
 
     fn push_frame(&mut self, at: usize, first: u64, slot: usize) {
-        self.frames.push(Frame {
-            at,
-            first,
-            depth: self.key.len() as u32,
-            slot: slot as u16,
-        });
+        self.frames.push(Frame { at, first, depth: self.key.len() as u32, slot: slot as u16 });
     }
 
     fn clear(&mut self) {

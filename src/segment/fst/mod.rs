@@ -50,11 +50,7 @@ impl<'a> FstKeys<'a> {
             nodes_end if nodes_end <= HEADER_LEN => LEAF,
             nodes_end => nodes_end - 1,
         };
-        Self {
-            nodes: Nodes(bytes),
-            root,
-            entries,
-        }
+        Self { nodes: Nodes(bytes), root, entries }
     }
 
     /// Checks header and footer, in constant time.
@@ -100,9 +96,9 @@ impl<'a> FstKeys<'a> {
         }
         match self.nodes.node(at) {
             Some(Node::Leaf) => self.in_range(at, ordinal).map(Some),
-            Some(Node::Many(many)) if many.is_final => self
-                .in_range(at, ordinal.saturating_add(many.final_output))
-                .map(Some),
+            Some(Node::Many(many)) if many.is_final => {
+                self.in_range(at, ordinal.saturating_add(many.final_output)).map(Some)
+            }
             Some(Node::One(_) | Node::Many(_)) => Ok(None),
             None => Err(no_node(at)),
         }
@@ -151,16 +147,12 @@ impl<'a> FstKeys<'a> {
                 Node::Leaf => return Err(damaged(at, ORDINALS)),
                 Node::Many(many) if many.is_final && left == many.final_output => return Ok(()),
                 Node::Many(many) => {
-                    let i = many
-                        .last_within(left)
-                        .ok_or_else(|| damaged(at, ORDINALS))?;
+                    let i = many.last_within(left).ok_or_else(|| damaged(at, ORDINALS))?;
                     many.edge(i).ok_or_else(|| no_node(at))?
                 }
                 Node::One(edge) => edge,
             };
-            left = left
-                .checked_sub(edge.output)
-                .ok_or_else(|| damaged(at, ORDINALS))?;
+            left = left.checked_sub(edge.output).ok_or_else(|| damaged(at, ORDINALS))?;
             at = edge.child;
             if key.len() >= limit {
                 return Err(damaged(at, KEY_LEN));
@@ -170,19 +162,11 @@ impl<'a> FstKeys<'a> {
     }
 
     fn in_range(self, at: usize, ordinal: u64) -> Result<u64, Corruption> {
-        if ordinal < self.entries {
-            Ok(ordinal)
-        } else {
-            Err(damaged(at, ORDINALS))
-        }
+        if ordinal < self.entries { Ok(ordinal) } else { Err(damaged(at, ORDINALS)) }
     }
 
     fn at_most_len(self, at: usize, ordinal: u64) -> Result<u64, Corruption> {
-        if ordinal <= self.entries {
-            Ok(ordinal)
-        } else {
-            Err(damaged(at, ORDINALS))
-        }
+        if ordinal <= self.entries { Ok(ordinal) } else { Err(damaged(at, ORDINALS)) }
     }
 }
 

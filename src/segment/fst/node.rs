@@ -120,11 +120,7 @@ impl<'a> Nodes<'a> {
         if state >= FORM_ONE {
             let (input, below) = self.single_input(at, state)?;
             let (output, child, _) = self.single_edge(below, state)?;
-            return Some(Node::One(Edge {
-                input,
-                output,
-                child,
-            }));
+            return Some(Node::One(Edge { input, output, child }));
         }
         self.many(at, state).map(Node::Many)
     }
@@ -230,11 +226,7 @@ impl<'a> Nodes<'a> {
         let finals = usize::from(is_final);
         // At most 257 integers of at most 8 bytes: no overflow before the subtraction.
         let start = inputs_at.checked_sub(len * delta_len + (len + finals) * output_len)?;
-        let final_output = if is_final {
-            self.uint(start, output_len)?
-        } else {
-            0
-        };
+        let final_output = if is_final { self.uint(start, output_len)? } else { 0 };
         Some(Many {
             nodes: self,
             is_final,
@@ -285,8 +277,7 @@ impl Many<'_> {
     pub(super) fn output(&self, i: usize) -> Option<u64> {
         let from_last = self.len.checked_sub(i + 1)?;
         let outputs_at = self.inputs_at - self.len * (self.delta_len + self.output_len);
-        self.nodes
-            .uint(outputs_at + from_last * self.output_len, self.output_len)
+        self.nodes.uint(outputs_at + from_last * self.output_len, self.output_len)
     }
 
     /// Edge `i`.
@@ -294,9 +285,7 @@ impl Many<'_> {
     pub(super) fn edge(&self, i: usize) -> Option<Edge> {
         let from_last = self.len.checked_sub(i + 1)?;
         let deltas_at = self.inputs_at - self.len * self.delta_len;
-        let delta = self
-            .nodes
-            .uint(deltas_at + from_last * self.delta_len, self.delta_len)?;
+        let delta = self.nodes.uint(deltas_at + from_last * self.delta_len, self.delta_len)?;
         Some(Edge {
             input: self.input(i)?,
             output: self.output(i)?,

@@ -24,10 +24,7 @@ fn expect_all(keys: &BTreeSet<Vec<u8>>) {
     reader.verify().expect("the crate's own bytes");
     let theirs = fst::raw::Fst::new(&bytes).expect("the crate's own bytes");
     for (ordinal, key) in keys.iter().enumerate() {
-        assert_eq!(
-            theirs.get(key).map(fst::raw::Output::value),
-            Some(ordinal as u64)
-        );
+        assert_eq!(theirs.get(key).map(fst::raw::Output::value), Some(ordinal as u64));
         assert_eq!(reader.find(key), Ok(Some(ordinal as u64)));
         let mut named = vec![];
         reader.key_at(ordinal as u64, &mut named).expect("a key");
@@ -75,9 +72,8 @@ fn nodes_of_every_number_of_edges_are_read() {
 
 #[test]
 fn outputs_of_every_width_are_read() {
-    let keys: BTreeSet<Vec<u8>> = (0..70_000u32)
-        .map(|i| i.to_le_bytes()[..3].iter().rev().copied().collect())
-        .collect();
+    let keys: BTreeSet<Vec<u8>> =
+        (0..70_000u32).map(|i| i.to_le_bytes()[..3].iter().rev().copied().collect()).collect();
     let bytes = bytes_of(&keys);
     let reader = FstKeys::new(&bytes, keys.len() as u64);
     reader.verify().expect("the crate's own bytes");
@@ -159,10 +155,7 @@ fn bytes_nobody_wrote_give_answers_or_errors() {
             if walk.seek(reader, &key).is_ok_and(|landed| landed.is_some()) {
                 let _ = walk.next(reader);
             }
-            if walk
-                .seek_for_prev(reader, &key)
-                .is_ok_and(|landed| landed.is_some())
-            {
+            if walk.seek_for_prev(reader, &key).is_ok_and(|landed| landed.is_some()) {
                 let _ = walk.prev(reader);
             }
             let _ = reader.key_at(random() >> (random() % 64), &mut vec![]);

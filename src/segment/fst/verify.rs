@@ -28,10 +28,7 @@ impl FstKeys<'_> {
         }
         let keys = keys_and_height(&proved, self.root)?.0;
         if keys != self.entries {
-            return Err(damaged(
-                self.root,
-                "it has as many keys as the segment has entries",
-            ));
+            return Err(damaged(self.root, "it has as many keys as the segment has entries"));
         }
         Ok(())
     }
@@ -39,11 +36,7 @@ impl FstKeys<'_> {
     /// Addresses of all nodes, descending: each node ends where the next one starts.
     fn addresses(self) -> Result<Vec<usize>, Corruption> {
         let mut addresses = Vec::new();
-        let mut end = if self.root == LEAF {
-            HEADER_LEN
-        } else {
-            self.root + 1
-        };
+        let mut end = if self.root == LEAF { HEADER_LEN } else { self.root + 1 };
         while end > HEADER_LEN {
             let at = end - 1;
             end = self.nodes.start(at).ok_or_else(|| no_node(at))?;
@@ -110,9 +103,7 @@ fn prove_edge(
     if below >= MAX_KEY_LEN {
         return Err(damaged(at, KEY_LEN));
     }
-    let keys = keys_before
-        .checked_add(keys)
-        .ok_or_else(|| damaged(at, ORDINALS))?;
+    let keys = keys_before.checked_add(keys).ok_or_else(|| damaged(at, ORDINALS))?;
     Ok((keys, height.max(below + 1)))
 }
 
@@ -120,8 +111,6 @@ fn keys_and_height(proved: &[Proved], at: usize) -> Result<(u64, usize), Corrupt
     if at == LEAF {
         return Ok((1, 0));
     }
-    let i = proved
-        .binary_search_by_key(&at, |node| node.at)
-        .map_err(|_| no_node(at))?;
+    let i = proved.binary_search_by_key(&at, |node| node.at).map_err(|_| no_node(at))?;
     Ok((proved[i].keys, proved[i].height))
 }

@@ -115,11 +115,7 @@ fn every_shortened_or_lengthened_image_is_refused() {
 #[test]
 fn an_image_opens_only_as_what_it_is() {
     for width in WIDTHS {
-        let good = built(
-            &model_of(small_keys(), width, true),
-            width,
-            CodecChoice::Fst,
-        );
+        let good = built(&model_of(small_keys(), width, true), width, CodecChoice::Fst);
         for other in WIDTHS {
             let opened = reopened(good.image_bytes(), good.extents(), other);
             assert_eq!(opened.is_ok(), other == width);
@@ -134,11 +130,7 @@ fn an_image_opens_only_as_what_it_is() {
 fn random_damage_behind_right_checksums_is_survived() {
     let keys = small_keys();
     let mut random = Random(4242);
-    for width in [
-        ValueWidth::Fixed(0),
-        ValueWidth::Fixed(8),
-        ValueWidth::Bytes,
-    ] {
+    for width in [ValueWidth::Fixed(0), ValueWidth::Fixed(8), ValueWidth::Bytes] {
         let model = model_of(keys.clone(), width, true);
         for choice in CODECS {
             let good = built(&model, width, choice);
