@@ -201,6 +201,15 @@ impl<'a> View<'a> {
         Self { table, width }
     }
 
+    /// The node behind a reference, on the way down: the cache line after its first is asked for at
+    /// the same time, since the child slots of most inner nodes reach into it.
+    #[inline]
+    pub(crate) fn descend(self, node: NodeRef) -> NodeView<'a> {
+        let node = self.node(node);
+        find::prefetch(node.start.wrapping_add(64));
+        node
+    }
+
     /// The node behind a reference.
     #[inline]
     pub(crate) fn node(self, node: NodeRef) -> NodeView<'a> {

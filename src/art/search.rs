@@ -52,7 +52,7 @@ pub(super) fn get<'a>(view: View<'a>, root: Option<NodeRef>, key: &[u8]) -> Opti
             }
             Kind::Prefix => {
                 rest = strip_prefix(rest, node.prefix())?;
-                node = view.node(node.child(0));
+                node = view.descend(node.child(0));
                 continue;
             }
             Kind::Node4 => rest = strip_prefix(rest, node.prefix())?,
@@ -65,7 +65,7 @@ pub(super) fn get<'a>(view: View<'a>, root: Option<NodeRef>, key: &[u8]) -> Opti
             }
             None => node.value_slot()?,
         };
-        node = view.node(node.child(slot));
+        node = view.descend(node.child(slot));
     }
 }
 
@@ -93,7 +93,7 @@ impl Tree {
         let Some(mut at_node) = self.root else { return Point::Root };
         let mut at = 0;
         loop {
-            let node = view.node(at_node);
+            let node = view.descend(at_node);
             let kind = node.kind();
             if kind == Kind::Leaf {
                 let (suffix, rest) = (node.leaf().suffix(), &key[at..]);
