@@ -690,6 +690,25 @@ impl LeafImage<'_> {
     }
 }
 
+/// Writes a suffix length of two or three bytes and answers where they end.
+///
+/// # Safety
+/// - Three bytes from `to` on are writable.
+#[cold]
+unsafe fn write_long_len(to: *mut u8, len: usize) -> *mut u8 {
+    // SAFETY: at most three bytes are written, which the caller vouches for.
+    unsafe {
+        to.write(len as u8 | 0x80);
+        if len < 0x4000 {
+            to.add(1).write((len >> 7) as u8);
+            return to.add(2);
+        }
+        to.add(1).write((len >> 7) as u8 | 0x80);
+        to.add(2).write((len >> 14) as u8);
+        to.add(3)
+    }
+}
+
 /// Writes nodes of one tree: the only way to change one.
 pub(crate) struct Editor<'a> {
     arena: &'a mut Arena,
@@ -711,35 +730,41 @@ impl<'a> Editor<'a> {
         View::new(self.arena.table(), self.width)
     }
 
-    /// A zeroed block. The units must have been reserved.
+    /// A block with arbitrary content. The units must have been reserved.
+    #[inline]
     fn block(&mut self, units: u32) -> (NodeRef, *mut u8) {
         let unit = self.arena.allocate(units);
-        let start = self.arena.table().address(unit);
-        // SAFETY: the block was just handed out: `units` units that nothing else refers to.
-        unsafe { start.write_bytes(0, units as usize * UNIT) }
-        (Ref::from_raw(unit).expect("unit 0 is never handed out"), start)
+        let node = Ref::from_raw(unit).expect("unit 0 is never handed out");
+        (node, self.arena.table().address(unit))
     }
 
     /// Makes a leaf.
     pub(crate) fn new_leaf(&mut self, image: &LeafImage<'_>) -> NodeRef {
-        let units = image.units();
-        let (node, start) = self.block(units);
-        // SAFETY: the block has this many zeroed bytes, and nobody else knows of it.
-        let block = unsafe { std::slice::from_raw_parts_mut(start, units as usize * UNIT) };
-        let mut at = 0;
-        let mut put = |bytes: &[u8]| {
-            block[at..at + bytes.len()].copy_from_slice(bytes);
-            at += bytes.len();
-        };
+        let block_units = image.units();
+        let (node, start) = self.block(block_units);
         let len = image.suffix_len();
-        put(&[image.flags]);
-        match len {
-            0..0x80 => put(&[len as u8]),
-            0x80..0x4000 => put(&[len as u8 | 0x80, (len >> 7) as u8]),
-            _ => put(&[len as u8 | 0x80, (len >> 7) as u8 | 0x80, (len >> 14) as u8]),
-        }
-        for part in image.suffix.into_iter().chain(image.tail) {
-            put(part);
+        // SAFETY: the block is fresh and has `block_units` units, which is what flags, length, suffix
+        // and tail need (`LeafImage::units`). Its last unit is zeroed first, since they may end
+        // anywhere in it; all before is written.
+        unsafe {
+            start.add((block_units as usize - 1) * UNIT).cast::<u64>().write(0);
+            start.write(image.flags);
+            let mut to = start.add(1);
+            if len < 0x80 {
+                to.write(len as u8);
+                to = to.add(1);
+            } else {
+                to = write_long_len(to, len);
+            }
+            for part in image.suffix.into_iter().chain(image.tail) {
+                if part.len() == 8 {
+                    // Most values: one store instead of a call.
+                    to.cast::<[u8; 8]>().copy_from_nonoverlapping(part.as_ptr().cast(), 1);
+                } else if !part.is_empty() {
+                    to.copy_from_nonoverlapping(part.as_ptr(), part.len());
+                }
+                to = to.add(part.len());
+            }
         }
         node
     }
@@ -765,11 +790,14 @@ impl<'a> Editor<'a> {
     pub(crate) fn new_prefix(&mut self, bytes: &[u8], child: NodeRef) -> NodeRef {
         assert!((1..=PREFIX_MAX).contains(&bytes.len()), "a prefix node's run fits its count");
         let weight = self.view().node(child).weight();
-        let (node, start) = self.block(prefix_units(bytes.len()));
+        let block_units = prefix_units(bytes.len());
+        let (node, start) = self.block(block_units);
         let header =
             Header { tag: Kind::Prefix as u8, count: bytes.len() as u8, epoch: self.epoch, weight };
-        // SAFETY: the block is fresh and has room for the head and the bytes.
+        // SAFETY: the block is fresh and has room for the head and the bytes; its last unit is
+        // zeroed first, since the bytes may end anywhere in it.
         unsafe {
+            start.add((block_units as usize - 1) * UNIT).cast::<u64>().write(0);
             start.cast::<Header>().write(header);
             start.add(CHILDREN[Kind::Prefix as usize]).cast::<u32>().write(child.raw());
             start.add(PREFIX_BYTES).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
@@ -822,14 +850,17 @@ impl<'a> Editor<'a> {
 
     /// Makes an inner node without children yet.
     fn new_raw<'n>(&mut self, shape: Shape, prefix: &[u8], weight: i32) -> (NodeRef, NewInner<'n>) {
-        let (node, start) = self.block(units(shape.bytes()));
+        let block_units = units(shape.bytes());
+        let (node, start) = self.block(block_units);
         let detail = match shape.kind {
             Kind::Node48 => node48_code(shape.slots),
             _ => prefix.len(),
         };
         let tag = shape.kind as u8 | (detail as u8) << DETAIL_SHIFT;
-        // SAFETY: the block is fresh and has room for a header (and for a Node4's prefix).
+        // SAFETY: the block is fresh, has this many units, and room for a header (and for a
+        // Node4's prefix).
         unsafe {
+            start.write_bytes(0, block_units as usize * UNIT);
             start.cast::<Header>().write(Header { tag, count: 0, epoch: self.epoch, weight });
             if shape.kind == Kind::Node4 {
                 let to = start.add(offset_of!(Node4, prefix));
