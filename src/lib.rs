@@ -7,10 +7,10 @@ mod checksum;
 mod error;
 mod key;
 mod options;
+mod planted;
 mod range;
 mod stats;
 mod sync;
-mod value;
 // L1: contracts and memory.
 mod arena;
 mod cursor;
@@ -19,6 +19,7 @@ mod filter;
 mod merge;
 mod mmap;
 mod storage;
+mod value;
 // L2: the two kinds of index; neither knows the other.
 mod art;
 mod segment;
