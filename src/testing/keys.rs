@@ -341,6 +341,11 @@ pub(crate) fn big_endian(number: u64) -> Vec<u8> {
     number.to_be_bytes().to_vec()
 }
 
+/// The number behind an integer key, if it is one.
+pub(crate) fn from_big_endian(key: &[u8]) -> Option<u64> {
+    key.try_into().ok().map(u64::from_be_bytes)
+}
+
 fn word(rng: &mut Rng) -> Vec<u8> {
     const STEMS: [&str; 8] = [
         "",

@@ -7,7 +7,10 @@
 
 pub(crate) mod conformance;
 pub(crate) mod keys;
+pub(crate) mod layered_map;
+pub(crate) mod model;
 pub(crate) mod rng;
+pub(crate) mod stress;
 pub(crate) mod vec_layer;
 
 use std::any::Any;
