@@ -66,7 +66,6 @@ mod planted;
 mod range;
 mod stats;
 mod sync;
-mod value;
 // L1: contracts and memory.
 mod arena;
 mod cursor;
@@ -75,6 +74,7 @@ mod filter;
 mod merge;
 mod mmap;
 mod storage;
+mod value;
 // L2: the two kinds of index; neither knows the other.
 mod art;
 mod segment;

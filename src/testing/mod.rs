@@ -1,1 +1,49 @@
-//! To be written.
+//! Test machinery shared by all layers; compiled only into test builds.
+//!
+//! [`conformance`] checks one sorted layer against a `BTreeMap`, [`model`] drives a whole map with
+//! random operations, [`stress`] does so from several threads. [`keys`] has the key sets,
+//! [`rng`] the seeds that replay a run. [`vec_layer`] and [`layered_map`] are simple references,
+//! right and deliberately broken, with which the machinery is tested itself.
+
+pub(crate) mod conformance;
+pub(crate) mod keys;
+pub(crate) mod layered_map;
+pub(crate) mod model;
+pub(crate) mod rng;
+pub(crate) mod stress;
+pub(crate) mod vec_layer;
+
+use std::any::Any;
+use std::fmt;
+
+/// Bytes in an assertion's message: the whole string if it is short, else its ends and its length.
+pub(crate) struct Brief<'a>(pub(crate) &'a [u8]);
+
+/// Longest byte string that is printed whole.
+const BRIEF_WHOLE: usize = 40;
+
+/// Bytes shown of each end of a longer one.
+const BRIEF_END: usize = 12;
+
+impl fmt::Debug for Brief<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(bytes) = self;
+        if bytes.len() <= BRIEF_WHOLE {
+            return write!(f, "b\"{}\"", bytes.escape_ascii());
+        }
+        let (head, tail) = (&bytes[..BRIEF_END], &bytes[bytes.len() - BRIEF_END..]);
+        let (head, tail) = (head.escape_ascii(), tail.escape_ascii());
+        write!(f, "b\"{head}..{tail}\" ({} bytes)", bytes.len())
+    }
+}
+
+/// The text of a caught panic.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
+    if let Some(text) = panic.downcast_ref::<String>() {
+        text.clone()
+    } else if let Some(text) = panic.downcast_ref::<&str>() {
+        (*text).to_owned()
+    } else {
+        "a panic without text".to_owned()
+    }
+}
