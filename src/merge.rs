@@ -210,3 +210,50 @@ impl<C: Cursor> Cursor for Live<C> {
         self.inner.status()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::conformance::{SortedLayer, check_layer};
+    use crate::testing::keys;
+    use crate::testing::vec_layer::{VecCursor, VecLayer};
+
+    /// A model dealt out to three layers, of which the older ones also have stale values.
+    struct Merged(Vec<VecLayer>, u64);
+
+    impl SortedLayer for Merged {
+        type Cursor<'a> = Merge<VecCursor<'a>>;
+
+        fn build(model: &keys::Model) -> Self {
+            let mut layers = [keys::Model::new(), keys::Model::new(), keys::Model::new()];
+            for (i, (key, value)) in model.iter().enumerate() {
+                let newest = i % 3;
+                layers[newest].insert(key.clone(), value.clone());
+                for older in &mut layers[newest + 1..] {
+                    if i % 2 == 0 {
+                        older.insert(key.clone(), vec![0xee; 8]);
+                    }
+                }
+            }
+            let len = model.len() as u64;
+            Self(layers.iter().map(VecLayer::build).collect(), len)
+        }
+
+        fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+            self.0.iter().find_map(|layer| layer.get(key))
+        }
+
+        fn cursor(&self) -> Self::Cursor<'_> {
+            Merge::new(self.0.iter().map(SortedLayer::cursor).collect())
+        }
+
+        fn len(&self) -> u64 {
+            self.1
+        }
+    }
+
+    #[test]
+    fn a_merge_of_three_layers_conforms() {
+        check_layer::<Merged>();
+    }
+}

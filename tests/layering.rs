@@ -23,30 +23,18 @@ const LEVELS: &[(&str, Within, &[&str])] = &[
     (
         "L0 vocabulary",
         Within::Earlier,
-        &[
-            "error", "options", "stats", "sync", "planted", "bytes", "checksum", "key", "range",
-        ],
+        &["error", "options", "stats", "sync", "planted", "bytes", "checksum", "key", "range"],
     ),
     (
         "L1 contracts",
         Within::Earlier,
-        &[
-            "entry", "value", "cursor", "merge", "arena", "filter", "storage", "mmap",
-        ],
+        &["entry", "value", "cursor", "merge", "arena", "filter", "storage", "mmap"],
     ),
     ("L2 indexes", Within::Nothing, &["art", "segment"]),
-    (
-        "L3 state",
-        Within::Earlier,
-        &["partition", "directory", "snapshot"],
-    ),
+    ("L3 state", Within::Earlier, &["partition", "directory", "snapshot"]),
     ("L4 background", Within::Earlier, &["compact"]),
     ("L5 durable", Within::Earlier, &["store"]),
-    (
-        "L6 public",
-        Within::All,
-        &["map", "iter", "query", "testing"],
-    ),
+    ("L6 public", Within::All, &["map", "iter", "query", "testing"]),
 ];
 
 /// Where the word `unsafe` may stand: folders and files of `src`.
@@ -65,9 +53,7 @@ fn objection(user: &str, used: &str) -> Option<String> {
         return Some(format!("module `{user}` has no place in LEVELS"));
     };
     let Some(used_place) = place(used) else {
-        return Some(format!(
-            "`{user}` uses `{used}`, which has no place in LEVELS"
-        ));
+        return Some(format!("`{user}` uses `{used}`, which has no place in LEVELS"));
     };
     let (name, within, _) = LEVELS[user_place.0];
     let allowed = user == used
@@ -97,9 +83,7 @@ fn tokens(source: &str) -> Vec<String> {
         } else if first == '\'' {
             quote_len(rest)
         } else if first.is_alphanumeric() || first == '_' {
-            let len = rest
-                .find(|c: char| !c.is_alphanumeric() && c != '_')
-                .unwrap_or(rest.len());
+            let len = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
             tokens.push(rest[..len].to_owned());
             len
         } else if rest.starts_with("::") {
@@ -138,15 +122,9 @@ fn block_comment_len(source: &str) -> usize {
 
 /// Length of the string literal at the start of `source`, if there is one.
 fn string_len(source: &str) -> Option<usize> {
-    let prefix = source
-        .find(|c| !matches!(c, 'b' | 'c' | 'r'))
-        .filter(|&len| len <= 2)?;
+    let prefix = source.find(|c| !matches!(c, 'b' | 'c' | 'r')).filter(|&len| len <= 2)?;
     let raw = source[..prefix].ends_with('r');
-    let hashes = if raw {
-        source[prefix..].find(|c| c != '#')?
-    } else {
-        0
-    };
+    let hashes = if raw { source[prefix..].find(|c| c != '#')? } else { 0 };
     let open = prefix + hashes;
     if !source[open..].starts_with('"') {
         return None;
@@ -210,9 +188,8 @@ fn bracketed_len(tokens: &[String]) -> usize {
 
 /// Number of tokens of the item, statement or field that starts here, with its attributes.
 fn item_len(tokens: &[String]) -> usize {
-    const ITEMS: [&str; 10] = [
-        "fn", "mod", "use", "struct", "enum", "impl", "trait", "static", "const", "type",
-    ];
+    const ITEMS: [&str; 10] =
+        ["fn", "mod", "use", "struct", "enum", "impl", "trait", "static", "const", "type"];
     let mut at = 0;
     let mut is_item = false;
     while at < tokens.len() {
@@ -326,17 +303,10 @@ fn exports(tokens: &[String]) -> BTreeMap<String, String> {
             at += 1;
             continue;
         }
-        let end = at
-            + tokens[at..]
-                .iter()
-                .position(|token| token == ";")
-                .unwrap_or(0);
+        let end = at + tokens[at..].iter().position(|token| token == ";").unwrap_or(0);
         let path = &tokens[at + 1..end];
         let path = if path[0] == "crate" { &path[2..] } else { path };
-        for name in path
-            .iter()
-            .filter(|name| name.starts_with(char::is_uppercase))
-        {
+        for name in path.iter().filter(|name| name.starts_with(char::is_uppercase)) {
             exports.insert(name.clone(), path[0].clone());
         }
         at = end + 1;
@@ -384,10 +354,7 @@ fn sources() -> Vec<Source> {
                 let text = fs::read_to_string(&path).expect("sources are UTF-8");
                 let below = path.strip_prefix(&root).expect("it was found there");
                 let parts: Vec<_> = below.iter().map(|part| part.to_string_lossy()).collect();
-                sources.push(Source {
-                    path: parts.join("/"),
-                    tokens: tokens(&text),
-                });
+                sources.push(Source { path: parts.join("/"), tokens: tokens(&text) });
             }
         }
     }
@@ -396,10 +363,7 @@ fn sources() -> Vec<Source> {
 }
 
 fn root_of(sources: &[Source]) -> &Source {
-    sources
-        .iter()
-        .find(|source| source.path == "lib.rs")
-        .expect("there is a lib.rs")
+    sources.iter().find(|source| source.path == "lib.rs").expect("there is a lib.rs")
 }
 
 #[test]
@@ -407,10 +371,7 @@ fn no_module_uses_what_stands_above_it() {
     let sources = sources();
     let exports = exports(&root_of(&sources).tokens);
     let mut objections = Vec::new();
-    for source in sources
-        .iter()
-        .filter(|source| source.path != "lib.rs" && !source.is_test())
-    {
+    for source in sources.iter().filter(|source| source.path != "lib.rs" && !source.is_test()) {
         let mut names = root_names(&shipped(&source.tokens), source.depth());
         names.sort_unstable();
         names.dedup();
@@ -430,16 +391,9 @@ fn the_root_declares_every_module_in_level_order() {
     let declared = declared(&root_of(&sources).tokens);
     let levels: Vec<usize> = declared
         .iter()
-        .map(|module| {
-            place(module)
-                .unwrap_or_else(|| panic!("`{module}` has no place"))
-                .0
-        })
+        .map(|module| place(module).unwrap_or_else(|| panic!("`{module}` has no place")).0)
         .collect();
-    assert!(
-        levels.is_sorted(),
-        "{declared:?} are on the levels {levels:?}"
-    );
+    assert!(levels.is_sorted(), "{declared:?} are on the levels {levels:?}");
     for source in &sources {
         let module = source.module();
         let known = module == "lib" || declared.iter().any(|name| name == module);
@@ -452,10 +406,7 @@ fn unsafe_code_stays_in_its_homes() {
     let is_home = |path: &str| UNSAFE_HOMES.iter().any(|home| path.starts_with(home));
     let has_unsafe = |source: &&Source| source.tokens.iter().any(|token| token == "unsafe");
     let sources = sources();
-    let strays = sources
-        .iter()
-        .filter(|source| !is_home(&source.path))
-        .filter(has_unsafe);
+    let strays = sources.iter().filter(|source| !is_home(&source.path)).filter(has_unsafe);
     let strays: Vec<&str> = strays.map(|source| source.path.as_str()).collect();
     assert!(strays.is_empty(), "unsafe code in {strays:?}");
 }
@@ -468,21 +419,12 @@ fn paths_are_found_in_every_form() {
         found("use crate::{art::{self, Tree}, segment, map::*};", 1),
         ["art", "segment", "map"]
     );
-    assert_eq!(
-        found("fn f(x: &crate::iter::Iter) -> u8 { crate::map::f(x) }", 1),
-        ["iter", "map"]
-    );
+    assert_eq!(found("fn f(x: &crate::iter::Iter) -> u8 { crate::map::f(x) }", 1), ["iter", "map"]);
     assert_eq!(found("use super::map;", 1), ["map"]);
     assert_eq!(found("use super::map;", 2), [""; 0]);
     assert_eq!(found("use super::super::map;", 2), ["map"]);
-    assert_eq!(
-        found("mod inner { use super::map; use super::super::art; }", 1),
-        ["art"]
-    );
-    assert_eq!(
-        found("pub(crate) fn f() {} pub(super) fn g() {}", 1),
-        [""; 0]
-    );
+    assert_eq!(found("mod inner { use super::map; use super::super::art; }", 1), ["art"]);
+    assert_eq!(found("pub(crate) fn f() {} pub(super) fn g() {}", 1), [""; 0]);
 }
 
 #[test]

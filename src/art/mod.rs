@@ -6,6 +6,8 @@
 
 #[cfg(test)]
 pub(crate) mod check;
+#[cfg(test)]
+mod conformance;
 mod cursor;
 mod find;
 mod insert;

@@ -7,6 +7,8 @@
 mod fold;
 mod policy;
 mod slot;
+#[cfg(test)]
+pub(crate) mod testing;
 mod worker;
 
 use crate::entry::{Below, Entry, Extent, INLINE_VALUE_MAX, MAX_KEY_LEN, MAX_VALUE_LEN};
@@ -408,5 +410,16 @@ impl Core {
     pub(crate) fn fold_step(&self) -> Result<(), Error> {
         let _held = self.slot.acquire();
         self.run(|core| core.fold_frozen(None)).map(|_| ())
+    }
+
+    /// Checks what must hold in the map.
+    ///
+    /// # Panics
+    /// If something does not.
+    #[cfg(test)]
+    pub(crate) fn check(&self) {
+        // A fold that publishes meanwhile would be seen half in one state, half in the next.
+        let _held = self.slot.acquire();
+        crate::partition::tests::check(&self.partition);
     }
 }

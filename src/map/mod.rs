@@ -7,6 +7,8 @@
 mod bulk;
 mod ordered;
 mod point;
+#[cfg(test)]
+mod tests;
 mod upkeep;
 
 use crate::compact::Core;

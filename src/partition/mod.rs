@@ -376,4 +376,4 @@ impl Delta {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

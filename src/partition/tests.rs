@@ -1,1 +1,159 @@
-//! Filled in with the conformance suite.
+//! The suite over a partition with all four layers, and what freezing and publishing keep.
+
+use super::*;
+use crate::compact::testing::fold;
+use crate::testing::conformance::{SortedLayer, check_layer};
+use crate::testing::keys;
+
+/// A partition whose entries are spread over delta, frozen delta, overlay and base, with stale
+/// values and removed keys in between.
+struct Spread(Partition);
+
+fn put(partition: &Partition, key: &[u8], value: &[u8]) {
+    partition.put(key, value, |_| ()).expect("room");
+}
+
+fn remove(partition: &Partition, key: &[u8]) -> bool {
+    let mut was_there = false;
+    partition.remove(key, |_| was_there = true).expect("room");
+    was_there
+}
+
+impl SortedLayer for Spread {
+    type Cursor<'a> = LiveCursor;
+
+    fn build(model: &keys::Model) -> Self {
+        let partition = Partition::new(ValueWidth::Fixed(8));
+        let decoys = keys::decoys(model, 120);
+        let entries = keys::shuffled(model, 5);
+        for layer in 0..4 {
+            for (i, (key, value)) in entries.iter().enumerate() {
+                // Older layers hold stale values of some keys that newer ones set again.
+                if i % 4 == layer {
+                    put(&partition, key, value);
+                } else if i % 4 > layer && i % 3 == 0 {
+                    put(&partition, key, &[0xee; 8]);
+                }
+            }
+            for (i, key) in decoys.iter().enumerate() {
+                if i % 4 == layer {
+                    put(&partition, key, &[0xdd; 8]);
+                } else if (i + 1) % 4 == layer || layer == 3 {
+                    remove(&partition, key);
+                }
+            }
+            match layer {
+                0 => fold(&partition, true),
+                1 => fold(&partition, false),
+                2 => drop(partition.freeze()),
+                _ => {}
+            }
+        }
+        for key in &decoys {
+            remove(&partition, key);
+        }
+        check(&partition);
+        Self(partition)
+    }
+
+    fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+        let got = self.0.get(key, <[u8]>::to_vec).expect("sound");
+        let pinned = self.0.pin();
+        let again = pinned.get(key).expect("sound").map(|value| value.as_slice().to_vec());
+        assert_eq!(got, again, "a pin answers as the partition does");
+        got
+    }
+
+    fn cursor(&self) -> Self::Cursor<'_> {
+        self.0.pin().cursor()
+    }
+
+    fn len(&self) -> u64 {
+        self.0.len()
+    }
+}
+
+/// Checks what must hold between layers: structure, counts and `below` flags.
+pub(crate) fn check(partition: &Partition) {
+    use crate::cursor::Cursor;
+    let state = partition.state.read();
+    let mut live = 0;
+    if let Some(layers) = &state.layers {
+        for segment in [&layers.overlay, &layers.base].into_iter().flatten() {
+            segment.verify().expect("sound");
+            live += segment.weight();
+        }
+        if let Some(frozen) = &layers.frozen {
+            crate::art::check::check(&frozen.tree);
+            live += frozen.tree.weight();
+        }
+        assert_eq!(layers.live as i64, live, "layers count their live keys (I7)");
+    }
+    if let Some(delta) = &state.delta {
+        crate::art::check::check(&delta.tree);
+        live += delta.tree.weight();
+    }
+    drop(state);
+    let mut cursor = partition.pin().cursor();
+    let mut walked = 0;
+    cursor.first();
+    while cursor.valid() {
+        walked += 1;
+        cursor.next();
+    }
+    assert_eq!(cursor.status(), Ok(()));
+    assert_eq!((live, partition.len()), (walked as i64, walked), "I7");
+}
+
+#[test]
+fn a_partition_of_four_layers_conforms() {
+    check_layer::<Spread>();
+}
+
+#[test]
+fn a_fold_that_finds_the_partition_cleared_changes_nothing() {
+    let partition = Partition::new(ValueWidth::Fixed(8));
+    put(&partition, b"a", &[1; 8]);
+    let layers = partition.freeze().expect("a frozen delta");
+    partition.clear();
+    put(&partition, b"b", &[2; 8]);
+    let folded = Layers { frozen: None, ..(*layers).clone() };
+    assert!(!partition.publish(&layers, folded));
+    assert_eq!(partition.len(), 1);
+    assert_eq!(partition.get(b"a", |_| ()), Ok(None));
+}
+
+#[test]
+fn what_a_pin_sees_outlives_freeze_fold_and_clear() {
+    let partition = Partition::new(ValueWidth::Bytes);
+    for n in 0..500u32 {
+        put(&partition, &n.to_be_bytes(), &[n as u8; 2_000]);
+    }
+    let pinned = partition.pin();
+    fold(&partition, true);
+    for n in 0..500u32 {
+        assert!(remove(&partition, &n.to_be_bytes()));
+    }
+    fold(&partition, false);
+    partition.clear();
+    for n in 0..500u32 {
+        let value = pinned.get(&n.to_be_bytes()).expect("sound").expect("it was there");
+        assert_eq!(value.as_slice(), [n as u8; 2_000]);
+    }
+}
+
+#[test]
+fn removing_what_is_not_there_costs_no_entry() {
+    let partition = Partition::new(ValueWidth::Fixed(0));
+    put(&partition, b"a", &[]);
+    fold(&partition, true);
+    for n in 0..1_000u32 {
+        assert!(!remove(&partition, &n.to_be_bytes()));
+    }
+    assert_eq!(partition.stats().delta_entries, 0);
+    assert!(remove(&partition, b"a"));
+    assert!(!remove(&partition, b"a"));
+    assert_eq!(partition.stats().delta_entries, 1, "a tombstone");
+    fold(&partition, true);
+    assert!(partition.layers().is_none_or(|layers| !layers.has_entries()));
+}

@@ -7,6 +7,8 @@
 
 mod bits;
 mod build;
+#[cfg(test)]
+mod conformance;
 mod cursor;
 mod format;
 mod fst;

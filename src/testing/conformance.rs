@@ -84,10 +84,7 @@ pub(crate) fn walk(
         if !range.is_above_lower(key) || !range.is_below_upper(key) {
             break;
         }
-        let value = cursor
-            .entry()
-            .live()
-            .expect("the layer shows live entries only");
+        let value = cursor.entry().live().expect("the layer shows live entries only");
         pairs.push((key.to_vec(), value.to_vec()));
         match direction {
             Direction::Forward => cursor.next(),
@@ -188,12 +185,7 @@ impl<'a, L: SortedLayer> Check<'a, L> {
     }
 
     fn with_probes(name: &'a str, model: &'a Model, layer: &'a L, probes: Vec<Vec<u8>>) -> Self {
-        Self {
-            name,
-            model,
-            layer,
-            probes,
-        }
+        Self { name, model, layer, probes }
     }
 
     fn everything(&self) {
@@ -206,18 +198,11 @@ impl<'a, L: SortedLayer> Check<'a, L> {
     }
 
     fn len_and_gets(&self) {
-        let Self {
-            name, model, layer, ..
-        } = self;
+        let Self { name, model, layer, .. } = self;
         assert_eq!(layer.len(), model.len() as u64, "{name}: len");
         for key in &self.probes {
             let found = layer.get(key);
-            assert_eq!(
-                found.as_ref(),
-                model.get(key),
-                "{name}: get {:?}",
-                Brief(key)
-            );
+            assert_eq!(found.as_ref(), model.get(key), "{name}: get {:?}", Brief(key));
         }
         for (key, value) in *model {
             let found = layer.get(key);
@@ -227,10 +212,9 @@ impl<'a, L: SortedLayer> Check<'a, L> {
 
     /// Walks everything both ways, and beyond both ends.
     fn walks(&self) {
-        for (start, onward, back) in [
-            (Move::First, Move::Next, Move::Prev),
-            (Move::Last, Move::Prev, Move::Next),
-        ] {
+        for (start, onward, back) in
+            [(Move::First, Move::Next, Move::Prev), (Move::Last, Move::Prev, Move::Next)]
+        {
             let mut walk = self.compared();
             walk.make(start);
             for _ in 0..self.model.len() {
@@ -250,10 +234,8 @@ impl<'a, L: SortedLayer> Check<'a, L> {
         let mut used = self.compared();
         for key in &self.probes {
             for seek in [Move::Seek(key), Move::SeekForPrev(key)] {
-                for steps in [
-                    &[Next, Next, Prev, Prev, Prev, Next][..],
-                    &[Prev, Prev, Next, Next],
-                ] {
+                for steps in [&[Next, Next, Prev, Prev, Prev, Next][..], &[Prev, Prev, Next, Next]]
+                {
                     used.make(seek);
                     for &step in steps {
                         used.make(step);
@@ -310,30 +292,15 @@ impl<'a, L: SortedLayer> Check<'a, L> {
         self.range(&ByteRange::all());
         for a in bounds {
             let [included, excluded] = either(a);
-            self.range(&ByteRange {
-                lower: included.clone(),
-                upper: Bound::Unbounded,
-            });
-            self.range(&ByteRange {
-                lower: excluded.clone(),
-                upper: Bound::Unbounded,
-            });
-            self.range(&ByteRange {
-                lower: Bound::Unbounded,
-                upper: included,
-            });
-            self.range(&ByteRange {
-                lower: Bound::Unbounded,
-                upper: excluded,
-            });
+            self.range(&ByteRange { lower: included.clone(), upper: Bound::Unbounded });
+            self.range(&ByteRange { lower: excluded.clone(), upper: Bound::Unbounded });
+            self.range(&ByteRange { lower: Bound::Unbounded, upper: included });
+            self.range(&ByteRange { lower: Bound::Unbounded, upper: excluded });
             self.range(&ByteRange::prefix(a));
             for b in bounds {
                 for lower in either(a) {
                     for upper in either(b) {
-                        self.range(&ByteRange {
-                            lower: lower.clone(),
-                            upper,
-                        });
+                        self.range(&ByteRange { lower: lower.clone(), upper });
                     }
                 }
             }
@@ -345,12 +312,7 @@ impl<'a, L: SortedLayer> Check<'a, L> {
             let found = self.layer.range(range, direction, RANGE_STEPS);
             let expected = model_range(self.model, range, direction).take(RANGE_STEPS);
             let same = expected.eq(found.iter().map(|(key, value)| (&key[..], &value[..])));
-            assert!(
-                same,
-                "{}: {direction:?} {}",
-                self.name,
-                self.range_failure(range, direction)
-            );
+            assert!(same, "{}: {direction:?} {}", self.name, self.range_failure(range, direction));
         }
     }
 
@@ -368,10 +330,7 @@ impl<'a, L: SortedLayer> Check<'a, L> {
         let mut compared = Compared {
             name: self.name,
             cursor: self.layer.cursor(),
-            oracle: Oracle {
-                model: self.model,
-                at: None,
-            },
+            oracle: Oracle { model: self.model, at: None },
             trail: Vec::with_capacity(2 * TRAIL),
         };
         compared.compare();
@@ -500,26 +459,14 @@ impl<'a, C: Cursor> Compared<'a, C> {
     }
 
     fn compare(&mut self) {
-        let Self {
-            name,
-            cursor,
-            oracle,
-            trail,
-        } = self;
+        let Self { name, cursor, oracle, trail } = self;
         let trail = &trail[trail.len().saturating_sub(TRAIL)..];
         assert_eq!(cursor.status(), Ok(()), "{name}: status after {trail:?}");
         let Some((key, value)) = oracle.at else {
-            assert!(
-                !cursor.valid(),
-                "{name}: a position where there is none, after {trail:?}"
-            );
+            assert!(!cursor.valid(), "{name}: a position where there is none, after {trail:?}");
             return;
         };
-        assert!(
-            cursor.valid(),
-            "{name}: not at {:?} after {trail:?}",
-            Brief(key)
-        );
+        assert!(cursor.valid(), "{name}: not at {:?} after {trail:?}", Brief(key));
         let (at, entry) = (cursor.key(), cursor.entry());
         assert!(
             at == key.as_slice(),
@@ -527,12 +474,7 @@ impl<'a, C: Cursor> Compared<'a, C> {
             Brief(at),
             Brief(key)
         );
-        assert_eq!(
-            entry.live(),
-            Some(&value[..]),
-            "{name}: value at {:?}",
-            Brief(key)
-        );
+        assert_eq!(entry.live(), Some(&value[..]), "{name}: value at {:?}", Brief(key));
     }
 }
 
@@ -551,10 +493,7 @@ mod tests {
     fn the_suite_rejects_each_broken_layer() {
         for fault in Fault::ALL {
             let check = || check_layer_built_by(|model| VecLayer::broken(model, fault));
-            assert!(
-                panic::catch_unwind(check).is_err(),
-                "{fault:?} was accepted"
-            );
+            assert!(panic::catch_unwind(check).is_err(), "{fault:?} was accepted");
         }
     }
 }

@@ -113,12 +113,7 @@ pub(crate) fn near_misses(key: &[u8]) -> Vec<Vec<u8>> {
     if let Some((&last, rest)) = key.split_last() {
         misses.push(rest.to_vec());
         let neighbours = [last.checked_sub(1), last.checked_add(1)];
-        misses.extend(
-            neighbours
-                .into_iter()
-                .flatten()
-                .map(|byte| [rest, &[byte]].concat()),
-        );
+        misses.extend(neighbours.into_iter().flatten().map(|byte| [rest, &[byte]].concat()));
         let mut middle = key.to_vec();
         middle[key.len() / 2] ^= 0x80;
         misses.push(middle);
@@ -164,9 +159,7 @@ pub(crate) fn for_each_subset(
 }
 
 fn neighbours_of_empty() -> Vec<Vec<u8>> {
-    let keys: [&[u8]; 8] = [
-        b"", b"\0", b"\0\0", b"\x01", b"\x7f", b"\x80", b"\xfe", b"\xff",
-    ];
+    let keys: [&[u8]; 8] = [b"", b"\0", b"\0\0", b"\x01", b"\x7f", b"\x80", b"\xfe", b"\xff"];
     keys.map(<[u8]>::to_vec).to_vec()
 }
 
@@ -175,26 +168,13 @@ fn runs_of(byte: u8, end: u8) -> Vec<Vec<u8>> {
     let run = |len| vec![byte; len];
     let ended = |len| [run(len), vec![end]].concat();
     let lengths = (0..=40).chain([63, 64, 65, 127, 128, 129, 255, 256, 257]);
-    lengths
-        .clone()
-        .map(run)
-        .chain(lengths.step_by(3).map(ended))
-        .collect()
+    lengths.clone().map(run).chain(lengths.step_by(3).map(ended)).collect()
 }
 
 fn nul_inside_words() -> Vec<Vec<u8>> {
     let mut keys = Vec::new();
     for stem in [&b"a"[..], b"ab", b"abcdefgh", b"abcdefghi"] {
-        for tail in [
-            &b""[..],
-            b"\0",
-            b"\0\0",
-            b"\0a",
-            b"\0\0a",
-            b"a\0",
-            b"\x01",
-            b"\xff\0",
-        ] {
+        for tail in [&b""[..], b"\0", b"\0\0", b"\0a", b"\0\0a", b"a\0", b"\x01", b"\xff\0"] {
             keys.push([stem, tail].concat());
             keys.push([stem, b"\0", stem, tail].concat());
         }
@@ -240,20 +220,13 @@ fn parting_paths() -> Vec<Vec<u8>> {
 fn prefix_chain(pattern: &[u8]) -> Vec<Vec<u8>> {
     let whole: Vec<u8> = pattern.iter().copied().cycle().take(CHAIN_LEN).collect();
     let lengths = (0..=300).chain((301..=CHAIN_LEN).step_by(7));
-    lengths
-        .map(|len| whole[..len.min(CHAIN_LEN)].to_vec())
-        .collect()
+    lengths.map(|len| whole[..len.min(CHAIN_LEN)].to_vec()).collect()
 }
 
 /// Keys of the greatest length that differ early, in the middle, late, and only in length.
 fn longest_keys() -> Vec<Vec<u8>> {
     let len = LONGEST_KEY_LEN;
-    let mut keys = vec![
-        vec![0; len],
-        vec![0xff; len],
-        vec![b'k'; len],
-        vec![b'k'; len - 1],
-    ];
+    let mut keys = vec![vec![0; len], vec![0xff; len], vec![b'k'; len], vec![b'k'; len - 1]];
     for at in [0, 1, len / 2, len - 2, len - 1] {
         for byte in [0x00, 0xff] {
             let mut key = vec![b'k'; len];
@@ -291,13 +264,8 @@ pub(crate) enum Alphabet {
 
 impl Alphabet {
     /// All of them.
-    pub(crate) const ALL: [Self; 5] = [
-        Self::Edges,
-        Self::Words,
-        Self::RandomIntegers,
-        Self::DenseIntegers,
-        Self::AnyBytes,
-    ];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Edges, Self::Words, Self::RandomIntegers, Self::DenseIntegers, Self::AnyBytes];
 
     /// What to call it in messages.
     pub(crate) fn name(self) -> &'static str {
@@ -357,12 +325,9 @@ fn word(rng: &mut Rng) -> Vec<u8> {
         "under",
         "understand",
     ];
-    const MIDDLES: [&str; 12] = [
-        "", "a", "able", "ac", "act", "b", "ber", "com", "comput", "form", "formal", "z",
-    ];
-    const ENDINGS: [&str; 10] = [
-        "", "s", "e", "er", "ers", "ing", "ings", "ation", "-1", "-10",
-    ];
+    const MIDDLES: [&str; 12] =
+        ["", "a", "able", "ac", "act", "b", "ber", "com", "comput", "form", "formal", "z"];
+    const ENDINGS: [&str; 10] = ["", "s", "e", "er", "ers", "ing", "ings", "ation", "-1", "-10"];
     let mut word = rng.pick(&STEMS).as_bytes().to_vec();
     for _ in 0..rng.within(1..=2) {
         word.extend_from_slice(rng.pick(&MIDDLES).as_bytes());
@@ -388,11 +353,7 @@ mod tests {
         let sets = hostile_sets();
         let set = |name: &str| &sets.iter().find(|set| set.name == name).unwrap().keys;
         assert!(set("many keys behind one long prefix").len() > SHARED_PREFIX_KEYS * 9 / 10);
-        assert!(
-            set("keys of the greatest length")
-                .iter()
-                .any(|key| key.len() == LONGEST_KEY_LEN)
-        );
+        assert!(set("keys of the greatest length").iter().any(|key| key.len() == LONGEST_KEY_LEN));
         assert_eq!(set("every single byte").len(), 256);
         let fan_outs = set("fan-outs around each node size");
         for (i, fan_out) in FAN_OUTS.into_iter().enumerate() {
@@ -417,11 +378,7 @@ mod tests {
     fn near_misses_never_repeat_their_key() {
         for set in hostile_sets() {
             let mut sample = set.keys.iter().step_by(set.keys.len() / 50 + 1);
-            assert!(
-                sample.all(|key| !near_misses(key).contains(key)),
-                "{}",
-                set.name
-            );
+            assert!(sample.all(|key| !near_misses(key).contains(key)), "{}", set.name);
         }
     }
 
@@ -430,11 +387,7 @@ mod tests {
         for set in hostile_sets() {
             let model = model_of(&set.keys);
             let decoys = decoys(&model, 100);
-            assert!(
-                decoys.iter().all(|key| !model.contains_key(key)),
-                "{}",
-                set.name
-            );
+            assert!(decoys.iter().all(|key| !model.contains_key(key)), "{}", set.name);
             assert!(model.is_empty() || !decoys.is_empty(), "{}", set.name);
         }
     }

@@ -56,11 +56,8 @@ impl Fault {
     ];
 
     /// Those that concern readers beside writers.
-    pub(crate) const CONCURRENT: [Self; 3] = [
-        Self::FoldLosesLastKey,
-        Self::IteratorSeesLaterWrites,
-        Self::IteratorTakesLayersApart,
-    ];
+    pub(crate) const CONCURRENT: [Self; 3] =
+        [Self::FoldLosesLastKey, Self::IteratorSeesLaterWrites, Self::IteratorTakesLayersApart];
 }
 
 /// Delta, frozen delta, overlay and base, newest first.
@@ -129,19 +126,12 @@ pub(crate) struct LayeredMap {
 impl LayeredMap {
     /// An empty map that works.
     pub(crate) fn new() -> Self {
-        Self {
-            state: Arc::default(),
-            hits: Default::default(),
-            fault: None,
-        }
+        Self { state: Arc::default(), hits: Default::default(), fault: None }
     }
 
     /// An empty map with this fault.
     pub(crate) fn broken(fault: Fault) -> Self {
-        Self {
-            fault: Some(fault),
-            ..Self::new()
-        }
+        Self { fault: Some(fault), ..Self::new() }
     }
 
     /// Writes a value or a tombstone and returns what was there.
@@ -246,10 +236,7 @@ impl MapUnderTest for LayeredMap {
         if self.fault == Some(Fault::ClearLeavesOverlay) {
             cleared.0[OVERLAY] = Arc::clone(&state.layers.0[OVERLAY]);
         }
-        *state = State {
-            layers: cleared,
-            len: 0,
-        };
+        *state = State { layers: cleared, len: 0 };
     }
 
     fn compact(&self) {
@@ -309,11 +296,7 @@ impl LayeredIter {
         let bounds = (lower.as_ref(), self.upper.as_ref());
         let keys = layers.0.iter().filter_map(|layer| {
             let mut range = layer.range::<Vec<u8>, _>(bounds);
-            let entry = if front {
-                range.next()
-            } else {
-                range.next_back()
-            };
+            let entry = if front { range.next() } else { range.next_back() };
             entry.map(|(key, _)| key)
         });
         let key = if front { keys.min() } else { keys.max() }?;

@@ -158,11 +158,7 @@ pub(crate) enum Op {
 impl fmt::Debug for Op {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bounds = |range: &ByteRange| {
-            format!(
-                "{:?} to {:?}",
-                brief_bound(&range.lower),
-                brief_bound(&range.upper)
-            )
+            format!("{:?} to {:?}", brief_bound(&range.lower), brief_bound(&range.upper))
         };
         let steps = |steps: &Steps| format!("{} steps by {:#x}", steps.count, steps.pattern);
         match self {
@@ -304,11 +300,7 @@ impl Script {
 
     fn steps(&mut self) -> Steps {
         let rng = &mut self.rng;
-        let count = if rng.one_in(100) {
-            5000
-        } else {
-            rng.log_below(50)
-        };
+        let count = if rng.one_in(100) { 5000 } else { rng.log_below(50) };
         let pattern = match rng.below(4) {
             0 => 0,
             1 => u64::MAX,
@@ -328,15 +320,9 @@ impl Script {
 
     /// Bounds in any order, though mostly in the right one.
     fn range(&mut self) -> ByteRange {
-        let range = ByteRange {
-            lower: self.bound(),
-            upper: self.bound(),
-        };
+        let range = ByteRange { lower: self.bound(), upper: self.bound() };
         if is_inverted(&range) && !self.rng.one_in(8) {
-            return ByteRange {
-                lower: range.upper,
-                upper: range.lower,
-            };
+            return ByteRange { lower: range.upper, upper: range.lower };
         }
         range
     }
@@ -360,17 +346,9 @@ impl Script {
     /// Freezing and folding in turn, with time between them to read and write.
     fn fold_in_turn(&mut self) -> Op {
         self.frozen = !self.frozen;
-        let (least, most) = if self.frozen {
-            FROZEN_OPS
-        } else {
-            UNFROZEN_OPS
-        };
+        let (least, most) = if self.frozen { FROZEN_OPS } else { UNFROZEN_OPS };
         self.countdown = self.rng.within(least..=most);
-        if self.frozen {
-            Op::Freeze
-        } else {
-            Op::FoldStep
-        }
+        if self.frozen { Op::Freeze } else { Op::FoldStep }
     }
 
     /// An operation that few runs can do without and none should do often.
@@ -461,8 +439,7 @@ fn model_entries<'m>(
 /// The model's entries that start with `prefix`, found without a successor of the prefix.
 fn model_prefix<'m>(model: &'m Model, prefix: &[u8]) -> Vec<(&'m Vec<u8>, &'m Vec<u8>)> {
     let from = model.range::<[u8], _>((Bound::Included(prefix), Bound::Unbounded));
-    from.take_while(|(key, _)| key.starts_with(prefix))
-        .collect()
+    from.take_while(|(key, _)| key.starts_with(prefix)).collect()
 }
 
 /// Takes `steps` from both iterators and compares, beyond their ends too.
@@ -479,9 +456,7 @@ fn compare_steps<'m>(
         let pair = found.as_ref().map(|(key, value)| (key, value));
         if pair != expected {
             let (found, expected) = (brief_pair(pair), brief_pair(expected));
-            return Err(format!(
-                "step {at}, {end:?}: {found}, but should be {expected}"
-            ));
+            return Err(format!("step {at}, {end:?}: {found}, but should be {expected}"));
         }
     }
     Ok(())
@@ -510,9 +485,7 @@ impl Held {
             if found != expected {
                 let found = brief_pair(found.as_ref().map(|(key, value)| (key, value)));
                 let expected = brief_pair(expected.as_ref().map(|(key, value)| (key, value)));
-                return Err(format!(
-                    "step {at}, {end:?}: {found}, but should be {expected}"
-                ));
+                return Err(format!("step {at}, {end:?}: {found}, but should be {expected}"));
             }
         }
         Ok(())
@@ -529,12 +502,7 @@ struct Run<M> {
 
 impl<M: MapUnderTest> Run<M> {
     fn new(map: M) -> Self {
-        Self {
-            map,
-            model: Model::new(),
-            held: [const { None }; OPEN_ITERATORS],
-            reads: 0,
-        }
+        Self { map, model: Model::new(), held: [const { None }; OPEN_ITERATORS], reads: 0 }
     }
 
     /// Applies one operation to both sides and says how they differ.
@@ -578,10 +546,8 @@ impl<M: MapUnderTest> Run<M> {
             Op::Open(slot, range) => {
                 let expected = model_entries(&self.model, range);
                 let expected = expected.map(|(key, value)| (key.clone(), value.clone()));
-                self.held[*slot] = Some(Held {
-                    expected: expected.collect(),
-                    found: self.map.range(range),
-                });
+                self.held[*slot] =
+                    Some(Held { expected: expected.collect(), found: self.map.range(range) });
             }
             Op::Take(slot, steps) => {
                 if let Some(held) = &mut self.held[*slot] {
@@ -635,11 +601,7 @@ impl<M: MapUnderTest> Run<M> {
         for pattern in [0, u64::MAX] {
             let count = self.model.len() + 2;
             let expected = self.model.iter();
-            compare_steps(
-                self.map.range(&ByteRange::all()),
-                expected,
-                Steps { count, pattern },
-            )?;
+            compare_steps(self.map.range(&ByteRange::all()), expected, Steps { count, pattern })?;
         }
         for held in self.held.iter_mut().filter_map(Option::take) {
             let Held { found, expected } = held;
@@ -694,10 +656,7 @@ impl Report {
         };
         let reads = self.reads.max(hits.iter().sum());
         let least = hits.iter().min().expect("four layers");
-        assert!(
-            least * 100 >= reads * LEAST_LAYER_PERCENT,
-            "a layer answers too few: {self:?}"
-        );
+        assert!(least * 100 >= reads * LEAST_LAYER_PERCENT, "a layer answers too few: {self:?}");
     }
 }
 
@@ -718,24 +677,15 @@ fn play<M: MapUnderTest>(
     let attempt = || {
         let mut run = Run::new(make());
         for op in ops {
-            run.apply(&op)
-                .map_err(|reason| format!("{op:?}: {reason}"))?;
+            run.apply(&op).map_err(|reason| format!("{op:?}: {reason}"))?;
             played.set(played.get() + 1);
         }
-        run.verify()
-            .map_err(|reason| format!("at the end: {reason}"))?;
-        Ok(Report {
-            ops: played.get() as u64,
-            reads: run.reads,
-            hits: run.map.hits_by_layer(),
-        })
+        run.verify().map_err(|reason| format!("at the end: {reason}"))?;
+        Ok(Report { ops: played.get() as u64, reads: run.reads, hits: run.map.hits_by_layer() })
     };
     let outcome = panic::catch_unwind(AssertUnwindSafe(attempt));
     let outcome = outcome.unwrap_or_else(|panic| Err(format!("panic: {}", panic_text(&*panic))));
-    outcome.map_err(|reason| Failure {
-        at: played.get(),
-        reason,
-    })
+    outcome.map_err(|reason| Failure { at: played.get(), reason })
 }
 
 /// Leaves out operations as long as the rest still fails.
@@ -814,9 +764,7 @@ pub(crate) fn check_map<M: MapUnderTest>(
 pub(crate) fn check_insertion_orders<M: MapUnderTest>(make: impl Fn() -> M) {
     let all = keys::short_keys(keys::SUBSET_KEY_LEN);
     let value = |key: &[u8]| {
-        let tag = key
-            .iter()
-            .fold(key.len() as u8, |tag, &byte| tag.rotate_left(1) ^ byte);
+        let tag = key.iter().fold(key.len() as u8, |tag, &byte| tag.rotate_left(1) ^ byte);
         match M::VALUES {
             ValueWidth::Fixed(width) => vec![tag; usize::from(width)],
             ValueWidth::Bytes => vec![tag; key.len()],

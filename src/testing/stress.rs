@@ -171,11 +171,7 @@ impl Writer {
         let shows = |cut: u64| {
             (0..self.keys).zip(&seen).all(|(index, &seen)| {
                 let generation = self.generation(index, cut);
-                seen == if is_deletion(generation) {
-                    0
-                } else {
-                    generation
-                }
+                seen == if is_deletion(generation) { 0 } else { generation }
             })
         };
         assert!(
@@ -204,11 +200,7 @@ fn value_of<M: MapUnderTest>(index: u64, generation: u64) -> Option<Vec<u8>> {
         ValueWidth::Fixed(width) => panic!("values of {width} bytes hold no generation"),
         ValueWidth::Bytes => {
             // A few values are long enough for an extent.
-            let padding = if index.is_multiple_of(16) {
-                1500
-            } else {
-                index % 16
-            };
+            let padding = if index.is_multiple_of(16) { 1500 } else { index % 16 };
             value.resize(8 + padding as usize, generation as u8);
         }
     }
@@ -219,20 +211,15 @@ fn value_of<M: MapUnderTest>(index: u64, generation: u64) -> Option<Vec<u8>> {
 fn generation_of(value: &[u8]) -> u64 {
     let generation = u64_at(value, 0).expect("values start with a generation");
     let padding = &value[8..];
-    assert!(
-        padding.iter().all(|&byte| byte == generation as u8),
-        "a torn value: {value:?}"
-    );
+    assert!(padding.iter().all(|&byte| byte == generation as u8), "a torn value: {value:?}");
     generation
 }
 
 /// Gets random keys until the writers are done.
 fn get_while<M: MapUnderTest>(writing: &AtomicUsize, rng: &mut Rng, writers: &[Writer], map: &M) {
     // The oldest generation that each key may still show.
-    let mut least: Vec<Vec<u64>> = writers
-        .iter()
-        .map(|writer| vec![0; writer.keys as usize])
-        .collect();
+    let mut least: Vec<Vec<u64>> =
+        writers.iter().map(|writer| vec![0; writer.keys as usize]).collect();
     while writing.load(Ordering::Acquire) > 0 {
         let writer = rng.pick(writers);
         let index = rng.below(writer.keys as usize) as u64;
@@ -263,10 +250,7 @@ fn iterate_while<M: MapUnderTest>(
 ) {
     while writing.load(Ordering::Acquire) > 0 {
         let load = |of: fn(&Writer) -> &AtomicU64| -> Vec<u64> {
-            writers
-                .iter()
-                .map(|writer| of(writer).load(Ordering::SeqCst))
-                .collect()
+            writers.iter().map(|writer| of(writer).load(Ordering::SeqCst)).collect()
         };
         let complete = load(|writer| &writer.complete);
         let mut entries = map.range(&ByteRange::all());
@@ -274,11 +258,7 @@ fn iterate_while<M: MapUnderTest>(
         let (mut front, mut back) = (Vec::new(), Vec::new());
         loop {
             let from_front = rng.one_in(2);
-            let entry = if from_front {
-                entries.next()
-            } else {
-                entries.next_back()
-            };
+            let entry = if from_front { entries.next() } else { entries.next_back() };
             match entry {
                 Some(entry) if from_front => front.push(entry),
                 Some(entry) => back.push(entry),
@@ -289,10 +269,7 @@ fn iterate_while<M: MapUnderTest>(
             }
         }
         front.extend(back.into_iter().rev());
-        assert!(
-            front.is_sorted_by(|(a, _), (b, _)| a < b),
-            "keys of an iterator do not ascend"
-        );
+        assert!(front.is_sorted_by(|(a, _), (b, _)| a < b), "keys of an iterator do not ascend");
         for (writer, (complete, begun)) in writers.iter().zip(complete.into_iter().zip(begun)) {
             writer.check_cut(&front, &(complete..=begun));
         }
@@ -321,10 +298,7 @@ mod tests {
                 let run = || Stress::default().run(seed, &LayeredMap::broken(fault));
                 panic::catch_unwind(run).is_ok()
             };
-            assert!(
-                !(0..TRIES).all(accepts),
-                "{fault:?} was accepted {TRIES} times"
-            );
+            assert!(!(0..TRIES).all(accepts), "{fault:?} was accepted {TRIES} times");
         }
     }
 }

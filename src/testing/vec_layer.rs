@@ -85,13 +85,8 @@ impl VecLayer {
             _ => true,
         };
         let entries = model.iter().filter(|(key, _)| shown(key));
-        let entries = entries
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect();
-        Self {
-            entries,
-            fault: Some(fault),
-        }
+        let entries = entries.map(|(key, value)| (key.clone(), value.clone())).collect();
+        Self { entries, fault: Some(fault) }
     }
 
     fn compare(&self, a: &[u8], b: &[u8]) -> Ordering {
@@ -107,8 +102,7 @@ impl VecLayer {
 
     /// Position of `key`, or of the first key above it.
     fn search(&self, key: &[u8]) -> Result<usize, usize> {
-        self.entries
-            .binary_search_by(|(at, _)| self.compare(at, key))
+        self.entries.binary_search_by(|(at, _)| self.compare(at, key))
     }
 }
 
@@ -116,13 +110,8 @@ impl SortedLayer for VecLayer {
     type Cursor<'a> = VecCursor<'a>;
 
     fn build(model: &Model) -> Self {
-        let entries = model
-            .iter()
-            .map(|(key, value)| (key.clone(), value.clone()));
-        Self {
-            entries: entries.collect(),
-            fault: None,
-        }
+        let entries = model.iter().map(|(key, value)| (key.clone(), value.clone()));
+        Self { entries: entries.collect(), fault: None }
     }
 
     fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
@@ -142,11 +131,7 @@ impl SortedLayer for VecLayer {
 
     fn cursor(&self) -> VecCursor<'_> {
         let stands = self.fault == Some(Fault::NewCursorHasPosition) && !self.entries.is_empty();
-        VecCursor {
-            layer: self,
-            at: stands.then_some(0),
-            last_move: LastMove::Other,
-        }
+        VecCursor { layer: self, at: stands.then_some(0), last_move: LastMove::Other }
     }
 
     fn len(&self) -> u64 {
@@ -157,23 +142,13 @@ impl SortedLayer for VecLayer {
     fn range(&self, range: &ByteRange, direction: Direction, limit: usize) -> Vec<Pair> {
         let mut range = range.clone();
         match (self.fault, direction, &range) {
-            (
-                Some(Fault::RangeEndIncluded),
-                _,
-                ByteRange {
-                    upper: Bound::Excluded(key),
-                    ..
-                },
-            ) => {
+            (Some(Fault::RangeEndIncluded), _, ByteRange { upper: Bound::Excluded(key), .. }) => {
                 range.upper = Bound::Included(key.clone());
             }
             (
                 Some(Fault::BackwardRangeLosesStart),
                 Direction::Backward,
-                ByteRange {
-                    lower: Bound::Included(key),
-                    ..
-                },
+                ByteRange { lower: Bound::Included(key), .. },
             ) => range.lower = Bound::Excluded(key.clone()),
             _ => {}
         }
@@ -215,10 +190,7 @@ impl Cursor for VecCursor<'_> {
 
     fn last(&mut self) {
         let from_end = 1 + usize::from(self.has(Fault::LastOffByOne));
-        self.stand(
-            self.layer.entries.len().checked_sub(from_end),
-            LastMove::Other,
-        );
+        self.stand(self.layer.entries.len().checked_sub(from_end), LastMove::Other);
     }
 
     fn seek(&mut self, key: &[u8]) {

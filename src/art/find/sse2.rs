@@ -2,8 +2,8 @@
 #![allow(unsafe_code, reason = "a vector load takes a raw pointer")]
 
 use std::arch::x86_64::{
-    _MM_HINT_T0, __m128i, _mm_cmpeq_epi8, _mm_loadu_si128, _mm_max_epu8, _mm_movemask_epi8, _mm_prefetch,
-    _mm_set1_epi8,
+    __m128i, _MM_HINT_T0, _mm_cmpeq_epi8, _mm_loadu_si128, _mm_max_epu8, _mm_movemask_epi8,
+    _mm_prefetch, _mm_set1_epi8,
 };
 
 /// See [`super::equal`].

@@ -1,0 +1,324 @@
+//! The map against the suite, the model and threads.
+
+use super::MemKV;
+use crate::error::Error;
+use crate::options::{Compaction, Options};
+use crate::partition::LiveCursor;
+use crate::range::ByteRange;
+use crate::testing::conformance::{Pair, SortedLayer, check_layer};
+use crate::testing::keys::{self, Alphabet};
+use crate::testing::model::{Entries, MapUnderTest, check_insertion_orders, check_map};
+use crate::testing::rng::for_seeds;
+use crate::testing::stress::Stress;
+use crate::value::Value;
+
+/// Operations of the model test in each mode: over two million in all.
+const MODEL_OPS: usize = if cfg!(miri) { 600 } else { 800_000 };
+
+fn options(compaction: Compaction) -> Options {
+    // A budget so small that folds happen all the time.
+    Options { compaction, delta_floor_bytes: 4 << 10, delta_percent: 5.0, ..Options::default() }
+}
+
+impl SortedLayer for MemKV<Vec<u8>, [u8; 8]> {
+    type Cursor<'a> = LiveCursor;
+
+    fn build(model: &keys::Model) -> Self {
+        let kv = Self::with_options(options(Compaction::Inline));
+        let decoys = keys::decoys(model, 100);
+        for key in &decoys {
+            kv.insert(key, [1; 8]);
+        }
+        for (key, value) in keys::shuffled(model, 6) {
+            kv.insert(key, *value.first_chunk().expect("eight bytes"));
+        }
+        for key in &decoys {
+            kv.delete(key);
+        }
+        kv
+    }
+
+    fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+        MemKV::get(self, key).map(|value| value.to_vec())
+    }
+
+    fn cursor(&self) -> Self::Cursor<'_> {
+        self.core().pin().cursor()
+    }
+
+    fn len(&self) -> u64 {
+        MemKV::len(self) as u64
+    }
+}
+
+/// How a value of the model becomes one of the map.
+trait Modelled: Value + Send + Sync + 'static {
+    fn from_model(bytes: &[u8]) -> Self;
+    fn to_model(&self) -> Vec<u8>;
+}
+
+impl Modelled for Vec<u8> {
+    fn from_model(bytes: &[u8]) -> Self {
+        bytes.to_vec()
+    }
+
+    fn to_model(&self) -> Vec<u8> {
+        self.clone()
+    }
+}
+
+impl Modelled for [u8; 8] {
+    fn from_model(bytes: &[u8]) -> Self {
+        *bytes.first_chunk().expect("eight bytes")
+    }
+
+    fn to_model(&self) -> Vec<u8> {
+        self.to_vec()
+    }
+}
+
+impl Modelled for () {
+    fn from_model(_: &[u8]) -> Self {}
+
+    fn to_model(&self) -> Vec<u8> {
+        Vec::new()
+    }
+}
+
+/// A map as the drivers see it. Folds of its own only if asked for.
+struct Driven<V>(MemKV<Vec<u8>, V>);
+
+impl<V: Modelled> Driven<V> {
+    fn new(compaction: Compaction) -> Self {
+        Self(MemKV::with_options(options(compaction)))
+    }
+}
+
+impl<V: Modelled> MapUnderTest for Driven<V> {
+    const VALUES: crate::entry::ValueWidth = crate::value::width_of::<V>();
+
+    fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.0.get(key).map(|value| value.to_model())
+    }
+
+    fn contains(&self, key: &[u8]) -> bool {
+        self.0.contains_key(key)
+    }
+
+    fn insert(&self, key: &[u8], value: &[u8]) -> Option<Vec<u8>> {
+        self.0.insert(key, V::from_model(value)).map(|value| value.to_model())
+    }
+
+    fn put(&self, key: &[u8], value: &[u8]) {
+        self.0.put(key, V::from_model(value));
+    }
+
+    fn remove(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.0.remove(key).map(|value| value.to_model())
+    }
+
+    fn delete(&self, key: &[u8]) {
+        self.0.delete(key);
+    }
+
+    fn len(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn first(&self) -> Option<Pair> {
+        self.0.first_key_value().map(|(key, value)| (key, value.to_model()))
+    }
+
+    fn last(&self) -> Option<Pair> {
+        self.0.last_key_value().map(|(key, value)| (key, value.to_model()))
+    }
+
+    fn range(&self, range: &ByteRange) -> Entries {
+        let range = (range.lower.clone(), range.upper.clone());
+        Box::new(self.0.range(range).map(|(key, value)| (key, value.to_model())))
+    }
+
+    fn prefix(&self, prefix: &[u8]) -> Entries {
+        Box::new(self.0.prefix(prefix).map(|(key, value)| (key, value.to_model())))
+    }
+
+    fn clear(&self) {
+        self.0.clear();
+    }
+
+    fn compact(&self) {
+        self.0.compact().expect("a sound map");
+    }
+
+    fn extend_sorted(&self, pairs: &[Pair]) {
+        let pairs = pairs.iter().map(|(key, value)| (key.as_slice(), V::from_model(value)));
+        self.0.extend_sorted(pairs).expect("sorted");
+    }
+
+    fn freeze(&self) {
+        self.0.core().freeze();
+    }
+
+    fn fold_step(&self) {
+        self.0.core().fold_step().expect("a sound map");
+    }
+
+    fn check(&self) {
+        self.0.core().check();
+    }
+
+    fn hits_by_layer(&self) -> Option<[u64; 4]> {
+        Some(self.0.stats().hits_by_layer)
+    }
+}
+
+#[test]
+fn the_map_conforms_while_it_folds() {
+    check_layer::<MemKV<Vec<u8>, [u8; 8]>>();
+}
+
+#[test]
+fn byte_values_match_a_model_and_every_layer_answers() {
+    let make = || Driven::<Vec<u8>>::new(Compaction::Manual);
+    let report = check_map(100, &Alphabet::ALL, MODEL_OPS, make);
+    assert!(report.hits.is_some(), "the shares of the layers were checked");
+}
+
+#[test]
+fn fixed_values_match_a_model_and_every_layer_answers() {
+    let make = || Driven::<[u8; 8]>::new(Compaction::Manual);
+    let report = check_map(200, &Alphabet::ALL, MODEL_OPS, make);
+    assert!(report.hits.is_some(), "the shares of the layers were checked");
+}
+
+#[test]
+fn a_set_matches_a_model_and_every_layer_answers() {
+    let report =
+        check_map(300, &Alphabet::ALL, MODEL_OPS, || Driven::<()>::new(Compaction::Manual));
+    assert!(report.hits.is_some(), "the shares of the layers were checked");
+}
+
+/// A map that folds by itself too: which layer answers is then not up to the driver.
+struct Folding(Driven<Vec<u8>>);
+
+impl MapUnderTest for Folding {
+    fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+        MapUnderTest::get(&self.0, key)
+    }
+
+    fn contains(&self, key: &[u8]) -> bool {
+        self.0.contains(key)
+    }
+
+    fn insert(&self, key: &[u8], value: &[u8]) -> Option<Vec<u8>> {
+        self.0.insert(key, value)
+    }
+
+    fn put(&self, key: &[u8], value: &[u8]) {
+        self.0.put(key, value);
+    }
+
+    fn remove(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.0.remove(key)
+    }
+
+    fn delete(&self, key: &[u8]) {
+        self.0.delete(key);
+    }
+
+    fn len(&self) -> u64 {
+        MapUnderTest::len(&self.0)
+    }
+
+    fn first(&self) -> Option<Pair> {
+        self.0.first()
+    }
+
+    fn last(&self) -> Option<Pair> {
+        self.0.last()
+    }
+
+    fn range(&self, range: &ByteRange) -> Entries {
+        self.0.range(range)
+    }
+
+    fn prefix(&self, prefix: &[u8]) -> Entries {
+        self.0.prefix(prefix)
+    }
+
+    fn clear(&self) {
+        self.0.clear();
+    }
+
+    fn compact(&self) {
+        self.0.compact();
+    }
+
+    fn check(&self) {
+        self.0.check();
+    }
+}
+
+#[test]
+fn maps_that_fold_inline_and_in_the_background_match_a_model() {
+    for (seed, compaction) in [(400, Compaction::Inline), (500, Compaction::Background)] {
+        check_map(seed, &Alphabet::ALL, MODEL_OPS / 4, || Folding(Driven::new(compaction)));
+    }
+}
+
+#[test]
+fn every_insertion_order_of_short_keys_is_right() {
+    check_insertion_orders(|| Driven::<Vec<u8>>::new(Compaction::Manual));
+}
+
+#[test]
+fn threads_see_a_consistent_map_in_every_mode() {
+    for compaction in [Compaction::Background, Compaction::Inline, Compaction::Manual] {
+        for_seeds(1, 6, |seed| {
+            Stress::default().run(seed, &Driven::<Vec<u8>>::new(compaction));
+        });
+    }
+}
+
+#[test]
+fn failed_folds_lose_nothing_and_are_counted() {
+    use crate::arena::hooks;
+    let kv: MemKV<u64, u64> = MemKV::with_options(options(Compaction::Manual));
+    for n in 0..5_000 {
+        kv.insert(n, n);
+    }
+    let mut failures = 0;
+    for refused in 0.. {
+        hooks::fail_allocation(Some(refused));
+        let done = kv.compact();
+        hooks::fail_allocation(None);
+        assert_eq!(kv.len(), 5_000);
+        assert!((0..5_000).all(|n| kv.get(n) == Some(n)));
+        if done.is_ok() {
+            break;
+        }
+        assert_eq!(done, Err(Error::OutOfMemory));
+        failures += 1;
+    }
+    assert!(failures > 0);
+    assert_eq!(kv.stats().failed_folds, failures);
+    assert_eq!(kv.stats().frozen_entries, 0);
+    kv.core().check();
+}
+
+#[test]
+fn a_delta_out_of_epochs_is_frozen_and_the_write_goes_through() {
+    let kv: MemKV<u64, u64> = MemKV::with_options(options(Compaction::Manual));
+    kv.insert(0, 0);
+    let mut open = Vec::new();
+    for round in 1..150_000u64 {
+        open.push(kv.iter());
+        kv.insert(round % 10, round);
+        if round % 7 == 0 {
+            open.clear();
+        }
+    }
+    assert_eq!(kv.len(), 10);
+    assert!(kv.stats().folds >= 1, "the second frozen delta made room for a third");
+    kv.core().check();
+}
