@@ -18,9 +18,5 @@ fn main() {
     let shared = kv.clone(); // another handle to the same map
     let writer = std::thread::spawn(move || shared.put("plum", 5));
     writer.join().expect("the writer does not panic");
-    println!(
-        "{} entries in {} bytes",
-        kv.len(),
-        kv.memory_usage().total()
-    );
+    println!("{} entries in {} bytes", kv.len(), kv.memory_usage().total());
 }

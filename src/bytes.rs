@@ -3,7 +3,7 @@
 //! Readers return `None` past the end or on an over-long varint; the caller knows the part and the
 //! offset and turns that into a [`Corruption`](crate::error::Corruption).
 
-/// Longest varint that [`put_varint`] writes for a `u64`, in bytes.
+/// Longest varint of a `u64`, in bytes.
 pub(crate) const MAX_VARINT_LEN: usize = 10;
 
 /// Reads a `u16` at `at`.
@@ -29,16 +29,6 @@ pub(crate) fn uint_at(bytes: &[u8], at: usize, width: usize) -> Option<u64> {
     Some(u64::from_le_bytes(wide))
 }
 
-/// Fewest bytes that hold `value`; 0 for 0.
-pub(crate) fn uint_width(value: u64) -> usize {
-    (64 - value.leading_zeros() as usize).div_ceil(8)
-}
-
-/// Appends `value` as a LEB128 varint.
-pub(crate) fn put_varint(out: &mut Vec<u8>, value: u64) {
-    out.extend_from_slice(put_varint_array(&mut [0; MAX_VARINT_LEN], value));
-}
-
 /// Writes `value` as a LEB128 varint into `out`, and answers the bytes written.
 pub(crate) fn put_varint_array(out: &mut [u8; MAX_VARINT_LEN], mut value: u64) -> &[u8] {
     let mut len = 0;
@@ -49,22 +39,6 @@ pub(crate) fn put_varint_array(out: &mut [u8; MAX_VARINT_LEN], mut value: u64) -
     }
     out[len] = value as u8;
     &out[..=len]
-}
-
-/// Reads a LEB128 varint at the start of `bytes`: the value and how many bytes it took.
-pub(crate) fn varint(bytes: &[u8]) -> Option<(u64, usize)> {
-    let mut value = 0u64;
-    for (i, &byte) in bytes.iter().take(MAX_VARINT_LEN).enumerate() {
-        let bits = u64::from(byte & 0x7f);
-        if i == MAX_VARINT_LEN - 1 && bits > 1 {
-            return None;
-        }
-        value |= bits << (7 * i);
-        if byte < 0x80 {
-            return Some((value, i + 1));
-        }
-    }
-    None
 }
 
 /// Whether `a` and `b` are equal. Short ones are compared in words without a call: suffixes in a
@@ -120,15 +94,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn varints_round_trip_and_refuse_overlong_ones() {
-        for value in [0, 1, 127, 128, 300, 1 << 14, u64::from(u32::MAX), u64::MAX - 1, u64::MAX] {
-            let mut out = Vec::new();
-            put_varint(&mut out, value);
-            assert_eq!(varint(&out), Some((value, out.len())));
-            assert_eq!(varint(&out[..out.len() - 1]), None);
-        }
-        assert_eq!(varint(&[0x80; 11]), None);
-        assert_eq!(varint(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2]), None);
+    fn varints_have_seven_bits_a_byte_lowest_first() {
+        let put = |value| put_varint_array(&mut [0; MAX_VARINT_LEN], value).to_vec();
+        assert_eq!(put(0), [0]);
+        assert_eq!(put(127), [127]);
+        assert_eq!(put(128), [0x80, 1]);
+        assert_eq!(put(300), [0xac, 2]);
+        assert_eq!(put(u64::MAX).len(), MAX_VARINT_LEN);
     }
 
     #[test]
@@ -158,15 +130,5 @@ mod tests {
             assert_eq!(strip_prefix(&a, &a[..len / 2]), Some(&a[len / 2..]));
             assert_eq!(strip_prefix(&a[..len / 2], &[a.as_slice(), &[1]].concat()), None);
         }
-    }
-
-    #[test]
-    fn widths_hold_their_values() {
-        for value in [0, 1, 255, 256, 65_535, 65_536, u64::MAX] {
-            let width = uint_width(value);
-            assert_eq!(uint_at(&value.to_le_bytes(), 0, width), Some(value));
-        }
-        assert_eq!(uint_width(0), 0);
-        assert_eq!(uint_at(&[1], 0, 2), None);
     }
 }

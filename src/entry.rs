@@ -21,7 +21,8 @@ pub(crate) fn extent_heap_bytes(extent: &Extent) -> usize {
     (COUNTS + extent.len()).next_multiple_of(align_of::<usize>())
 }
 
-/// What an entry says about its key. Persisted in segments: never renumber.
+/// What an entry says about its key. Persisted in segments: never renumber. 2 (operand) and 3
+/// (expiring) are reserved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum EntryKind {
@@ -29,17 +30,6 @@ pub(crate) enum EntryKind {
     Value = 0,
     /// The key is absent, whatever lower layers say.
     Tombstone = 1,
-}
-
-impl EntryKind {
-    /// The kind with this number. 2 (operand) and 3 (expiring) are reserved and refused.
-    pub(crate) fn from_bits(bits: u8) -> Option<Self> {
-        match bits {
-            0 => Some(Self::Value),
-            1 => Some(Self::Tombstone),
-            _ => None,
-        }
-    }
 }
 
 /// Whether a key was live in the layers below an entry when the entry was written.

@@ -30,6 +30,7 @@ pub(crate) enum Bug {
     FstSeekSkipsExact,
 }
 
+#[cfg(any(test, memkv_planted))]
 impl Bug {
     /// All of them.
     pub(crate) const ALL: [Self; 10] = [

@@ -4,7 +4,7 @@
 //! build for one of them swaps the names here and nowhere else. Locks are `parking_lot`'s: one
 //! byte to one word each, no poisoning, compiled (and so instrumented) with this crate.
 
-pub(crate) use parking_lot::{Condvar, Mutex, RwLock, RwLockReadGuard};
+pub(crate) use parking_lot::{Condvar, Mutex, RwLock};
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 pub(crate) use std::sync::{Arc, OnceLock, Weak};
 pub(crate) use std::thread;

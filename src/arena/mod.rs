@@ -15,7 +15,7 @@ mod table;
 pub(crate) use crate::entry::Extent;
 pub(crate) use memory::{Buffer, OutOfMemory};
 pub(crate) use refs::Ref;
-pub(crate) use table::{Memory, Table};
+pub(crate) use table::Table;
 
 use crate::error::Error;
 use crate::sync::Arc;
@@ -160,9 +160,10 @@ impl Arena {
     #[cold]
     #[inline(never)]
     fn open_chunk(&mut self, units: u32) -> Result<(), ArenaError> {
-        let mut chunk = match self.next == self.end && self.chunk_bytes == 0 {
-            true => chunk_of(self.next as u32),
-            false => chunk_of((self.end - 1) as u32) + 1,
+        let mut chunk = if self.chunk_bytes == 0 {
+            chunk_of(self.next as u32)
+        } else {
+            chunk_of((self.end - 1) as u32) + 1
         };
         let (start, limit) = loop {
             let (start, limit) = (chunk_start(chunk).max(self.next), chunk_start(chunk + 1));
@@ -273,7 +274,9 @@ fn class_of(units: u32) -> usize {
 mod block_header {
     #![allow(
         unsafe_code,
-        reason = "a free block belongs to the arena, which writes its link there"
+        clippy::cast_ptr_alignment,
+        reason = "a free block belongs to the arena, which writes its link there; blocks are \
+                  aligned to units of eight bytes"
     )]
     use super::{Table, UNIT, hooks};
 

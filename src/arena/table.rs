@@ -16,7 +16,7 @@ const LINEAR_BITS: u32 = 9;
 /// Number of the chunk that holds `unit`.
 #[inline]
 pub(super) fn chunk_of(unit: u32) -> usize {
-    let level = 31 - (unit | 1 << LINEAR_BITS).leading_zeros();
+    let level = (unit | 1 << LINEAR_BITS).ilog2();
     ((level - LINEAR_BITS) * 8 + (unit >> (level - 3))) as usize
 }
 

@@ -18,5 +18,5 @@ mod search;
 mod tests;
 mod tree;
 
-pub(crate) use cursor::{ArtCursor, Rooted};
+pub(crate) use cursor::ArtCursor;
 pub(crate) use tree::{Pin, Tree, TreeError};

@@ -33,7 +33,7 @@ impl Random {
                     (0..self.below(4)).map(|_| self.below(3) as u8 + b'a').collect();
                 [stem, tail].concat()
             }
-            _ => self.below(3_000).to_be_bytes().to_vec(),
+            _ => self.below(3_000).swap_bytes().to_le_bytes().to_vec(),
         }
     }
 }

@@ -111,9 +111,3 @@ fn next_job(worker: &Worker) -> Job {
         }
     }
 }
-
-/// Whether the thread runs in this process.
-#[cfg(test)]
-pub(crate) fn is_running() -> bool {
-    worker().queue.lock().served_by == Some(std::process::id())
-}

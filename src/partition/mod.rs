@@ -10,7 +10,7 @@
 mod layers;
 mod view;
 
-pub(crate) use layers::{Frozen, Layers};
+pub(crate) use layers::Layers;
 pub(crate) use view::{Depth, LiveCursor, Pinned};
 
 use crate::art::{Tree, TreeError};

@@ -127,17 +127,17 @@ fn a_fold_that_finds_the_partition_cleared_changes_nothing() {
 fn what_a_pin_sees_outlives_freeze_fold_and_clear() {
     let partition = Partition::new(ValueWidth::Bytes);
     for n in 0..500u32 {
-        put(&partition, &n.to_be_bytes(), &[n as u8; 2_000]);
+        put(&partition, &n.to_le_bytes(), &[n as u8; 2_000]);
     }
     let pinned = partition.pin();
     fold(&partition, true);
     for n in 0..500u32 {
-        assert!(remove(&partition, &n.to_be_bytes()));
+        assert!(remove(&partition, &n.to_le_bytes()));
     }
     fold(&partition, false);
     partition.clear();
     for n in 0..500u32 {
-        let value = pinned.get(&n.to_be_bytes()).expect("sound").expect("it was there");
+        let value = pinned.get(&n.to_le_bytes()).expect("sound").expect("it was there");
         assert_eq!(value.as_slice(), [n as u8; 2_000]);
     }
 }
@@ -148,7 +148,7 @@ fn removing_what_is_not_there_costs_no_entry() {
     put(&partition, b"a", &[]);
     fold(&partition, true);
     for n in 0..1_000u32 {
-        assert!(!remove(&partition, &n.to_be_bytes()));
+        assert!(!remove(&partition, &n.to_le_bytes()));
     }
     assert_eq!(partition.stats().delta_entries, 0);
     assert!(remove(&partition, b"a"));

@@ -176,11 +176,6 @@ impl<'b> BitStage<'b> {
         Ok(())
     }
 
-    /// Ones so far.
-    pub(super) fn ones(&self) -> u64 {
-        self.ones
-    }
-
     /// Bytes of the finished column: none if it is left out. `None` if they cannot be addressed.
     pub(super) fn encoded_len(&self) -> Option<usize> {
         if self.ones == 0 { Some(0) } else { encoded_len(self.entries) }

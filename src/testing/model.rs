@@ -18,9 +18,6 @@ use std::fmt;
 use std::ops::Bound;
 use std::panic::{self, AssertUnwindSafe};
 
-/// Operations that a whole map must stand in each run of the tests.
-pub(crate) const FULL_OPS: usize = if cfg!(miri) { 1_000 } else { 2_000_000 };
-
 /// Operations of one run.
 const RUN_OPS: usize = if cfg!(miri) { 300 } else { 50_000 };
 

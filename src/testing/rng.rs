@@ -96,11 +96,6 @@ pub(crate) fn for_seeds(first: u64, runs: u64, mut body: impl FnMut(u64)) {
     }
 }
 
-/// Runs `body` with one generator; see [`for_seeds`].
-pub(crate) fn with_rng(seed: u64, mut body: impl FnMut(&mut Rng)) {
-    for_seeds(seed, 1, |seed| body(&mut Rng::new(seed)));
-}
-
 /// The seed that the user asks for.
 fn seed_from_environment() -> Option<u64> {
     let text = std::env::var(SEED_VARIABLE).ok()?;

@@ -4,6 +4,7 @@ use super::node::{Edge, LEAF, Many, Node};
 use super::{FstKeys, KEY_LEN, damaged, no_node};
 use crate::entry::MAX_KEY_LEN;
 use crate::error::Corruption;
+use crate::planted::{Bug, planted};
 use std::cmp::Ordering;
 
 /// A node on the way to the key: one with a choice. Nodes of one edge need no way back.
@@ -98,7 +99,9 @@ impl FstWalk {
                 Node::Leaf => return self.land_forward(keys),
                 Node::One(edge) => edge,
                 Node::Many(many) => {
-                    let i = many.first_not_below(byte).ok_or_else(|| no_node(at))?;
+                    let skip = planted(Bug::FstSeekSkipsExact) && byte < u8::MAX;
+                    let from = byte + u8::from(skip);
+                    let i = many.first_not_below(from).ok_or_else(|| no_node(at))?;
                     if i == many.len {
                         return self.land_forward(keys);
                     }
