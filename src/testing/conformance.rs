@@ -481,12 +481,13 @@ impl<'a, C: Cursor> Compared<'a, C> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::on_small_stack;
     use crate::testing::vec_layer::{Fault, VecLayer};
     use std::panic;
 
     #[test]
-    fn the_suite_accepts_a_sorted_vector() {
-        check_layer::<VecLayer>();
+    fn the_suite_accepts_a_sorted_vector_on_a_small_stack() {
+        on_small_stack(check_layer::<VecLayer>);
     }
 
     #[test]

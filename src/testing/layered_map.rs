@@ -9,6 +9,7 @@ use crate::range::ByteRange;
 use crate::sync::{Arc, AtomicU64, Ordering, RwLock, thread};
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::time::Duration;
 
 /// An overlay of more than this share of its base, in percent, is merged into it.
 const OVERLAY_PERCENT: usize = 20;
@@ -27,7 +28,7 @@ pub(crate) enum Fault {
     FoldLosesLastKey,
     /// Iterators show what was written after they were opened.
     IteratorSeesLaterWrites,
-    /// An iterator takes one layer after the other, with time for a freeze between them.
+    /// An iterator takes one layer after the other, the base first, with time between them.
     IteratorTakesLayersApart,
     /// Only `insert` and `put` change the number of keys.
     LenIgnoresRemovals,
@@ -157,11 +158,12 @@ impl LayeredMap {
         if self.fault != Some(Fault::IteratorTakesLayersApart) {
             return self.state.read().layers.clone();
         }
-        Layers([DELTA, FROZEN, OVERLAY, BASE].map(|at| {
-            let layer = Arc::clone(&self.state.read().layers.0[at]);
-            thread::yield_now();
-            layer
-        }))
+        let mut layers = Layers::default();
+        for at in [BASE, OVERLAY, FROZEN, DELTA] {
+            layers.0[at] = Arc::clone(&self.state.read().layers.0[at]);
+            thread::sleep(Duration::from_micros(50));
+        }
+        layers
     }
 }
 

@@ -1,7 +1,7 @@
 //! Test machinery shared by all layers; compiled only into test builds.
 //!
 //! [`conformance`] checks one sorted layer against a `BTreeMap`, [`model`] drives a whole map with
-//! random operations, [`stress`] does so from several threads. [`keys`] has the key sets,
+//! random operations from a [`script`], [`stress`] does so from several threads. [`keys`] has the key sets,
 //! [`rng`] the seeds that replay a run. [`vec_layer`] and [`layered_map`] are simple references,
 //! right and deliberately broken, with which the machinery is tested itself.
 
@@ -10,11 +10,29 @@ pub(crate) mod keys;
 pub(crate) mod layered_map;
 pub(crate) mod model;
 pub(crate) mod rng;
+pub(crate) mod script;
 pub(crate) mod stress;
 pub(crate) mod vec_layer;
 
+use crate::sync::thread;
 use std::any::Any;
-use std::fmt;
+use std::{fmt, panic};
+
+/// A stack that is enough for every operation, whatever the keys.
+pub(crate) const SMALL_STACK_BYTES: usize = 128 << 10;
+
+/// Runs `body` on a thread with so small a stack that recursion by key length overflows it.
+pub(crate) fn on_small_stack(body: impl FnOnce() + Send) {
+    thread::scope(|scope| {
+        let builder = thread::Builder::new().stack_size(SMALL_STACK_BYTES);
+        let thread = builder
+            .spawn_scoped(scope, body)
+            .expect("a thread can be started");
+        if let Err(panic) = thread.join() {
+            panic::resume_unwind(panic);
+        }
+    });
+}
 
 /// Bytes in an assertion's message: the whole string if it is short, else its ends and its length.
 pub(crate) struct Brief<'a>(pub(crate) &'a [u8]);
