@@ -81,7 +81,7 @@ impl Filter {
     /// Heap bytes owned.
     pub(crate) fn heap_bytes(&self) -> usize {
         let words: usize = self.generations.iter().map(|words| size_of_val(&**words)).sum();
-        words + self.generations.capacity() * size_of::<Box<[u64]>>()
+        size_of::<Self>() + words + self.generations.capacity() * size_of::<Box<[u64]>>()
     }
 }
 

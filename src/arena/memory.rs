@@ -24,7 +24,7 @@ pub(crate) struct OutOfMemory;
 /// An owned, uninitialised block of memory that never moves.
 pub(crate) struct Block {
     start: NonNull<u8>,
-    layout: Layout,
+    len: usize,
 }
 
 // SAFETY: a block is plain memory without thread affinity; who may touch which bytes is the
@@ -37,8 +37,8 @@ impl Block {
     /// Allocates `len` bytes (at least one), cache-line aligned.
     pub(crate) fn new(len: usize) -> Result<Self, OutOfMemory> {
         hooks::before_allocation(len)?;
-        let align = if len >= HUGE_PAGE { HUGE_PAGE } else { LINE };
-        let layout = Layout::from_size_align(len.max(1), align).map_err(|_| OutOfMemory)?;
+        let len = len.max(1);
+        let layout = Self::layout(len)?;
         #[expect(clippy::disallowed_methods, reason = "the home of raw allocation")]
         // SAFETY: the layout has a non-zero size.
         let start = unsafe { std::alloc::alloc(layout) };
@@ -46,7 +46,13 @@ impl Block {
         if len >= HUGE_PAGE {
             advise_huge_pages(start, len);
         }
-        Ok(Self { start, layout })
+        Ok(Self { start, len })
+    }
+
+    /// Large blocks start at a huge page, others at a cache line.
+    fn layout(len: usize) -> Result<Layout, OutOfMemory> {
+        let align = if len >= HUGE_PAGE { HUGE_PAGE } else { LINE };
+        Layout::from_size_align(len, align).map_err(|_| OutOfMemory)
     }
 
     /// Address of the first byte.
@@ -56,17 +62,18 @@ impl Block {
 
     /// Length in bytes.
     pub(crate) fn len(&self) -> usize {
-        self.layout.size()
+        self.len
     }
 }
 
 impl Drop for Block {
     fn drop(&mut self) {
         hooks::unpoison(self.as_ptr(), self.len());
+        let layout = Self::layout(self.len).expect("it was a layout when it was allocated");
         #[expect(clippy::disallowed_methods, reason = "the home of raw allocation")]
         // SAFETY: `start` came from `alloc` with this very layout and is freed once, here.
         unsafe {
-            std::alloc::dealloc(self.start.as_ptr(), self.layout);
+            std::alloc::dealloc(self.start.as_ptr(), layout);
         }
     }
 }

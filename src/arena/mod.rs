@@ -25,14 +25,11 @@ use table::{chunk_of, chunk_start};
 /// Bytes of one unit: the alignment and the granularity of blocks.
 pub(crate) const UNIT: usize = 8;
 
-/// Bytes of the smallest chunk.
-const FIRST_CHUNK_BYTES: usize = 512;
+/// Bytes of the first chunks. Their place in the address space has 512.
+const FIRST_CHUNK_BYTES: usize = 384;
 
 /// Free blocks of up to this many units have a list for each size.
 const EXACT_CLASSES: u32 = 32;
-
-/// Free lists: one for each size up to [`EXACT_CLASSES`], then one for each power of two.
-const CLASSES: usize = EXACT_CLASSES as usize + 27;
 
 /// A splinter of fewer units than this is not worth keeping apart from its block.
 const MIN_SPLIT_UNITS: u32 = 2;
@@ -70,18 +67,20 @@ pub(crate) struct Arena {
     /// Units of the current chunk that no block has had yet: `next..end`.
     next: u64,
     end: u64,
-    /// Heads of the free lists, allocated with the first block that comes back.
-    free: Option<Box<FreeLists>>,
+    free: FreeLists,
     /// Units in blocks handed out.
     used_units: u64,
     /// Bytes of all chunks.
     chunk_bytes: usize,
 }
 
-/// Free blocks by size. A free block holds the next one's unit and its own length in its first
+/// Free blocks by size: a list for each size up to [`EXACT_CLASSES`], then one for each power of
+/// two. A free block holds the next one's unit and its own length in its first
 /// eight bytes.
+#[derive(Default)]
 struct FreeLists {
-    heads: [u32; CLASSES],
+    /// By class, as far as a class has been used.
+    heads: Vec<u32>,
     /// Bit `i` is set when `heads[i]` is not empty.
     occupied: u64,
 }
@@ -94,7 +93,7 @@ impl Arena {
             table: Arc::new(Table::empty()),
             next: first,
             end: first,
-            free: None,
+            free: FreeLists::default(),
             used_units: 0,
             chunk_bytes: 0,
         }
@@ -118,7 +117,7 @@ impl Arena {
 
     /// Heap bytes beside the chunks.
     pub(crate) fn overhead_bytes(&self) -> usize {
-        self.table.heap_bytes() + self.free.as_ref().map_or(0, |_| size_of::<FreeLists>())
+        self.table.heap_bytes() + self.free.heads.capacity() * size_of::<u32>()
     }
 
     /// Makes sure that blocks of `units` in total can be had without an error.
@@ -196,7 +195,7 @@ impl Arena {
     }
 
     fn take_free(&mut self, units: u32) -> Option<u32> {
-        let lists = self.free.as_deref_mut()?;
+        let lists = &mut self.free;
         let class = class_of(units);
         if units <= EXACT_CLASSES && lists.occupied >> class & 1 == 1 {
             let unit = lists.heads[class];
@@ -213,7 +212,7 @@ impl Arena {
     /// Finds a longer free block and cuts `units` off it.
     #[inline(never)]
     fn split_free(&mut self, units: u32) -> Option<u32> {
-        let lists = self.free.as_deref_mut()?;
+        let lists = &mut self.free;
         // A class above the block's own that has one surely long enough.
         let from = if units <= EXACT_CLASSES {
             class_of(units + MIN_SPLIT_UNITS)
@@ -237,8 +236,12 @@ impl Arena {
     }
 
     fn put_free(&mut self, unit: u32, units: u32) {
-        let lists = self.free.get_or_insert_with(FreeLists::boxed);
+        let lists = &mut self.free;
         let class = class_of(units);
+        if class >= lists.heads.len() {
+            lists.heads.reserve_exact(class + 1 - lists.heads.len());
+            lists.heads.resize(class + 1, 0);
+        }
         block_header::write(&self.table, unit, lists.heads[class], units);
         hooks::poison(self.table.address(unit), units as usize * UNIT);
         lists.heads[class] = unit;
@@ -247,10 +250,6 @@ impl Arena {
 }
 
 impl FreeLists {
-    fn boxed() -> Box<Self> {
-        Box::new(Self { heads: [0; CLASSES], occupied: 0 })
-    }
-
     fn pop(&mut self, table: &Table, class: usize) {
         self.heads[class] = block_header::next(table, self.heads[class]);
         if self.heads[class] == 0 {

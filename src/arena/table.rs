@@ -55,7 +55,13 @@ impl Table {
         let mut biased = vec![std::ptr::null_mut(); chunk + 1].into_boxed_slice();
         biased[..self.biased.len()].copy_from_slice(&self.biased);
         biased[chunk] = block.as_ptr().wrapping_sub(start_unit as usize * UNIT);
-        self.memory.blocks.lock().push(block);
+        let mut blocks = self.memory.blocks.lock();
+        if blocks.len() < 4 {
+            // Tiny deltas are many, and have one chunk.
+            blocks.reserve_exact(1);
+        }
+        blocks.push(block);
+        drop(blocks);
         Self { biased, memory: Arc::clone(&self.memory) }
     }
 
@@ -80,7 +86,7 @@ impl Table {
             + COUNTS
             + size_of::<Memory>()
             + self.memory.blocks.lock().capacity() * size_of::<Block>()
-            + self.memory.extents.lock().table_bytes()
+            + self.memory.extents.lock().as_ref().map_or(0, |extents| extents.table_bytes())
             + self.memory.pins.lock().capacity() * size_of::<(u16, u32)>()
     }
 }
@@ -90,7 +96,7 @@ impl Table {
 pub(crate) struct Memory {
     blocks: Mutex<Vec<Block>>,
     /// Large values that leaves point to. Boxed, so that a leaf can hold a stable address.
-    extents: Mutex<Extents>,
+    extents: Mutex<Option<Box<Extents>>>,
     /// Live pins: epochs ascending, each with the number of pins taken at it.
     pins: Mutex<Vec<(u16, u32)>>,
     /// The newest epoch in `pins` plus one, or 0. Stored with release by `unpin`, loaded with
@@ -108,7 +114,8 @@ struct Extents {
 
 impl Extents {
     fn table_bytes(&self) -> usize {
-        self.slots.capacity() * size_of::<Option<Box<Extent>>>()
+        size_of::<Self>()
+            + self.slots.capacity() * size_of::<Option<Box<Extent>>>()
             + self.vacant.capacity() * size_of::<u32>()
     }
 }
@@ -160,6 +167,7 @@ impl Memory {
         let boxed = Box::new(extent);
         let address: *const Extent = &raw const *boxed;
         let mut extents = self.extents.lock();
+        let extents = extents.get_or_insert_default();
         extents.heap_bytes += extent_heap_bytes(&boxed) + size_of::<Extent>();
         let slot = if let Some(slot) = extents.vacant.pop() {
             extents.slots[slot as usize] = Some(boxed);
@@ -173,12 +181,13 @@ impl Memory {
 
     /// Heap bytes of all extents.
     pub(crate) fn extent_bytes(&self) -> usize {
-        self.extents.lock().heap_bytes
+        self.extents.lock().as_ref().map_or(0, |extents| extents.heap_bytes)
     }
 
     /// Drops the extent in `slot`.
     pub(crate) fn remove_extent(&self, slot: u32) {
         let mut extents = self.extents.lock();
+        let Some(extents) = extents.as_mut() else { return };
         let removed = extents.slots.get_mut(slot as usize).and_then(Option::take);
         debug_assert!(removed.is_some(), "an extent is removed once");
         if let Some(extent) = removed {

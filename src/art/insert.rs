@@ -12,6 +12,7 @@ use super::tree::{Tree, TreeError};
 use crate::arena::units;
 use crate::bytes::put_varint_array;
 use crate::entry::{Entry, EntryKind, ValueRef, ValueWidth};
+use crate::key::KeyBuf;
 use crate::planted::{Bug, planted};
 
 /// Units of a Node4.
@@ -115,12 +116,10 @@ impl Tree {
             }
             self.editor().rewrite_leaf(leaf, flags, tail);
         } else {
-            self.scratch.clear();
-            let mut scratch = std::mem::take(&mut self.scratch);
-            scratch.extend_from_slice(self.view().node(leaf).leaf().suffix());
-            let made = self.new_leaf(&LeafImage { flags, suffix: [&scratch, &[]], tail });
-            self.scratch = scratch;
-            let made = made?;
+            let mut suffix = KeyBuf::new();
+            suffix.extend_from_slice(self.view().node(leaf).leaf().suffix());
+            let made =
+                self.new_leaf(&LeafImage { flags, suffix: [suffix.as_slice(), &[]], tail })?;
             self.link(self.path.len(), Some(made));
             self.retire_leaf(leaf, old_extent);
         }
@@ -274,27 +273,22 @@ impl Tree {
         rest: &'k [u8],
         image: &impl Fn(&'k [u8]) -> LeafImage<'k>,
     ) -> Result<NodeRef, TreeError> {
-        let mut scratch = std::mem::take(&mut self.scratch);
-        scratch.clear();
+        let mut moved = KeyBuf::new();
         let old = self.view().node(leaf).leaf();
         let (old_flags, suffix_len) = (old.flags(), old.suffix().len());
-        scratch.extend_from_slice(old.suffix());
-        scratch.extend_from_slice(old.tail());
-        let (suffix, tail) = scratch.split_at(suffix_len);
+        moved.extend_from_slice(old.suffix());
+        moved.extend_from_slice(old.tail());
+        let (suffix, tail) = moved.as_slice().split_at(suffix_len);
         let (old_byte, old_rest) = split_at_byte(suffix, common);
         let (new_byte, new_rest) = split_at_byte(rest, common);
         let shortened = LeafImage { flags: old_flags, suffix: [old_rest, &[]], tail: [tail, &[]] };
         let new = image(new_rest);
         let needed = shortened.units() + new.units() + NODE4_UNITS + wrap_units(common);
-        if let Err(error) = self.arena.reserve(needed) {
-            self.scratch = scratch;
-            return Err(error.into());
-        }
+        self.arena.reserve(needed)?;
         let shortened = self.place_leaf(&shortened);
         let new = self.place_leaf(&new);
         let node = self.fork((old_byte, shortened), (new_byte, new));
         let top = self.wrap(&rest[..common], node);
-        self.scratch = scratch;
         self.retire_leaf(leaf, None);
         Ok(top)
     }

@@ -5,6 +5,7 @@ use super::node::{Kind, LeafImage, NodeRef, Shape};
 use super::search::{Plan, Point, Step};
 use super::tree::{Tree, TreeError};
 use crate::arena::units;
+use crate::key::KeyBuf;
 
 impl Tree {
     /// Removes the entry at the planned place, leaving no tombstone; nothing if there is none.
@@ -65,11 +66,9 @@ impl Tree {
         let made = self.rebuild_from(depth, node, rebuilt, None, Some(slot));
         self.add_weight(self.path.len(), -weight);
         let Some(above) = above else { return Ok(()) };
-        let mut bytes = std::mem::take(&mut self.scratch);
-        bytes.clear();
+        let mut bytes = KeyBuf::new();
         bytes.extend_from_slice(self.view().node(above).prefix());
-        let top = self.wrap(&bytes, made);
-        self.scratch = bytes;
+        let top = self.wrap(bytes.as_slice(), made);
         self.link(depth - 1, Some(top));
         self.retire_inner(above);
         Ok(())
@@ -90,15 +89,15 @@ impl Tree {
         let runs = self.path[..depth - 1].iter().rev().take_while(|step| is_prefix(step)).count();
         let top = depth - 1 - runs;
 
-        let mut joined = std::mem::take(&mut self.scratch);
-        joined.clear();
+        let mut joined = KeyBuf::new();
         for step in &self.path[top..] {
             joined.extend_from_slice(self.view().node(step.node).prefix());
         }
-        joined.extend(byte);
-        let done = self.join(&mut joined, child);
-        self.scratch = joined;
-        self.link(top, Some(done?));
+        if let Some(byte) = byte {
+            joined.push(byte);
+        }
+        let done = self.join(&mut joined, child)?;
+        self.link(top, Some(done));
         for i in top..depth {
             self.retire_inner(self.path[i].node);
         }
@@ -106,15 +105,16 @@ impl Tree {
     }
 
     /// What becomes of `child` when `bytes` are put before its own.
-    fn join(&mut self, bytes: &mut Vec<u8>, child: NodeRef) -> Result<NodeRef, TreeError> {
+    fn join(&mut self, bytes: &mut KeyBuf, child: NodeRef) -> Result<NodeRef, TreeError> {
         let view = self.view().node(child);
         match view.kind() {
             Kind::Leaf => {
                 let leaf = view.leaf();
-                let (flags, prefix_len) = (leaf.flags(), bytes.len());
+                let (flags, prefix_len) = (leaf.flags(), bytes.as_slice().len());
                 bytes.extend_from_slice(leaf.suffix());
-                let suffix_end = bytes.len();
+                let suffix_end = bytes.as_slice().len();
                 bytes.extend_from_slice(leaf.tail());
+                let bytes = bytes.as_slice();
                 let image = LeafImage {
                     flags,
                     suffix: [&bytes[..prefix_len], &bytes[prefix_len..suffix_end]],
@@ -137,17 +137,17 @@ impl Tree {
     }
 
     /// As `join`, for an inner node that is not a prefix node (or one below a full one).
-    fn join_inner(&mut self, bytes: &mut Vec<u8>, node: NodeRef) -> Result<NodeRef, TreeError> {
+    fn join_inner(&mut self, bytes: &mut KeyBuf, node: NodeRef) -> Result<NodeRef, TreeError> {
         if self.view().node(node).kind() != Kind::Node4 {
-            self.arena.reserve(wrap_units(bytes.len()))?;
-            return Ok(self.wrap(bytes, node));
+            self.arena.reserve(wrap_units(bytes.as_slice().len()))?;
+            return Ok(self.wrap(bytes.as_slice(), node));
         }
         bytes.extend_from_slice(self.view().node(node).prefix());
         // Reserved together with the copy that a pin may make necessary.
-        self.arena.reserve(wrap_units(bytes.len()) + self.view().node(node).units())?;
+        self.arena.reserve(wrap_units(bytes.as_slice().len()) + self.view().node(node).units())?;
         let node = self.own(node)?;
-        self.arena.reserve(wrap_units(bytes.len()))?;
+        self.arena.reserve(wrap_units(bytes.as_slice().len()))?;
         self.editor().set_inline_prefix(node, &[]);
-        Ok(self.wrap(bytes, node))
+        Ok(self.wrap(bytes.as_slice(), node))
     }
 }

@@ -42,6 +42,14 @@ struct Retired {
     extent: Option<u32>,
 }
 
+/// Blocks that wait until no pin reaches them.
+struct Limbo {
+    blocks: Vec<Retired>,
+    units: u64,
+    /// Swept when there are this many blocks.
+    sweep_at: usize,
+}
+
 /// An ordered map from byte strings to entries: the mutable delta.
 ///
 /// Lookups and writes cost O(key length); the order of children is the order of keys, so cursors
@@ -54,15 +62,12 @@ pub(crate) struct Tree {
     /// Nodes with an epoch up to this may be reachable by a pin; `None`: no pin lives. Set by
     /// `begin_write`, valid for one write: pins are taken only while no write runs.
     pinned: Option<u16>,
-    limbo: Vec<Retired>,
-    limbo_units: u64,
-    /// Limbo is swept when it has grown to this many blocks.
-    sweep_at: usize,
-    counts: NodeCounts,
+    /// Made when the first block has to wait for a pin.
+    limbo: Option<Box<Limbo>>,
+    /// Nodes by kind. A `u32` counts more nodes than an arena has room for.
+    counts: [u32; 7],
     /// Steps from the root to the place of the current write.
     pub(super) path: Vec<Step>,
-    /// Key bytes in motion between nodes.
-    pub(super) scratch: Vec<u8>,
 }
 
 /// Fewest blocks in limbo that are worth a sweep.
@@ -77,12 +82,9 @@ impl Tree {
             width,
             epoch: 0,
             pinned: None,
-            limbo: Vec::new(),
-            limbo_units: 0,
-            sweep_at: SWEEP_MIN,
-            counts: NodeCounts::default(),
+            limbo: None,
+            counts: [0; 7],
             path: Vec::new(),
-            scratch: Vec::new(),
         }
     }
 
@@ -94,7 +96,7 @@ impl Tree {
 
     /// Number of entries, tombstones included.
     pub(crate) fn len(&self) -> u64 {
-        self.counts.leaf
+        u64::from(self.counts[Kind::Leaf as usize])
     }
 
     /// How many live keys the tree adds to the layers below it.
@@ -109,7 +111,7 @@ impl Tree {
 
     /// Bytes in nodes that only pins reach.
     pub(crate) fn limbo_bytes(&self) -> usize {
-        self.limbo_units as usize * crate::arena::UNIT
+        self.limbo.as_ref().map_or(0, |limbo| limbo.units as usize * crate::arena::UNIT)
     }
 
     /// Bytes of the arena's chunks.
@@ -120,9 +122,10 @@ impl Tree {
     /// Heap bytes beside chunks and extents.
     pub(crate) fn overhead_bytes(&self) -> usize {
         self.arena.overhead_bytes()
-            + self.limbo.capacity() * size_of::<Retired>()
+            + self.limbo.as_ref().map_or(0, |limbo| {
+                size_of::<Limbo>() + limbo.blocks.capacity() * size_of::<Retired>()
+            })
             + self.path.capacity() * size_of::<Step>()
-            + self.scratch.capacity()
     }
 
     /// Heap bytes of large values.
@@ -132,7 +135,16 @@ impl Tree {
 
     /// Nodes by kind.
     pub(crate) fn counts(&self) -> NodeCounts {
-        self.counts
+        let count = |kind: Kind| u64::from(self.counts[kind as usize]);
+        NodeCounts {
+            leaf: count(Kind::Leaf),
+            node4: count(Kind::Node4),
+            node16_short: count(Kind::Node16Short),
+            node16: count(Kind::Node16),
+            node48: count(Kind::Node48),
+            node256: count(Kind::Node256),
+            prefix: count(Kind::Prefix),
+        }
     }
 
     /// A consistent view of the tree as it is, at O(1) cost.
@@ -174,7 +186,10 @@ impl Tree {
         {
             self.epoch = self.epoch.checked_add(1).ok_or(TreeError::EpochsUsedUp)?;
         }
-        if !self.limbo.is_empty() && (self.pinned.is_none() || self.limbo.len() >= self.sweep_at) {
+        if let Some(limbo) = &self.limbo
+            && !limbo.blocks.is_empty()
+            && (self.pinned.is_none() || limbo.blocks.len() >= limbo.sweep_at)
+        {
             self.sweep();
         }
         Ok(())
@@ -184,17 +199,19 @@ impl Tree {
     #[cold]
     fn sweep(&mut self) {
         let pinned = self.arena.table().memory().pinned_epochs();
-        let limbo = std::mem::take(&mut self.limbo);
-        let (kept, freed): (Vec<_>, Vec<_>) = limbo.into_iter().partition(|block| {
+        let Some(mut limbo) = self.limbo.take() else { return };
+        limbo.blocks.retain(|block| {
             let first = pinned.partition_point(|&epoch| epoch < block.born);
-            pinned.get(first).is_some_and(|&epoch| epoch <= block.until)
+            let is_reached = pinned.get(first).is_some_and(|&epoch| epoch <= block.until);
+            if !is_reached {
+                limbo.units -= u64::from(block.units);
+                self.release(block.node, block.units, block.extent);
+            }
+            is_reached
         });
-        for block in freed {
-            self.limbo_units -= u64::from(block.units);
-            self.release(block.node, block.units, block.extent);
-        }
-        self.limbo = kept;
-        self.sweep_at = (2 * self.limbo.len()).max(SWEEP_MIN);
+        limbo.sweep_at = (2 * limbo.blocks.len()).max(SWEEP_MIN);
+        limbo.blocks.shrink_to(limbo.sweep_at);
+        self.limbo = Some(limbo);
     }
 
     /// Makes every inner node on the path one that may be changed, copying those that pins may
@@ -258,17 +275,9 @@ impl Tree {
 
     /// Takes a node that `Editor` made into the counts (`change` 1), or one out of them (-1).
     #[inline]
-    pub(super) fn count(&mut self, node: NodeRef, change: i64) {
-        let counts = &mut self.counts;
-        let count = match View::new(self.arena.table(), self.width).node(node).kind() {
-            Kind::Leaf => &mut counts.leaf,
-            Kind::Node4 => &mut counts.node4,
-            Kind::Node16Short => &mut counts.node16_short,
-            Kind::Node16 => &mut counts.node16,
-            Kind::Node48 => &mut counts.node48,
-            Kind::Node256 => &mut counts.node256,
-            Kind::Prefix => &mut counts.prefix,
-        };
+    pub(super) fn count(&mut self, node: NodeRef, change: i32) {
+        let kind = View::new(self.arena.table(), self.width).node(node).kind();
+        let count = &mut self.counts[kind as usize];
         *count = count.wrapping_add_signed(change);
     }
 
@@ -291,8 +300,11 @@ impl Tree {
     fn retire(&mut self, node: NodeRef, units: u32, born: u16, extent: Option<u32>) {
         match self.pinned {
             Some(until) if born <= until => {
-                self.limbo_units += u64::from(units);
-                self.limbo.push(Retired { node, units, born, until, extent });
+                let limbo = self.limbo.get_or_insert_with(|| {
+                    Box::new(Limbo { blocks: Vec::new(), units: 0, sweep_at: SWEEP_MIN })
+                });
+                limbo.units += u64::from(units);
+                limbo.blocks.push(Retired { node, units, born, until, extent });
             }
             _ => self.release(node, units, extent),
         }
@@ -312,11 +324,8 @@ impl Tree {
 
     #[cfg(test)]
     pub(super) fn limbo_units(&self) -> u64 {
-        debug_assert_eq!(
-            self.limbo.iter().map(|block| u64::from(block.units)).sum::<u64>(),
-            self.limbo_units
-        );
-        self.limbo_units
+        let blocks = self.limbo.as_ref().map_or(&[][..], |limbo| &limbo.blocks);
+        blocks.iter().map(|block| u64::from(block.units)).sum()
     }
 }
 

@@ -13,7 +13,7 @@ use crate::sync::Arc;
 pub(crate) struct Frozen {
     /// Its entries. Shared, so that a cursor can own it.
     pub(crate) tree: Arc<Tree>,
-    filter: Option<Filter>,
+    filter: Option<Box<Filter>>,
 }
 
 /// One generation of the layers of a partition. Immutable.
@@ -78,7 +78,7 @@ impl Layers {
         if let Some(frozen) = &self.frozen {
             usage.frozen += frozen.tree.chunk_bytes();
             usage.extents += frozen.tree.extent_bytes();
-            usage.filter += frozen.filter.as_ref().map_or(0, Filter::heap_bytes);
+            usage.filter += frozen.filter.as_deref().map_or(0, Filter::heap_bytes);
             usage.overhead +=
                 2 * COUNTS + size_of::<Frozen>() + size_of::<Tree>() + frozen.tree.overhead_bytes();
         }

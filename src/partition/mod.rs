@@ -68,7 +68,7 @@ pub(crate) struct Fill {
 struct Delta {
     tree: Tree,
     /// Made when there are layers below and more than a few keys here (I6).
-    filter: Option<Filter>,
+    filter: Option<Box<Filter>>,
 }
 
 struct State {
@@ -271,7 +271,7 @@ impl Partition {
             usage.delta = delta.tree.chunk_bytes();
             usage.extents += delta.tree.extent_bytes();
             usage.overhead += size_of::<Delta>() + delta.tree.overhead_bytes();
-            usage.filter += delta.filter.as_ref().map_or(0, Filter::heap_bytes);
+            usage.filter += delta.filter.as_deref().map_or(0, Filter::heap_bytes);
         }
         if let Some(layers) = &state.layers {
             layers.add_usage(&mut usage);
@@ -367,7 +367,7 @@ impl Delta {
                 filter.insert(KeyHash::of(cursor.key()));
                 cursor.next();
             }
-            self.filter = Some(filter);
+            self.filter = Some(Box::new(filter));
         }
         if let Some(filter) = &mut self.filter {
             filter.insert(KeyHash::of(key));

@@ -25,9 +25,7 @@ pub(crate) const SMALL_STACK_BYTES: usize = 128 << 10;
 pub(crate) fn on_small_stack(body: impl FnOnce() + Send) {
     thread::scope(|scope| {
         let builder = thread::Builder::new().stack_size(SMALL_STACK_BYTES);
-        let thread = builder
-            .spawn_scoped(scope, body)
-            .expect("a thread can be started");
+        let thread = builder.spawn_scoped(scope, body).expect("a thread can be started");
         if let Err(panic) = thread.join() {
             panic::resume_unwind(panic);
         }

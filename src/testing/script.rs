@@ -79,11 +79,7 @@ pub(crate) enum Op {
 impl fmt::Debug for Op {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bounds = |range: &ByteRange| {
-            format!(
-                "{:?} to {:?}",
-                brief_bound(&range.lower),
-                brief_bound(&range.upper)
-            )
+            format!("{:?} to {:?}", brief_bound(&range.lower), brief_bound(&range.upper))
         };
         let steps = |steps: &Steps| format!("{} steps by {:#x}", steps.count, steps.pattern);
         match self {
@@ -225,11 +221,7 @@ impl Script {
 
     fn steps(&mut self) -> Steps {
         let rng = &mut self.rng;
-        let count = if rng.one_in(100) {
-            5000
-        } else {
-            rng.log_below(50)
-        };
+        let count = if rng.one_in(100) { 5000 } else { rng.log_below(50) };
         let pattern = match rng.below(4) {
             0 => 0,
             1 => u64::MAX,
@@ -249,15 +241,9 @@ impl Script {
 
     /// Bounds in any order, though mostly in the right one.
     fn range(&mut self) -> ByteRange {
-        let range = ByteRange {
-            lower: self.bound(),
-            upper: self.bound(),
-        };
+        let range = ByteRange { lower: self.bound(), upper: self.bound() };
         if is_inverted(&range) && !self.rng.one_in(8) {
-            return ByteRange {
-                lower: range.upper,
-                upper: range.lower,
-            };
+            return ByteRange { lower: range.upper, upper: range.lower };
         }
         range
     }
@@ -281,17 +267,9 @@ impl Script {
     /// Freezing and folding in turn, with time between them to read and write.
     fn fold_in_turn(&mut self) -> Op {
         self.frozen = !self.frozen;
-        let (least, most) = if self.frozen {
-            FROZEN_OPS
-        } else {
-            UNFROZEN_OPS
-        };
+        let (least, most) = if self.frozen { FROZEN_OPS } else { UNFROZEN_OPS };
         self.countdown = self.rng.within(least..=most);
-        if self.frozen {
-            Op::Freeze
-        } else {
-            Op::FoldStep
-        }
+        if self.frozen { Op::Freeze } else { Op::FoldStep }
     }
 
     /// An operation that few runs can do without and none should do often.

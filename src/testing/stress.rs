@@ -47,12 +47,7 @@ impl Stress {
         let keys = KEYS[seed as usize % KEYS.len()];
         // At the end the keys are there: the last generation is not one that deletes.
         let generations = WRITES / keys / DELETE_EVERY * DELETE_EVERY + 1;
-        Self {
-            writers: 2,
-            readers: 1,
-            keys,
-            generations,
-        }
+        Self { writers: 2, readers: 1, keys, generations }
     }
 
     /// Runs all threads on `map`, which must be empty, and checks what is left at the end.
@@ -183,11 +178,7 @@ impl Writer {
         }
         let shows_key = |cut: u64, index: u64| {
             let generation = self.generation(index, cut);
-            let shown = if is_deletion(generation) {
-                0
-            } else {
-                generation
-            };
+            let shown = if is_deletion(generation) { 0 } else { generation };
             seen[index as usize] == shown
         };
         // The two keys beside the cut rule out nearly all wrong ones.

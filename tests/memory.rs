@@ -1,0 +1,161 @@
+//! What a map costs: `memory_usage` against a counting allocator, and the price of small maps.
+#![allow(unsafe_code, reason = "a global allocator is an unsafe trait")]
+
+use memkv::{Compaction, MemKV, Options};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+/// Counts the bytes that this thread has requested and not freed. Per thread, so that tests that
+/// run side by side do not disturb each other; the maps here do not use the worker.
+struct Counting;
+
+thread_local! {
+    static LIVE: Cell<isize> = const { Cell::new(0) };
+}
+
+fn count(bytes: isize) {
+    // A thread that is ending has no counter any more, and nothing to measure.
+    let _ = LIVE.try_with(|live| live.set(live.get() + bytes));
+}
+
+// SAFETY: every call is passed on to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size() as isize);
+        // SAFETY: the caller keeps the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, start: *mut u8, layout: Layout) {
+        count(-(layout.size() as isize));
+        // SAFETY: the caller keeps the contract of `dealloc`.
+        unsafe { System.dealloc(start, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn live() -> isize {
+    LIVE.get()
+}
+
+fn manual() -> Options {
+    Options { compaction: Compaction::Manual, ..Options::default() }
+}
+
+/// Compares what a map says of itself with what the allocator saw since `before`.
+fn assert_accounted<K: memkv::Key, V: memkv::Value>(kv: &MemKV<K, V>, before: isize, when: &str) {
+    let seen = (live() - before) as f64;
+    let said = kv.memory_usage().total() as f64;
+    let off = (said - seen).abs();
+    let allowed = if seen > 1_048_576.0 { 0.02 * seen } else { 4_096.0 };
+    assert!(off <= allowed, "{when}: says {said}, allocated {seen}: {:?}", kv.memory_usage());
+}
+
+#[test]
+fn an_empty_map_costs_at_most_256_bytes() {
+    let before = live();
+    let kv: MemKV<u64, u64> = MemKV::new();
+    let cost = live() - before;
+    assert!(cost <= 256, "{cost} bytes");
+    assert_accounted(&kv, before, "empty");
+}
+
+#[test]
+fn ten_integers_cost_at_most_a_kibibyte() {
+    let dense: Vec<u64> = (0..10).collect();
+    let spread: Vec<u64> = (0..10).map(|n| n * 0x1234_5678_9abc_def1).collect();
+    for keys in [dense, spread] {
+        let before = live();
+        let kv: MemKV<u64, u64> = MemKV::new();
+        for &key in &keys {
+            kv.insert(key, key);
+        }
+        let cost = live() - before;
+        assert!(cost <= 1_024, "{cost} bytes for {keys:?}");
+        assert_accounted(&kv, before, "ten entries");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn ten_thousand_small_maps_start_no_thread() {
+    let compactors = || {
+        let tasks = std::fs::read_dir("/proc/self/task").expect("proc is mounted");
+        let names = tasks.filter_map(|task| {
+            std::fs::read_to_string(task.expect("a task").path().join("comm")).ok()
+        });
+        names.filter(|name| name.starts_with("memkv")).count()
+    };
+    let maps: Vec<MemKV<u64, u64>> = (0..10_000).map(|_| MemKV::new()).collect();
+    for kv in &maps {
+        for n in 0..10 {
+            kv.insert(n, n);
+        }
+    }
+    assert_eq!(compactors(), 0);
+}
+
+#[test]
+fn memory_usage_is_what_the_allocator_saw_in_every_state() {
+    let word = |n: u64| format!("{:x}/{}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15), n % 97);
+    for count in [1, 100, 3_000, 60_000] {
+        let before = live();
+        let kv: MemKV<String, u64> = MemKV::with_options(manual());
+        for n in 0..count {
+            kv.put(word(n), n);
+        }
+        assert_accounted(&kv, before, "delta alone");
+        kv.compact().expect("memory");
+        assert_accounted(&kv, before, "base alone");
+        for n in 0..count / 10 {
+            kv.put(word(n * 3), n);
+            kv.delete(word(n * 5));
+        }
+        assert_accounted(&kv, before, "base with a filtered delta");
+        let open = kv.iter();
+        for n in 0..count / 10 {
+            kv.put(word(n * 7), n);
+        }
+        drop(open);
+        assert_accounted(&kv, before, "after an iterator");
+        kv.clear();
+        assert_accounted(&kv, before, "cleared");
+    }
+}
+
+#[test]
+fn large_values_are_accounted_once() {
+    let before = live();
+    let kv: MemKV<u64, Vec<u8>> = MemKV::with_options(manual());
+    for n in 0..400u64 {
+        kv.put(n, vec![1; 10 * n as usize]);
+    }
+    assert_accounted(&kv, before, "values in the delta");
+    kv.compact().expect("memory");
+    assert_accounted(&kv, before, "values in the base");
+    for n in 0..400u64 {
+        kv.delete(n);
+    }
+    kv.compact().expect("memory");
+    assert_accounted(&kv, before, "all removed");
+}
+
+#[test]
+fn inline_folding_is_accounted_too() {
+    let before = live();
+    let options = Options {
+        compaction: Compaction::Inline,
+        delta_floor_bytes: 32 << 10,
+        ..Options::default()
+    };
+    let kv: MemKV<u64, u64> = MemKV::with_options(options);
+    for n in 0..200_000u64 {
+        kv.put(n.wrapping_mul(0x9e37_79b9_7f4a_7c15), n);
+    }
+    assert!(kv.stats().folds > 10 && kv.stats().base.is_some());
+    assert_accounted(&kv, before, "after many folds");
+    drop(kv);
+    assert!(live() - before < 1_024, "{} bytes are left", live() - before);
+}
