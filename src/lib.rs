@@ -100,3 +100,8 @@ pub use map::MemKV;
 pub use options::{Compaction, Options};
 pub use stats::{MemoryUsage, NodeCounts, SegmentStats, Stats};
 pub use value::{Pod, Value, ValueForm};
+
+/// The README's code, compiled and run with the documentation's examples.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

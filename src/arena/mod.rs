@@ -242,8 +242,11 @@ impl Arena {
             lists.heads.reserve_exact(class + 1 - lists.heads.len());
             lists.heads.resize(class + 1, 0);
         }
+        // The header stays readable: it is how the block is found again.
+        let start = self.table.address(unit);
+        hooks::unpoison(start, UNIT);
         block_header::write(&self.table, unit, lists.heads[class], units);
-        hooks::poison(self.table.address(unit), units as usize * UNIT);
+        hooks::poison(start.wrapping_add(UNIT), (units as usize - 1) * UNIT);
         lists.heads[class] = unit;
         lists.occupied |= 1 << class;
     }
@@ -277,7 +280,7 @@ mod block_header {
         reason = "a free block belongs to the arena, which writes its link there; blocks are \
                   aligned to units of eight bytes"
     )]
-    use super::{Table, UNIT, hooks};
+    use super::Table;
 
     /// Writes the link and the length.
     pub(super) fn write(table: &Table, unit: u32, next: u32, len: u32) {
@@ -299,7 +302,6 @@ mod block_header {
 
     fn read(table: &Table, unit: u32) -> [u32; 2] {
         let start = table.address(unit);
-        hooks::unpoison(start, UNIT);
         // SAFETY: a block in a free list was given its header by `write`, and stays untouched
         // until it is popped.
         unsafe { start.cast::<[u32; 2]>().read() }

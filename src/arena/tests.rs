@@ -113,3 +113,29 @@ fn a_refused_allocation_leaves_the_arena_as_it_was() {
     arena.allocate(10);
     assert_eq!(arena.used_bytes(), 80);
 }
+
+/// Shows that the poisoned build works: without it, a green sanitizer run would prove nothing.
+#[cfg(memkv_poison)]
+#[test]
+fn a_read_of_a_freed_block_is_reported() {
+    // The child reads a freed block and dies of it; the parent looks at how.
+    const ROLE: &str = "MEMKV_READS_FREED_BLOCK";
+    if std::env::var_os(ROLE).is_some() {
+        let mut arena = Arena::new();
+        arena.reserve(8).expect("memory for a test");
+        let unit = arena.allocate(8);
+        let address = arena.table().address(unit).wrapping_add(16);
+        arena.free(unit, 8);
+        #[expect(unsafe_code, reason = "the bug that the sanitizer has to see")]
+        // SAFETY: there is none; the process is meant to be stopped here.
+        let byte = unsafe { address.read_volatile() };
+        println!("read {byte} unnoticed");
+        return;
+    }
+    let tests = std::env::current_exe().expect("a path");
+    let name = "arena::tests::a_read_of_a_freed_block_is_reported";
+    let child = std::process::Command::new(tests).args([name, "--exact"]).env(ROLE, "1").output();
+    let output = child.expect("a child");
+    let report = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && report.contains("use-after-poison"), "{report}");
+}

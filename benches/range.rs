@@ -1,0 +1,156 @@
+//! Ranges of 100 entries from a random place and walks over all entries, forward and backward, on
+//! 100,000 words loaded in random order: MemKV folded and as a delta, `BTreeMap`, `fst::Map`.
+//!
+//! `cargo bench --bench range`. A `HashMap` has no order, a transducer's stream no way back.
+
+mod common;
+
+use common::keys::{ByteKeys, KeyList, Keys, words};
+use common::peers::{Ours, Peers};
+use common::probe::load;
+use common::random::{Random, value_of};
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
+use fst::{IntoStreamer, Streamer};
+use memkv::Compaction;
+use std::hint::black_box;
+use std::ops::Bound;
+
+const ENTRIES: usize = 100_000;
+const TAKEN: usize = 100;
+const SEED: u64 = 1;
+
+type MemKV = <ByteKeys as Peers>::MemKV;
+type Tree = <ByteKeys as Peers>::Tree;
+type Fst = <ByteKeys as Peers>::Fst;
+
+/// The maps, filled alike, and where ranges start.
+struct Maps {
+    folded: MemKV,
+    delta: MemKV,
+    tree: Tree,
+    fst: Fst,
+    starts: ByteKeys,
+}
+
+impl Maps {
+    fn new() -> Self {
+        let mut random = Random::new(SEED);
+        let keys = words(ENTRIES, &mut random).expect("the repository comes with words");
+        let mut folded = MemKV::with_compaction(Compaction::Manual);
+        load(&mut folded, &keys, SEED);
+        folded.fold_all().expect("a fold of words succeeds");
+        let mut delta = MemKV::with_compaction(Compaction::Manual);
+        load(&mut delta, &keys, SEED);
+        let mut tree = Tree::default();
+        load(&mut tree, &keys, SEED);
+        let sorted = keys.sorted_positions();
+        let fst = keys.build_fst(&sorted, |index| value_of(SEED, index)).expect("words are sorted");
+        let starts = keys.hits(ENTRIES, &mut random);
+        Self { folded, delta, tree, fst, starts }
+    }
+}
+
+/// Calls `range` with the next start in each iteration.
+fn bench_ranges(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    name: &str,
+    starts: &ByteKeys,
+    range: impl Fn(&[u8]) -> u64,
+) {
+    let mut next = 0;
+    group.bench_function(name, |bencher| {
+        bencher.iter(|| {
+            let sum = range(starts.key(next));
+            next = if next + 1 == starts.len() { 0 } else { next + 1 };
+            sum
+        });
+    });
+}
+
+/// Reads every key and value that an iterator yields.
+fn sum_up<K: AsRef<[u8]>>(entries: impl Iterator<Item = (K, u64)>) -> u64 {
+    entries.fold(0, |sum, (key, value)| sum.wrapping_add(value ^ ByteKeys::weight(key.as_ref())))
+}
+
+fn sum_up_stream(mut stream: fst::map::Stream<'_>, most: usize) -> u64 {
+    let mut sum = 0_u64;
+    for _ in 0..most {
+        let Some((key, value)) = stream.next() else {
+            break;
+        };
+        sum = sum.wrapping_add(value ^ ByteKeys::weight(key));
+    }
+    sum
+}
+
+fn plain<'a>((key, value): (&'a Vec<u8>, &u64)) -> (&'a Vec<u8>, u64) {
+    (key, *value)
+}
+
+fn ranges_of_100(criterion: &mut Criterion) {
+    let Maps { folded, delta, tree, fst, starts } = &Maps::new();
+
+    let mut group = criterion.benchmark_group("lower bound and 100 forward");
+    group.throughput(Throughput::Elements(TAKEN as u64));
+    for (name, map) in [("MemKV folded", folded), ("MemKV delta", delta)] {
+        bench_ranges(&mut group, name, starts, |start| sum_up(map.range(start..).take(TAKEN)));
+    }
+    bench_ranges(&mut group, "BTreeMap", starts, |start| {
+        sum_up(
+            tree.range::<[u8], _>((Bound::Included(start), Bound::Unbounded))
+                .take(TAKEN)
+                .map(plain),
+        )
+    });
+    bench_ranges(&mut group, "fst::Map", starts, |start| {
+        sum_up_stream(fst.range().ge(start).into_stream(), TAKEN)
+    });
+    group.finish();
+
+    let mut group = criterion.benchmark_group("upper bound and 100 backward");
+    group.throughput(Throughput::Elements(TAKEN as u64));
+    for (name, map) in [("MemKV folded", folded), ("MemKV delta", delta)] {
+        bench_ranges(&mut group, name, starts, |start| {
+            sum_up(map.range(..=start).rev().take(TAKEN))
+        });
+    }
+    bench_ranges(&mut group, "BTreeMap", starts, |start| {
+        sum_up(
+            tree.range::<[u8], _>((Bound::Unbounded, Bound::Included(start)))
+                .rev()
+                .take(TAKEN)
+                .map(plain),
+        )
+    });
+    group.finish();
+}
+
+fn walks(criterion: &mut Criterion) {
+    const SAMPLES: usize = 20;
+    let Maps { folded, delta, tree, fst, .. } = &Maps::new();
+
+    let mut group = criterion.benchmark_group("walk forward");
+    group.throughput(Throughput::Elements(ENTRIES as u64)).sample_size(SAMPLES);
+    for (name, map) in [("MemKV folded", folded), ("MemKV delta", delta)] {
+        group.bench_function(name, |bencher| bencher.iter(|| sum_up(map.iter())));
+    }
+    group.bench_function("BTreeMap", |bencher| bencher.iter(|| sum_up(tree.iter().map(plain))));
+    group.bench_function("fst::Map", |bencher| {
+        bencher.iter(|| black_box(sum_up_stream(fst.stream(), usize::MAX)));
+    });
+    group.finish();
+
+    let mut group = criterion.benchmark_group("walk backward");
+    group.throughput(Throughput::Elements(ENTRIES as u64)).sample_size(SAMPLES);
+    for (name, map) in [("MemKV folded", folded), ("MemKV delta", delta)] {
+        group.bench_function(name, |bencher| bencher.iter(|| sum_up(map.iter().rev())));
+    }
+    group.bench_function("BTreeMap", |bencher| {
+        bencher.iter(|| sum_up(tree.iter().rev().map(plain)));
+    });
+    group.finish();
+}
+
+criterion_group!(benches, ranges_of_100, walks);
+criterion_main!(benches);
