@@ -297,9 +297,9 @@ impl Script {
     /// An operation that few runs can do without and none should do often.
     fn rare(&mut self) -> Op {
         match self.rng.below(60) {
-            0 => Op::Clear,
-            1..4 => Op::Compact,
-            4..12 => Op::ExtendSorted(self.sorted_pairs()),
+            0..3 => Op::Clear,
+            3..6 => Op::Compact,
+            6..12 => Op::ExtendSorted(self.sorted_pairs()),
             12..20 => Op::Freeze,
             20..28 => Op::FoldStep,
             28..40 => Op::Verify,
