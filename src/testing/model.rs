@@ -505,7 +505,7 @@ mod tests {
     const REFERENCE_OPS: usize = if cfg!(miri) { 600 } else { 500_000 };
 
     /// Runs within which each fault must show.
-    const FAULT_SEEDS: u64 = 4;
+    const FAULT_SEEDS: u64 = 8;
 
     #[test]
     fn the_driver_accepts_a_layered_map_and_reads_every_layer() {
