@@ -57,6 +57,7 @@ outcome() {
     case $? in
         0) grep -q '^running [1-9]' "$work/log" && echo passed || echo none ;;
         124 | 137) echo hung ;;
+        12[567]) cat "$work/log" >&2 && echo none ;;
         *) echo failed ;;
     esac
 }

@@ -471,8 +471,8 @@ mod tests {
     /// Operations on the reference map.
     const REFERENCE_OPS: usize = if cfg!(miri) { 600 } else { 500_000 };
 
-    /// Operations within which each fault must show.
-    const FAULT_OPS: usize = 200_000;
+    /// Runs within which each fault must show.
+    const FAULT_SEEDS: u64 = 8;
 
     #[test]
     fn the_driver_accepts_a_layered_map_and_reads_every_layer() {
@@ -483,7 +483,12 @@ mod tests {
     #[test]
     fn the_driver_rejects_each_broken_map_and_names_the_seed() {
         for fault in Fault::ALL {
-            let check = || check_map(1, &Alphabet::ALL, FAULT_OPS, || LayeredMap::broken(fault));
+            let check = || {
+                for seed in 1..=FAULT_SEEDS {
+                    let profile = Profile::of_seed(seed, &Alphabet::ALL);
+                    run(seed, profile, RUN_OPS, &|| LayeredMap::broken(fault));
+                }
+            };
             let panic = panic::catch_unwind(check).expect_err(&format!("{fault:?} was accepted"));
             let text = panic_text(&*panic);
             assert!(text.starts_with("seed "), "{text}");

@@ -274,13 +274,13 @@ impl Script {
 
     /// An operation that few runs can do without and none should do often.
     fn rare(&mut self) -> Op {
-        match self.rng.below(60) {
+        match self.rng.below(50) {
             0 => Op::Clear,
-            1..4 => Op::Compact,
-            4..12 => Op::ExtendSorted(self.sorted_pairs()),
+            1..3 => Op::Compact,
+            3..12 => Op::ExtendSorted(self.sorted_pairs()),
             12..20 => Op::Freeze,
             20..28 => Op::FoldStep,
-            28..40 => Op::Verify,
+            28..39 => Op::Verify,
             _ => Op::Len,
         }
     }
