@@ -3,9 +3,6 @@
 use crate::planted::{Bug, planted};
 use crate::sync::Arc;
 
-/// Longest encoded key, in bytes.
-pub const MAX_KEY_LEN: usize = 65_535;
-
 /// Longest byte value, in bytes.
 pub const MAX_VALUE_LEN: usize = u32::MAX as usize;
 

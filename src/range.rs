@@ -1,6 +1,6 @@
 //! Ranges over encoded keys: normalised bounds, prefixes, emptiness.
 
-use crate::entry::MAX_KEY_LEN;
+use crate::key::MAX_KEY_LEN;
 use std::ops::Bound;
 
 /// Owned bounds over encoded keys.

@@ -155,7 +155,7 @@ impl Peer<[u8]> for MemKV<Vec<u8>, u64> {
     }
 
     fn visit(&self, mut entry: impl FnMut(&[u8], u64)) {
-        for (key, value) in self.iter() {
+        for (key, value) in self {
             entry(&key, value);
         }
     }
@@ -173,7 +173,7 @@ impl Peer<u64> for MemKV<u64, u64> {
     }
 
     fn visit(&self, mut entry: impl FnMut(&u64, u64)) {
-        for (key, value) in self.iter() {
+        for (key, value) in self {
             entry(&key, value);
         }
     }

@@ -6,8 +6,6 @@
 
 #[cfg(test)]
 pub(crate) mod check;
-#[cfg(test)]
-mod conformance;
 mod cursor;
 mod find;
 mod insert;

@@ -1,5 +1,7 @@
 //! The tree against a `BTreeMap`, checked after every change.
 
+mod conformance;
+
 use super::check::check;
 use super::*;
 use crate::cursor::Cursor;

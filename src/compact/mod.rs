@@ -11,9 +11,10 @@ mod slot;
 pub(crate) mod testing;
 mod worker;
 
-use crate::entry::{Below, Entry, Extent, INLINE_VALUE_MAX, MAX_KEY_LEN, MAX_VALUE_LEN};
+use crate::entry::{Below, Entry, Extent, INLINE_VALUE_MAX, MAX_VALUE_LEN};
 use crate::entry::{ValueRef, ValueWidth};
 use crate::error::{Corruption, Error};
+use crate::key::MAX_KEY_LEN;
 use crate::options::{Compaction, Options};
 use crate::partition::{Fill, Layers, Partition, Pinned, WriteError};
 use crate::segment::{CodecChoice, Segment, SegmentBuilder, SegmentCursor};

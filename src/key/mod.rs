@@ -20,6 +20,9 @@ pub use range::{KeyPrefix, KeyRange};
 use crate::error::Corruption;
 use std::fmt;
 
+/// Longest encoded key, in bytes.
+pub const MAX_KEY_LEN: usize = 65_535;
+
 /// Where a key stands in the encoding: alone or at the end, or with more bytes after it.
 ///
 /// In the [last](KeyPosition::Last) position the end of the bytes ends the key. A

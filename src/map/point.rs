@@ -1,8 +1,9 @@
 //! Operations on one key.
 
 use super::{MemKV, refuse};
-use crate::entry::{MAX_KEY_LEN, ValueWidth};
+use crate::entry::ValueWidth;
 use crate::error::Error;
+use crate::key::MAX_KEY_LEN;
 use crate::key::{Key, KeyForm};
 use crate::value::{Value, ValueForm, width_of};
 

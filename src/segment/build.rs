@@ -8,8 +8,9 @@ use super::slabs::Column;
 use super::values::ValueStage;
 use super::{Image, Segment};
 use crate::arena::{Buffer, OutOfMemory};
-use crate::entry::{Below, Entry, EntryKind, MAX_KEY_LEN, ValueWidth};
+use crate::entry::{Below, Entry, EntryKind, ValueWidth};
 use crate::error::{Error, SortFault};
+use crate::key::MAX_KEY_LEN;
 use bumpalo::Bump;
 use std::cmp::Ordering;
 

@@ -7,8 +7,6 @@
 
 mod bits;
 mod build;
-#[cfg(test)]
-mod conformance;
 mod cursor;
 mod format;
 mod fst;

@@ -1,13 +1,14 @@
 //! Segments against a `BTreeMap`.
 
+mod conformance;
 mod damage;
 
 use super::*;
 use crate::arena::hooks;
 use crate::checksum::checksum;
 use crate::cursor::Cursor;
-use crate::entry::MAX_KEY_LEN;
 use crate::error::{Error, SortFault};
+use crate::key::MAX_KEY_LEN;
 use bumpalo::Bump;
 use std::collections::{BTreeMap, BTreeSet};
 

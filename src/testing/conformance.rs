@@ -9,7 +9,7 @@ use super::Brief;
 use super::keys::{self, Model};
 use super::rng::Rng;
 use crate::cursor::Cursor;
-use crate::entry::MAX_KEY_LEN;
+use crate::key::MAX_KEY_LEN;
 use crate::range::ByteRange;
 use std::fmt;
 use std::ops::Bound;

@@ -3,7 +3,7 @@
 //! Every set is sorted and free of duplicates, and is the same in each run.
 
 use super::rng::{self, Rng};
-use crate::entry::MAX_KEY_LEN;
+use crate::key::MAX_KEY_LEN;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Keys and values of a test, in order.

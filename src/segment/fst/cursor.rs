@@ -2,8 +2,8 @@
 
 use super::node::{Edge, LEAF, Many, Node};
 use super::{FstKeys, KEY_LEN, damaged, no_node};
-use crate::entry::MAX_KEY_LEN;
 use crate::error::Corruption;
+use crate::key::MAX_KEY_LEN;
 use crate::planted::{Bug, planted};
 use std::cmp::Ordering;
 

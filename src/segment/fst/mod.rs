@@ -17,8 +17,8 @@ pub(super) use cursor::FstWalk;
 
 use super::format::Section;
 use crate::bytes::u64_at;
-use crate::entry::MAX_KEY_LEN;
 use crate::error::Corruption;
+use crate::key::MAX_KEY_LEN;
 use node::{FOOTER_LEN, HEADER_LEN, LEAF, Node, Nodes, Step};
 use std::cmp::Ordering;
 

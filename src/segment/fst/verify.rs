@@ -6,8 +6,8 @@
 
 use super::node::{Edge, HEADER_LEN, LEAF, Many, Node};
 use super::{FstKeys, KEY_LEN, ORDINALS, damaged, no_node};
-use crate::entry::MAX_KEY_LEN;
 use crate::error::Corruption;
+use crate::key::MAX_KEY_LEN;
 
 /// What is known of a node that has been proved right.
 struct Proved {

@@ -1,8 +1,8 @@
 //! The suite that every layer passes, over each codec.
 
-use super::{CodecChoice, Segment, SegmentBuilder, SegmentCursor};
 use crate::cursor::Cursor;
 use crate::entry::{Below, Entry, ValueRef, ValueWidth};
+use crate::segment::{CodecChoice, Segment, SegmentBuilder, SegmentCursor};
 use crate::testing::conformance::{SortedLayer, check_layer};
 use crate::testing::keys;
 use bumpalo::Bump;

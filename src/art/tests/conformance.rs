@@ -1,7 +1,7 @@
 //! The suite that every layer passes, over the live tree and over a pin of it.
 
-use super::check::check;
-use super::{ArtCursor, Pin, Tree};
+use crate::art::check::check;
+use crate::art::{ArtCursor, Pin, Tree};
 use crate::entry::{Below, Entry, ValueRef, ValueWidth};
 use crate::testing::conformance::{SortedLayer, check_layer};
 use crate::testing::keys;
