@@ -199,7 +199,7 @@ fn walk(map: &MemKV<u64, u64>, at_least: usize, at_most: usize) -> Result<Durati
     let start = Instant::now();
     let mut entries = 0;
     let mut last = None;
-    for (key, value) in &map {
+    for (key, value) in map {
         if last.is_some_and(|last| last >= key) {
             return Err(format!("wrong walk: key {key} does not come after its predecessor"));
         }

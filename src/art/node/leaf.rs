@@ -72,8 +72,8 @@ impl<'a> Leaf<'a> {
         slot.first_chunk().map(|bytes| u32::from_le_bytes(*bytes))
     }
 
-    /// Length of an inline byte value (two bytes at most: [`INLINE_VALUE_MAX`]
-    /// (crate::entry::INLINE_VALUE_MAX) fits), and of the length itself.
+    /// Length of an inline byte value (two bytes at most, which is
+    /// enough for `entry::INLINE_VALUE_MAX`), and of the length itself.
     fn inline_len(self) -> (usize, usize) {
         let byte = |at| usize::from(self.node.read::<u8>(self.tail + at));
         let low = byte(0);
