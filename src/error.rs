@@ -23,7 +23,7 @@ pub enum Error {
         /// Whether that item repeats its predecessor's key or stands before it.
         order: SortFault,
     },
-    /// The delta's arena has used up its 32 GiB of addresses; a fold empties it.
+    /// The delta's arena has used up its 4 GiB of addresses; a fold empties it.
     DeltaFull,
     /// The allocator refused memory.
     OutOfMemory,
@@ -95,7 +95,7 @@ impl fmt::Display for Error {
                 write!(f, "item {index} is smaller than the key before it; sort the input first")
             }
             Self::DeltaFull => {
-                write!(f, "the delta has used all of its 32 GiB of addresses; call compact() first")
+                write!(f, "the delta has used all of its 4 GiB of addresses; call compact() first")
             }
             Self::OutOfMemory => {
                 write!(f, "the allocator has no memory left; free some and try again")

@@ -1,7 +1,7 @@
 //! Raw memory: blocks, buffers, and the 32-bit-offset arena of a delta.
 //!
-//! An arena hands out blocks of whole 8-byte units, named by a `u32`: 32 GiB of addresses for half
-//! the bytes of a pointer. Blocks that come back go to free lists by size and are used again,
+//! An arena hands out blocks of whole 8-byte units, named by 29 bits: 4 GiB of addresses for half
+//! the bytes of a pointer, and three bits of a reference for its user. Blocks that come back go to free lists by size and are used again,
 //! whole or split; chunks of memory are never given back before the arena is dropped.
 //!
 //! What holds here: blocks handed out do not overlap, and their addresses never change. What is in
@@ -25,6 +25,9 @@ use table::{chunk_of, chunk_start};
 /// Bytes of one unit: the alignment and the granularity of blocks.
 pub(crate) const UNIT: usize = 8;
 
+/// Bits of a unit's number.
+pub(crate) const UNIT_BITS: u32 = 29;
+
 /// Bytes of the first chunks. Their place in the address space has 512.
 const FIRST_CHUNK_BYTES: usize = 384;
 
@@ -37,7 +40,7 @@ const MIN_SPLIT_UNITS: u32 = 2;
 /// Why a block could not be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ArenaError {
-    /// All 2^32 units are used up.
+    /// All 2^29 units are used up.
     Full,
     /// The allocator refused.
     OutOfMemory,
@@ -166,7 +169,7 @@ impl Arena {
         };
         let (start, limit) = loop {
             let (start, limit) = (chunk_start(chunk).max(self.next), chunk_start(chunk + 1));
-            if start >= 1 << 32 {
+            if start >= 1 << UNIT_BITS {
                 return Err(ArenaError::Full);
             }
             if limit - start >= u64::from(units) {

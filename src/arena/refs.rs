@@ -4,8 +4,8 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::num::NonZeroU32;
 
-/// A reference to a `T` of one arena, in units of [`UNIT`](super::UNIT) bytes; never zero, so an
-/// `Option` of it is four bytes too.
+/// A reference to a `T` of one arena: a unit's number, with three bits more for what the user of
+/// the arena wants to know beforehand. Never zero, so that an `Option` of it has four bytes too.
 ///
 /// Invariant I1: a reference handed out by an arena points to an initialised `T` of that arena
 /// until the arena is dropped or the block is returned to it. References never leave the tree

@@ -1,6 +1,6 @@
 //! From a 32-bit unit to an address: chunks of doubling size, eight of each.
 //!
-//! The address space of an arena is `0..2^32` units of 8 bytes. It is cut at fixed places: sixteen
+//! The address space of an arena is `0..2^29` units of 8 bytes. It is cut at fixed places: sixteen
 //! chunks of 512 bytes, then eight each of 1 KiB, 2 KiB, 4 KiB and so on, so that a chunk is never
 //! more than an eighth of what stands before it, and its number is a shift and an add away from
 //! the unit. A chunk need not be backed in full (see `Arena::open_chunk`), nor at all.
@@ -20,7 +20,7 @@ pub(super) fn chunk_of(unit: u32) -> usize {
     ((level - LINEAR_BITS) * 8 + (unit >> (level - 3))) as usize
 }
 
-/// First unit of a chunk; for the number after the last chunk, 2^32.
+/// First unit of a chunk; for the number after the last chunk, 2^29.
 pub(super) fn chunk_start(chunk: usize) -> u64 {
     let chunk = chunk as u64;
     let level = if chunk < 16 { 0 } else { chunk / 8 - 1 };
@@ -200,11 +200,12 @@ impl Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arena::UNIT_BITS;
 
     #[test]
     fn chunk_numbers_and_starts_agree_over_the_whole_address_space() {
-        let chunks = chunk_of(u32::MAX) + 1;
-        assert_eq!(chunk_start(chunks), 1 << 32);
+        let chunks = chunk_of((1 << UNIT_BITS) - 1) + 1;
+        assert_eq!(chunk_start(chunks), 1 << UNIT_BITS);
         for chunk in 0..chunks {
             let (start, end) = (chunk_start(chunk), chunk_start(chunk + 1));
             assert!(start < end);

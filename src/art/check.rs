@@ -20,6 +20,7 @@ pub(crate) fn check(tree: &Tree) {
         let view = tree.view().node(node);
         units += u64::from(view.units());
         let shape = view.shape();
+        assert_eq!(shape.kind, view.kind(), "the reference and the node agree");
         let count = match view.kind() {
             Kind::Leaf => &mut counts.leaf,
             Kind::Node4 => &mut counts.node4,

@@ -55,7 +55,7 @@ pub(super) fn get<'a>(view: View<'a>, root: Option<NodeRef>, key: &[u8]) -> Opti
                 node = view.descend(node.child(0));
                 continue;
             }
-            Kind::Node4 => rest = strip_prefix(rest, node.prefix())?,
+            Kind::Node4 => rest = node.strip_inline_prefix(rest)?,
             _ => {}
         }
         let slot = match rest.split_first() {

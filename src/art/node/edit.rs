@@ -7,11 +7,12 @@
 
 use super::layout::{
     CHILDREN, DETAIL_SHIFT, HAS_VALUE, Header, Kind, NODE4_PREFIX, NODE256_VALUE, Node4, Node16,
-    Node48, NodeRef, PREFIX_BYTES, PREFIX_MAX, Shape, node48_code, prefix_units,
+    Node48, NodeRef, PREFIX_BYTES, PREFIX_MAX, Shape, kind_of, node_ref, node48_code, prefix_units,
+    unit_of,
 };
 use super::leaf::LeafImage;
 use super::view::View;
-use crate::arena::{Arena, Ref, UNIT, units};
+use crate::arena::{Arena, UNIT, units};
 use crate::entry::ValueWidth;
 use crate::planted::{Bug, planted};
 use std::marker::PhantomData;
@@ -59,16 +60,15 @@ impl<'a> Editor<'a> {
 
     /// A block with arbitrary content. The units must have been reserved.
     #[inline]
-    fn block(&mut self, units: u32) -> (NodeRef, *mut u8) {
+    fn block(&mut self, kind: Kind, units: u32) -> (NodeRef, *mut u8) {
         let unit = self.arena.allocate(units);
-        let node = Ref::from_raw(unit).expect("unit 0 is never handed out");
-        (node, self.arena.table().address(unit))
+        (node_ref(unit, kind), self.arena.table().address(unit))
     }
 
     /// Makes a leaf.
     pub(crate) fn new_leaf(&mut self, image: &LeafImage<'_>) -> NodeRef {
         let block_units = image.units();
-        let (node, start) = self.block(block_units);
+        let (node, start) = self.block(Kind::Leaf, block_units);
         let len = image.suffix_len();
         // SAFETY: the block is fresh and has `block_units` units, which is what flags, length, suffix
         // and tail need (`LeafImage::units`). Its last unit is zeroed first, since they may end
@@ -118,7 +118,7 @@ impl<'a> Editor<'a> {
         assert!((1..=PREFIX_MAX).contains(&bytes.len()), "a prefix node's run fits its count");
         let weight = self.view().node(child).weight();
         let block_units = prefix_units(bytes.len());
-        let (node, start) = self.block(block_units);
+        let (node, start) = self.block(Kind::Prefix, block_units);
         let header =
             Header { tag: Kind::Prefix as u8, count: bytes.len() as u8, epoch: self.epoch, weight };
         // SAFETY: the block is fresh and has room for the head and the bytes; its last unit is
@@ -178,7 +178,7 @@ impl<'a> Editor<'a> {
     /// Makes an inner node without children yet.
     fn new_raw<'n>(&mut self, shape: Shape, prefix: &[u8], weight: i32) -> (NodeRef, NewInner<'n>) {
         let block_units = units(shape.bytes());
-        let (node, start) = self.block(block_units);
+        let (node, start) = self.block(shape.kind, block_units);
         let detail = match shape.kind {
             Kind::Node48 => node48_code(shape.slots),
             _ => prefix.len(),
@@ -202,7 +202,7 @@ impl<'a> Editor<'a> {
     pub(crate) fn copy_inner(&mut self, node: NodeRef) -> NodeRef {
         let units = self.view().node(node).units();
         let from = self.view().node(node).start;
-        let (copy, start) = self.block(units);
+        let (copy, start) = self.block(kind_of(node), units);
         // SAFETY: both blocks have this many units, the old one initialised (I1), and they do not
         // overlap because the arena just handed the new one out.
         unsafe {
@@ -215,7 +215,7 @@ impl<'a> Editor<'a> {
 
     /// Returns a node's block to the arena.
     pub(crate) fn free(&mut self, node: NodeRef, units: u32) {
-        self.arena.free(node.raw(), units);
+        self.arena.free(unit_of(node), units);
     }
 
     /// Whether one more slot fits into an inner node.

@@ -1,13 +1,35 @@
 //! What the bytes of a node mean: layouts, flags and sizes. Pure facts; nothing is read here.
 
-use crate::arena::{Ref, units};
+use crate::arena::{Ref, UNIT_BITS, units};
 use std::mem::offset_of;
 
 /// What a [`NodeRef`] points to: a leaf or an inner node of any kind.
 pub(crate) enum Node {}
 
-/// A reference to a node.
+/// A reference to a node: its kind in the three high bits, its unit in the others.
+///
+/// A walk branches on the kind. Known with the reference, that happens while the node itself is
+/// still on its way from memory, and a wrong guess costs next to nothing (see SCRATCHPAD.md, "kind
+/// in the reference").
 pub(crate) type NodeRef = Ref<Node>;
+
+/// The reference of the node of this kind at `unit`.
+pub(super) fn node_ref(unit: u32, kind: Kind) -> NodeRef {
+    debug_assert!(unit < 1 << UNIT_BITS);
+    Ref::from_raw((kind as u32) << UNIT_BITS | unit).expect("unit 0 is never handed out")
+}
+
+/// Where a node is.
+#[inline]
+pub(super) fn unit_of(node: NodeRef) -> u32 {
+    node.raw() & ((1 << UNIT_BITS) - 1)
+}
+
+/// What a node is.
+#[inline]
+pub(super) fn kind_of(node: NodeRef) -> Kind {
+    Kind::from_tag((node.raw() >> UNIT_BITS) as u8)
+}
 
 /// How a node is laid out. The numbers are the low three bits of every node's first byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@
 use super::super::find;
 use super::layout::{
     CHILDREN, DETAIL_SHIFT, HAS_VALUE, Header, Kind, NODE256_VALUE, Node4, Node16, Node48, NodeRef,
-    PREFIX_BYTES, Shape, prefix_units,
+    PREFIX_BYTES, Shape, kind_of, prefix_units, unit_of,
 };
 use super::leaf::Leaf;
 use crate::arena::{Ref, Table, units};
@@ -43,7 +43,8 @@ impl<'a> View<'a> {
     /// The node behind a reference.
     #[inline]
     pub(crate) fn node(self, node: NodeRef) -> NodeView<'a> {
-        NodeView { start: self.table.address(node.raw()), view: self, life: PhantomData }
+        let start = self.table.address(unit_of(node));
+        NodeView { start, kind: kind_of(node), view: self, life: PhantomData }
     }
 }
 
@@ -51,6 +52,7 @@ impl<'a> View<'a> {
 #[derive(Clone, Copy)]
 pub(crate) struct NodeView<'a> {
     pub(super) start: *mut u8,
+    kind: Kind,
     pub(super) view: View<'a>,
     life: PhantomData<&'a Header>,
 }
@@ -79,7 +81,7 @@ impl<'a> NodeView<'a> {
     /// The node's kind.
     #[inline]
     pub(crate) fn kind(self) -> Kind {
-        Kind::from_tag(self.tag())
+        self.kind
     }
 
     #[inline]
@@ -91,7 +93,7 @@ impl<'a> NodeView<'a> {
     #[inline]
     pub(crate) fn slots(self) -> usize {
         let header = self.header();
-        match Kind::from_tag(header.tag) {
+        match self.kind {
             Kind::Leaf => 0,
             Kind::Prefix => 1,
             _ => usize::from(header.count) + 1 + usize::from(header.tag & HAS_VALUE != 0),
@@ -102,7 +104,7 @@ impl<'a> NodeView<'a> {
     #[inline]
     pub(crate) fn has_value(self) -> bool {
         let tag = self.tag();
-        tag & HAS_VALUE != 0 && tag & 7 != Kind::Leaf as u8
+        tag & HAS_VALUE != 0 && self.kind != Kind::Leaf
     }
 
     /// When the node was made. Leaves do not say: 0.
@@ -142,7 +144,7 @@ impl<'a> NodeView<'a> {
     #[inline]
     pub(crate) fn prefix(self) -> &'a [u8] {
         let header = self.header();
-        match Kind::from_tag(header.tag) {
+        match self.kind {
             Kind::Node4 => {
                 let len = usize::from(header.tag >> DETAIL_SHIFT & 7);
                 self.bytes(offset_of!(Node4, prefix), len)
@@ -150,6 +152,21 @@ impl<'a> NodeView<'a> {
             Kind::Prefix => self.bytes(PREFIX_BYTES, usize::from(header.count)),
             _ => &[],
         }
+    }
+
+    /// `key` without the inline prefix of this Node4, if it starts with it. With four bytes left
+    /// there is no branch on the prefix's length, which is hard to guess.
+    #[inline]
+    pub(crate) fn strip_inline_prefix(self, key: &[u8]) -> Option<&[u8]> {
+        debug_assert_eq!(self.kind, Kind::Node4);
+        let Some(next) = key.first_chunk() else {
+            return crate::bytes::strip_prefix(key, self.prefix());
+        };
+        let len = usize::from(self.tag() >> DETAIL_SHIFT & 7);
+        let prefix = u32::from_le(self.read(offset_of!(Node4, prefix)));
+        let differing = u64::from(prefix ^ u32::from_le_bytes(*next));
+        let is_prefix = differing & ((1 << (8 * len)) - 1) == 0;
+        if is_prefix { key.get(len..) } else { None }
     }
 
     /// The child in `slot`.
@@ -180,7 +197,7 @@ impl<'a> NodeView<'a> {
     pub(crate) fn find(self, byte: u8) -> Option<usize> {
         let header = self.header();
         let value = usize::from(header.tag & HAS_VALUE != 0);
-        match Kind::from_tag(header.tag) {
+        match self.kind {
             Kind::Node4 => {
                 let keys: u32 = self.read(offset_of!(Node4, keys));
                 let differing = u32::from_le(keys) ^ (u32::from(byte) * 0x0101_0101);
@@ -309,7 +326,7 @@ impl<'a> NodeView<'a> {
         let header = self.header();
         let value = usize::from(header.tag & HAS_VALUE != 0);
         let in_use = u32::from(header.count) + 1;
-        match Kind::from_tag(header.tag) {
+        match self.kind {
             Kind::Node4 => {
                 let keys: [u8; 4] = self.read(offset_of!(Node4, keys));
                 value + keys[..in_use as usize].iter().filter(|&&key| key < byte).count()
