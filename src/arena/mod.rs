@@ -34,6 +34,14 @@ const FIRST_CHUNK_BYTES: usize = 384;
 /// Free blocks of up to this many units have a list for each size.
 const EXACT_CLASSES: u32 = 32;
 
+/// Two more sizes with a list of their own: a Node256 without and with a value. Copy-on-write takes
+/// and returns them in numbers, and no other block is nearly as long.
+const LARGEST_NODE: u32 = 129;
+const LARGEST_NODE_WITH_VALUE: u32 = LARGEST_NODE + 1;
+
+/// The first class of more than one size.
+const POWER_CLASSES: usize = EXACT_CLASSES as usize + 2;
+
 /// A splinter of fewer units than this is not worth keeping apart from its block.
 const MIN_SPLIT_UNITS: u32 = 2;
 
@@ -77,8 +85,8 @@ pub(crate) struct Arena {
     chunk_bytes: usize,
 }
 
-/// Free blocks by size: a list for each size up to [`EXACT_CLASSES`], then one for each power of
-/// two. A free block holds the next one's unit and its own length in its first
+/// Free blocks by size: a list for each size up to [`EXACT_CLASSES`] and for two more, then one
+/// for each power of two. A free block holds the next one's unit and its own length in its first
 /// eight bytes.
 #[derive(Default)]
 struct FreeLists {
@@ -200,11 +208,14 @@ impl Arena {
     fn take_free(&mut self, units: u32) -> Option<u32> {
         let lists = &mut self.free;
         let class = class_of(units);
-        if units <= EXACT_CLASSES && lists.occupied >> class & 1 == 1 {
+        if lists.occupied >> class & 1 == 1 {
             let unit = lists.heads[class];
-            hooks::unpoison(self.table.address(unit), units as usize * UNIT);
-            lists.pop(&self.table, class);
-            return Some(unit);
+            // In a class of many sizes only the first block is looked at.
+            if class < POWER_CLASSES || block_header::len(&self.table, unit) == units {
+                hooks::unpoison(self.table.address(unit), units as usize * UNIT);
+                lists.pop(&self.table, class);
+                return Some(unit);
+            }
         }
         if lists.occupied >> class == 0 {
             return None;
@@ -220,7 +231,7 @@ impl Arena {
         let from = if units <= EXACT_CLASSES {
             class_of(units + MIN_SPLIT_UNITS)
         } else {
-            class_of(units) + 1
+            power_class(units) + 1
         };
         let candidates = lists.occupied.checked_shr(from as u32).unwrap_or(0);
         if candidates == 0 {
@@ -267,12 +278,17 @@ impl FreeLists {
 /// The free list for blocks of `units`: exact sizes first, then powers of two rounded down.
 #[inline]
 fn class_of(units: u32) -> usize {
-    if units <= EXACT_CLASSES {
-        units as usize - 1
-    } else {
-        // 33..63 is the first class after the exact ones.
-        EXACT_CLASSES as usize + (26 - units.leading_zeros()) as usize
+    match units {
+        ..=EXACT_CLASSES => units as usize - 1,
+        LARGEST_NODE => EXACT_CLASSES as usize,
+        LARGEST_NODE_WITH_VALUE => EXACT_CLASSES as usize + 1,
+        _ => power_class(units),
     }
+}
+
+/// The class of `units`, more than [`EXACT_CLASSES`], among the powers of two.
+fn power_class(units: u32) -> usize {
+    POWER_CLASSES + (units.ilog2() - EXACT_CLASSES.ilog2()) as usize
 }
 
 /// The first eight bytes of a free block.

@@ -139,3 +139,29 @@ fn a_read_of_a_freed_block_is_reported() {
     let report = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && report.contains("use-after-poison"), "{report}");
 }
+
+#[test]
+fn large_blocks_that_come_and_go_take_no_new_memory() {
+    let mut arena = Arena::new();
+    let mut live: Vec<u32> = Vec::new();
+    let mut after_warm_up = 0;
+    for round in 0..20_000 {
+        // Two generations of the largest inner node and of a small one, as copy-on-write makes
+        // them.
+        for size in [129, 130, 11] {
+            arena.reserve(size).expect("memory for a test");
+            live.push(arena.allocate(size));
+        }
+        if live.len() > 6 {
+            let sizes = [129, 130, 11];
+            for (unit, size) in live.drain(..3).zip(sizes) {
+                arena.free(unit, size);
+            }
+        }
+        if round == 100 {
+            after_warm_up = arena.chunk_bytes();
+        }
+    }
+    let grown = arena.chunk_bytes();
+    assert!(grown <= 2 * after_warm_up, "{after_warm_up} bytes grew to {grown}");
+}
