@@ -34,13 +34,11 @@ const FIRST_CHUNK_BYTES: usize = 384;
 /// Free blocks of up to this many units have a list for each size.
 const EXACT_CLASSES: u32 = 32;
 
-/// Two more sizes with a list of their own: a Node256 without and with a value. Copy-on-write takes
-/// and returns them in numbers, and no other block is nearly as long.
-const LARGEST_NODE: u32 = 129;
-const LARGEST_NODE_WITH_VALUE: u32 = LARGEST_NODE + 1;
+/// Longer blocks have one of this many sizes for each power of two.
+const STEPS: u32 = 8;
 
-/// The first class of more than one size.
-const POWER_CLASSES: usize = EXACT_CLASSES as usize + 2;
+/// Free blocks from this many units on, which no node needs, share one list.
+const LONG_UNITS: u32 = 1 << 14;
 
 /// A splinter of fewer units than this is not worth keeping apart from its block.
 const MIN_SPLIT_UNITS: u32 = 2;
@@ -85,15 +83,16 @@ pub(crate) struct Arena {
     chunk_bytes: usize,
 }
 
-/// Free blocks by size: a list for each size up to [`EXACT_CLASSES`] and for two more, then one
-/// for each power of two. A free block holds the next one's unit and its own length in its first
-/// eight bytes.
+/// Free blocks by size: a list for each size up to [`EXACT_CLASSES`], then [`STEPS`] for each power
+/// of two, and one for all from [`LONG_UNITS`] on. Blocks are cut at whole steps (see
+/// [`block_units`]), so that a block that came back serves the next request for its size. A free
+/// block holds the next one's unit and its own length in its first eight bytes.
 #[derive(Default)]
 struct FreeLists {
     /// By class, as far as a class has been used.
     heads: Vec<u32>,
     /// Bit `i` is set when `heads[i]` is not empty.
-    occupied: u64,
+    occupied: u128,
 }
 
 impl Arena {
@@ -134,6 +133,8 @@ impl Arena {
     /// Makes sure that blocks of `units` in total can be had without an error.
     #[inline]
     pub(crate) fn reserve(&mut self, units: u32) -> Result<(), ArenaError> {
+        // Cut at whole steps, blocks of so many units in total are longer by an eighth at most.
+        let units = if units > EXACT_CLASSES { units + units / STEPS } else { units };
         if self.end - self.next >= u64::from(units) { Ok(()) } else { self.open_chunk(units) }
     }
 
@@ -144,6 +145,7 @@ impl Arena {
     #[inline]
     pub(crate) fn allocate(&mut self, units: u32) -> u32 {
         self.used_units += u64::from(units);
+        let units = block_units(units);
         if let Some(unit) = self.take_free(units) {
             return unit;
         }
@@ -159,7 +161,7 @@ impl Arena {
     #[inline]
     pub(crate) fn free(&mut self, unit: u32, units: u32) {
         self.used_units -= u64::from(units);
-        self.put_free(unit, units);
+        self.put_free(unit, block_units(units));
     }
 
     /// Starts the next chunk, with room for at least `units`.
@@ -208,14 +210,11 @@ impl Arena {
     fn take_free(&mut self, units: u32) -> Option<u32> {
         let lists = &mut self.free;
         let class = class_of(units);
-        if lists.occupied >> class & 1 == 1 {
+        if units <= EXACT_CLASSES && lists.occupied >> class & 1 == 1 {
             let unit = lists.heads[class];
-            // In a class of many sizes only the first block is looked at.
-            if class < POWER_CLASSES || block_header::len(&self.table, unit) == units {
-                hooks::unpoison(self.table.address(unit), units as usize * UNIT);
-                lists.pop(&self.table, class);
-                return Some(unit);
-            }
+            hooks::unpoison(self.table.address(unit), units as usize * UNIT);
+            lists.pop(&self.table, class);
+            return Some(unit);
         }
         if lists.occupied >> class == 0 {
             return None;
@@ -227,20 +226,18 @@ impl Arena {
     #[inline(never)]
     fn split_free(&mut self, units: u32) -> Option<u32> {
         let lists = &mut self.free;
-        // A class above the block's own that has one surely long enough.
-        let from = if units <= EXACT_CLASSES {
-            class_of(units + MIN_SPLIT_UNITS)
-        } else {
-            power_class(units) + 1
-        };
-        let candidates = lists.occupied.checked_shr(from as u32).unwrap_or(0);
+        // The first class whose blocks are surely long enough, and leave no splinter of a short one.
+        let from = class_of(if units <= EXACT_CLASSES { units + MIN_SPLIT_UNITS } else { units });
+        let candidates = lists.occupied >> from;
         if candidates == 0 {
             return None;
         }
         let class = from + candidates.trailing_zeros() as usize;
         let unit = lists.heads[class];
         let len = block_header::len(&self.table, unit);
-        debug_assert!(len >= units);
+        if len < units {
+            return None;
+        }
         lists.pop(&self.table, class);
         hooks::unpoison(self.table.address(unit), len as usize * UNIT);
         if len > units {
@@ -275,20 +272,26 @@ impl FreeLists {
     }
 }
 
-/// The free list for blocks of `units`: exact sizes first, then powers of two rounded down.
+/// Units of the block that is cut for `units`: rounded up to a whole step.
 #[inline]
-fn class_of(units: u32) -> usize {
-    match units {
-        ..=EXACT_CLASSES => units as usize - 1,
-        LARGEST_NODE => EXACT_CLASSES as usize,
-        LARGEST_NODE_WITH_VALUE => EXACT_CLASSES as usize + 1,
-        _ => power_class(units),
+fn block_units(units: u32) -> u32 {
+    if units <= EXACT_CLASSES || units >= LONG_UNITS {
+        units
+    } else {
+        units.next_multiple_of((1 << units.ilog2()) / STEPS)
     }
 }
 
-/// The class of `units`, more than [`EXACT_CLASSES`], among the powers of two.
-fn power_class(units: u32) -> usize {
-    POWER_CLASSES + (units.ilog2() - EXACT_CLASSES.ilog2()) as usize
+/// The free list for blocks of `units`: exact sizes first, then steps rounded down.
+#[inline]
+fn class_of(units: u32) -> usize {
+    if units <= EXACT_CLASSES {
+        return units as usize - 1;
+    }
+    let units = units.min(LONG_UNITS);
+    let level = units.ilog2();
+    let step = units / ((1 << level) / STEPS) - STEPS;
+    (EXACT_CLASSES + (level - EXACT_CLASSES.ilog2()) * STEPS + step) as usize
 }
 
 /// The first eight bytes of a free block.
