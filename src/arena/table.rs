@@ -164,19 +164,16 @@ impl Memory {
 
     /// Takes an extent in; answers its slot and an address that holds until it is removed.
     pub(crate) fn add_extent(&self, extent: Extent) -> (u32, *const Extent) {
-        let boxed = Box::new(extent);
-        let address: *const Extent = &raw const *boxed;
         let mut extents = self.extents.lock();
         let extents = extents.get_or_insert_default();
-        extents.heap_bytes += extent_heap_bytes(&boxed) + size_of::<Extent>();
-        let slot = if let Some(slot) = extents.vacant.pop() {
-            extents.slots[slot as usize] = Some(boxed);
-            slot
-        } else {
-            extents.slots.push(Some(boxed));
+        extents.heap_bytes += extent_heap_bytes(&extent) + size_of::<Extent>();
+        let slot = extents.vacant.pop().unwrap_or_else(|| {
+            extents.slots.push(None);
             extents.slots.len() as u32 - 1
-        };
-        (slot, address)
+        });
+        // The address is taken where the box stays: moving a box ends what was borrowed from it.
+        let boxed = extents.slots[slot as usize].insert(Box::new(extent));
+        (slot, &raw const **boxed)
     }
 
     /// Heap bytes of all extents.
