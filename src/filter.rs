@@ -61,7 +61,7 @@ impl Filter {
             return;
         }
         if self.room == 0 {
-            let capacity = self.generations.last().map_or(0, |last| last.len() * 64 / BITS_PER_KEY);
+            let capacity = self.last_capacity();
             self.generations.push(generation(2 * capacity));
             self.room = 2 * capacity;
         }
@@ -69,6 +69,17 @@ impl Filter {
         if let Some(last) = self.generations.last_mut() {
             last[hash.word(last.len())] |= hash.bits();
         }
+    }
+
+    /// Whether the next key takes more memory although so many keys need none: most of those that
+    /// were added have left. A filter forgets no key; it can only be made again.
+    pub(crate) fn is_outworn(&self, keys: u64) -> bool {
+        self.room == 0 && keys <= self.last_capacity() as u64 / 2
+    }
+
+    /// Keys that the last generation is sized for.
+    fn last_capacity(&self) -> usize {
+        self.generations.last().map_or(0, |last| last.len() * 64 / BITS_PER_KEY)
     }
 
     /// Whether the key may have been added.

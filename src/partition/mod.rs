@@ -358,9 +358,14 @@ impl Delta {
     /// Lets the filter know of a key that is about to be added (I6).
     fn filter_key(&mut self, key: &[u8], layers: &Layers) {
         use crate::cursor::Cursor;
-        if self.filter.is_none() && self.tree.len() >= FILTER_FROM {
-            // Twice what the default budget lets a delta hold.
-            let mut filter = Filter::new(usize::try_from(layers.live / 25).unwrap_or(usize::MAX));
+        let entries = self.tree.len();
+        if self.filter.as_ref().is_some_and(|filter| filter.is_outworn(entries)) {
+            self.filter = None;
+        }
+        if self.filter.is_none() && entries >= FILTER_FROM {
+            // Twice what the default budget lets a delta hold, or twice what this one holds.
+            let expected = (layers.live / 25).max(2 * entries);
+            let mut filter = Filter::new(usize::try_from(expected).unwrap_or(usize::MAX));
             let mut cursor = crate::art::ArtCursor::new(&self.tree);
             cursor.first();
             while cursor.valid() {

@@ -157,3 +157,25 @@ fn removing_what_is_not_there_costs_no_entry() {
     fold(&partition, true);
     assert!(partition.layers().is_none_or(|layers| !layers.has_entries()));
 }
+
+#[test]
+fn keys_that_come_and_go_do_not_make_the_filter_grow() {
+    let partition = Partition::new(ValueWidth::Fixed(8));
+    for n in 0..1_000u64 {
+        put(&partition, &n.to_le_bytes(), &[1; 8]);
+    }
+    fold(&partition, true);
+    // A queue: new keys at one end, removed at the other.
+    for n in 1_000..101_000u64 {
+        put(&partition, &n.to_le_bytes(), &[2; 8]);
+        if n >= 1_100 {
+            assert!(remove(&partition, &(n - 100).to_le_bytes()));
+        }
+    }
+    let used = partition.memory_usage().filter;
+    assert!(0 < used && used < 16 << 10, "{used}");
+    for n in (0..1_000).chain(100_900..101_000u64) {
+        assert!(partition.get(&n.to_le_bytes(), |_| ()).expect("sound").is_some(), "{n}");
+    }
+    check(&partition);
+}
