@@ -18,8 +18,8 @@ use crate::planted::{Bug, planted};
 /// Units of a Node4.
 const NODE4_UNITS: u32 = 4;
 
-/// A leaf's stored bytes after the suffix, in two parts.
-type Tail<'a> = [&'a [u8]; 2];
+/// A leaf's stored bytes after the suffix: the value in two parts, and the epoch if it is stored.
+type Tail<'a> = [&'a [u8]; 3];
 
 impl Tree {
     /// Writes `entry` at the planned place, which is `key`'s.
@@ -33,20 +33,22 @@ impl Tree {
         let mut varint = [0; 10];
         let pointer: [u8; EXTENT_TAIL];
         let mut extent = None;
+        let stamp = self.leaf_epoch().map(u16::to_le_bytes);
+        let epoch = stamp.as_ref().map_or(&[][..], |stamp| stamp);
         let tail: Tail<'_> = match (entry.kind, self.width, entry.value) {
-            (EntryKind::Tombstone, ..) => [&[], &[]],
-            (EntryKind::Value, ValueWidth::Fixed(_), value) => [value.as_slice(), &[]],
+            (EntryKind::Tombstone, ..) => [&[], &[], epoch],
+            (EntryKind::Value, ValueWidth::Fixed(_), value) => [value.as_slice(), &[], epoch],
             (EntryKind::Value, ValueWidth::Bytes, ValueRef::Inline(bytes)) => {
-                [put_varint_array(&mut varint, bytes.len() as u64), bytes]
+                [put_varint_array(&mut varint, bytes.len() as u64), bytes, epoch]
             }
             (EntryKind::Value, ValueWidth::Bytes, ValueRef::Extent(shared)) => {
                 let (slot, address) = self.arena.table().memory().add_extent(shared.clone());
                 extent = Some(slot);
                 pointer = super::node::extent_tail(slot, address);
-                [&pointer, &[]]
+                [&pointer, &[], epoch]
             }
         };
-        let flags = leaf_flags(entry.kind, entry.below, extent.is_some());
+        let flags = leaf_flags(entry.kind, entry.below, extent.is_some(), stamp.is_some());
         let done = self.write(plan.point, key, flags, tail, entry.weight());
         if let (Err(_), Some(slot)) = (done, extent) {
             self.arena.table().memory().remove_extent(slot);
@@ -109,7 +111,7 @@ impl Tree {
     ) -> Result<(), TreeError> {
         let old = self.view().node(leaf).leaf();
         let (old_weight, old_extent) = (old.entry().weight(), old.extent_slot());
-        let in_place = self.is_unpinned() && old.tail().len() == tail[0].len() + tail[1].len();
+        let in_place = self.is_unpinned() && old.tail().len() == tail.map(<[u8]>::len).iter().sum();
         if in_place {
             if let Some(slot) = old_extent {
                 self.arena.table().memory().remove_extent(slot);
@@ -281,7 +283,8 @@ impl Tree {
         let (suffix, tail) = moved.as_slice().split_at(suffix_len);
         let (old_byte, old_rest) = split_at_byte(suffix, common);
         let (new_byte, new_rest) = split_at_byte(rest, common);
-        let shortened = LeafImage { flags: old_flags, suffix: [old_rest, &[]], tail: [tail, &[]] };
+        let shortened =
+            LeafImage { flags: old_flags, suffix: [old_rest, &[]], tail: [tail, &[], &[]] };
         let new = image(new_rest);
         let needed = shortened.units() + new.units() + NODE4_UNITS + wrap_units(common);
         self.arena.reserve(needed)?;

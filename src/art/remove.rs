@@ -118,7 +118,7 @@ impl Tree {
                 let image = LeafImage {
                     flags,
                     suffix: [&bytes[..prefix_len], &bytes[prefix_len..suffix_end]],
-                    tail: [&bytes[suffix_end..], &[]],
+                    tail: [&bytes[suffix_end..], &[], &[]],
                 };
                 self.arena.reserve(image.units())?;
                 let made = self.place_leaf(&image);

@@ -225,3 +225,29 @@ fn every_failed_allocation_leaves_the_tree_as_it_was() {
     assert_eq!(content(ArtCursor::new(&tree)), model);
     assert!(failures > 20, "{failures} failures");
 }
+
+#[test]
+fn overwriting_under_an_old_pin_keeps_only_what_the_pin_reaches() {
+    let mut tree = Tree::new(ValueWidth::Bytes);
+    let extent: crate::entry::Extent = vec![7; 5_000].into();
+    for key in [b"a".as_slice(), b"ab", b"b"] {
+        put(&mut tree, key, EntryKind::Value, Below::Absent, b"first");
+    }
+    let pin = tree.pin();
+    for round in 0..10_000u32 {
+        if round % 2 == 0 {
+            put(&mut tree, b"a", EntryKind::Value, Below::Absent, &round.to_le_bytes());
+        } else {
+            let plan = tree.plan(b"a").expect("room");
+            tree.apply(plan, b"a", Entry::value(ValueRef::Extent(&extent), Below::Absent))
+                .expect("room");
+        }
+        unlink(&mut tree, b"b");
+        put(&mut tree, b"b", EntryKind::Value, Below::Absent, b"again");
+    }
+    check(&tree);
+    assert!(tree.limbo_bytes() < 1_000, "{}", tree.limbo_bytes());
+    assert!(crate::sync::Arc::strong_count(&extent) <= 2);
+    assert_eq!(pin.get(b"a").and_then(Entry::live), Some(b"first".as_slice()));
+    assert_eq!(pin.get(b"b").and_then(Entry::live), Some(b"first".as_slice()));
+}

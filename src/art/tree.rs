@@ -6,7 +6,9 @@
 //!
 //! Epochs: `epoch` is given to every new node. A pin takes the current one; the first write after
 //! a pin begins a new one. So a node can be reached by a pin only if its epoch is not newer than
-//! the pin's. Leaves have no epoch: while any pin lives, no leaf is overwritten in place.
+//! the pin's. A leaf says the epoch of its entry only if a pin lived when that was written, which
+//! spares most leaves the bytes: any pin that lives later may reach the others. While any pin
+//! lives, no leaf is overwritten in place.
 
 use super::node::{Editor, Kind, NodeRef, View};
 use super::search::{self, Step};
@@ -177,6 +179,12 @@ impl Tree {
         self.pinned.is_none()
     }
 
+    /// The epoch that a leaf written now has to say.
+    #[inline]
+    pub(super) fn leaf_epoch(&self) -> Option<u16> {
+        self.pinned.map(|_| self.epoch)
+    }
+
     /// Opens a write: finds out which nodes pins may reach.
     #[inline]
     pub(super) fn begin_write(&mut self) -> Result<(), TreeError> {
@@ -293,8 +301,10 @@ impl Tree {
     /// has taken that over.
     pub(super) fn retire_leaf(&mut self, leaf: NodeRef, extent: Option<u32>) {
         self.count(leaf, -1);
-        let units = self.view().node(leaf).units();
-        self.retire(leaf, units, 0, extent);
+        // A leaf that was moved has its entry's epoch, and so an extent's too: extents move along.
+        let view = self.view().node(leaf);
+        let (units, born) = (view.units(), view.epoch());
+        self.retire(leaf, units, born, extent);
     }
 
     fn retire(&mut self, node: NodeRef, units: u32, born: u16, extent: Option<u32>) {

@@ -97,19 +97,21 @@ impl<'a> Editor<'a> {
     }
 
     /// Overwrites flags and tail of a leaf whose tail keeps its length.
-    pub(crate) fn rewrite_leaf(&mut self, leaf: NodeRef, flags: u8, tail: [&[u8]; 2]) {
+    pub(crate) fn rewrite_leaf(&mut self, leaf: NodeRef, flags: u8, tail: [&[u8]; 3]) {
         let (start, offset) = {
             let view = self.view().node(leaf);
-            debug_assert_eq!(view.leaf().tail().len(), tail[0].len() + tail[1].len());
+            debug_assert_eq!(view.leaf().tail().len(), tail.map(<[u8]>::len).iter().sum());
             (view.start, view.leaf().tail)
         };
         // SAFETY: the leaf's block holds a tail of this length at this offset (I1), and `&mut
         // self` with the caller's check that no pin is live (I5) makes this the only access.
         unsafe {
             start.write(flags);
-            let to = start.add(offset);
-            to.copy_from_nonoverlapping(tail[0].as_ptr(), tail[0].len());
-            to.add(tail[0].len()).copy_from_nonoverlapping(tail[1].as_ptr(), tail[1].len());
+            let mut to = start.add(offset);
+            for part in tail {
+                to.copy_from_nonoverlapping(part.as_ptr(), part.len());
+                to = to.add(part.len());
+            }
         }
     }
 

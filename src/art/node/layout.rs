@@ -70,6 +70,8 @@ pub(super) const LEAF_KIND_SHIFT: u32 = 3;
 pub(super) const LEAF_BELOW_LIVE: u8 = 1 << 5;
 /// Leaf: the value is an extent.
 pub(super) const LEAF_EXTENT: u8 = 1 << 6;
+/// Leaf: two bytes with the epoch of its entry follow the value.
+pub(super) const LEAF_EPOCH: u8 = 1 << 7;
 
 /// Inline prefix bytes of a Node4.
 pub(crate) const NODE4_PREFIX: usize = 4;

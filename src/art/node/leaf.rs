@@ -1,12 +1,12 @@
 //! Leaves: what an entry looks like in the tree.
 #![allow(unsafe_code, reason = "a leaf holds the address of its extent")]
 
-use super::layout::{Kind, LEAF_BELOW_LIVE, LEAF_EXTENT, LEAF_KIND_SHIFT};
+use super::layout::{Kind, LEAF_BELOW_LIVE, LEAF_EPOCH, LEAF_EXTENT, LEAF_KIND_SHIFT};
 use super::view::NodeView;
 use crate::arena::{Extent, units};
 use crate::entry::{Below, Entry, EntryKind, ValueRef, ValueWidth};
 
-/// A borrowed leaf: flags, length of the suffix as a varint, suffix, value.
+/// A borrowed leaf: flags, length of the suffix as a varint, suffix, value, perhaps an epoch.
 #[derive(Clone, Copy)]
 pub(crate) struct Leaf<'a> {
     node: NodeView<'a>,
@@ -80,10 +80,19 @@ impl<'a> Leaf<'a> {
         if low < 0x80 { (low, 1) } else { (low & 0x7f | byte(1) << 7, 2) }
     }
 
+    /// When the entry was written, if a pin lived then; else 0.
+    pub(crate) fn epoch(self) -> u16 {
+        if self.flags() & LEAF_EPOCH == 0 {
+            return 0;
+        }
+        self.tail().last_chunk().map_or(0, |bytes| u16::from_le_bytes(*bytes))
+    }
+
     /// The stored bytes after the suffix, in whatever form the flags say.
     pub(crate) fn tail(self) -> &'a [u8] {
         let flags = self.flags();
-        let len = if flags >> LEAF_KIND_SHIFT & 3 == EntryKind::Tombstone as u8 {
+        let epoch = if flags & LEAF_EPOCH == 0 { 0 } else { size_of::<u16>() };
+        let value = if flags >> LEAF_KIND_SHIFT & 3 == EntryKind::Tombstone as u8 {
             0
         } else {
             match self.node.view.width {
@@ -95,7 +104,7 @@ impl<'a> Leaf<'a> {
                 }
             }
         };
-        self.node.bytes(self.tail, len)
+        self.node.bytes(self.tail, value + epoch)
     }
 
     /// Units of the leaf's block.
@@ -116,10 +125,11 @@ pub(crate) fn extent_tail(slot: u32, address: *const Extent) -> [u8; EXTENT_TAIL
 }
 
 /// The flags of a leaf.
-pub(crate) fn leaf_flags(kind: EntryKind, below: Below, is_extent: bool) -> u8 {
+pub(crate) fn leaf_flags(kind: EntryKind, below: Below, is_extent: bool, has_epoch: bool) -> u8 {
+    let epoch = if has_epoch { LEAF_EPOCH } else { 0 };
     let below = if below == Below::Live { LEAF_BELOW_LIVE } else { 0 };
     let extent = if is_extent { LEAF_EXTENT } else { 0 };
-    Kind::Leaf as u8 | (kind as u8) << LEAF_KIND_SHIFT | below | extent
+    Kind::Leaf as u8 | (kind as u8) << LEAF_KIND_SHIFT | below | extent | epoch
 }
 
 /// A leaf to be written: flags, and the parts of its suffix and tail.
@@ -127,7 +137,7 @@ pub(crate) fn leaf_flags(kind: EntryKind, below: Below, is_extent: bool) -> u8 {
 pub(crate) struct LeafImage<'a> {
     pub(crate) flags: u8,
     pub(crate) suffix: [&'a [u8]; 2],
-    pub(crate) tail: [&'a [u8]; 2],
+    pub(crate) tail: [&'a [u8]; 3],
 }
 
 impl LeafImage<'_> {
@@ -139,6 +149,6 @@ impl LeafImage<'_> {
     pub(crate) fn units(&self) -> u32 {
         let len = self.suffix_len();
         let varint = 1 + usize::from(len >= 0x80) + usize::from(len >= 0x4000);
-        units(1 + varint + len + self.tail[0].len() + self.tail[1].len())
+        units(1 + varint + len + self.tail.iter().map(|part| part.len()).sum::<usize>())
     }
 }

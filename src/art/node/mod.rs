@@ -58,7 +58,8 @@ mod tests {
         let image = |suffix: usize, tail: usize| {
             let bytes = vec![7; suffix.max(tail)];
             let parts: [&[u8]; 2] = [&bytes[..suffix], &[]];
-            LeafImage { flags: 0, suffix: parts, tail: [&bytes[..tail], &[]] }.units() as usize * 8
+            LeafImage { flags: 0, suffix: parts, tail: [&bytes[..tail], &[], &[]] }.units() as usize
+                * 8
         };
         assert_eq!(image(0, 0), 8, "a set's value in a node");
         assert_eq!(image(6, 0), 8);

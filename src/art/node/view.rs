@@ -107,11 +107,11 @@ impl<'a> NodeView<'a> {
         tag & HAS_VALUE != 0 && self.kind != Kind::Leaf
     }
 
-    /// When the node was made. Leaves do not say: 0.
+    /// When the node was made, or a leaf's entry; 0 for a leaf that does not say.
     #[inline]
     pub(crate) fn epoch(self) -> u16 {
         match self.kind() {
-            Kind::Leaf => 0,
+            Kind::Leaf => self.leaf().epoch(),
             _ => self.header().epoch,
         }
     }
