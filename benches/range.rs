@@ -135,7 +135,9 @@ fn walks(criterion: &mut Criterion) {
     for (name, map) in [("MemKV folded", folded), ("MemKV delta", delta)] {
         group.bench_function(name, |bencher| bencher.iter(|| sum_up(map.iter())));
     }
-    group.bench_function("BTreeMap", |bencher| bencher.iter(|| sum_up(tree.iter().map(plain))));
+    group.bench_function("BTreeMap", |bencher| {
+        bencher.iter(|| sum_up(tree.iter().map(plain)));
+    });
     group.bench_function("fst::Map", |bencher| {
         bencher.iter(|| black_box(sum_up_stream(fst.stream(), usize::MAX)));
     });
