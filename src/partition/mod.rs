@@ -160,8 +160,8 @@ impl Partition {
                 (below, true)
             }
         };
-        if is_new && let Some(layers) = layers {
-            delta.filter_key(key, layers);
+        if is_new {
+            delta.filter_key(key, layers.as_deref());
         }
         delta.tree.apply(plan, key, Entry::value(value, below))?;
         Ok(state.fill())
@@ -190,7 +190,7 @@ impl Partition {
                 let found = layers.find(key, None)?.0.and_then(Entry::live);
                 let Some(value) = found else { return Ok(state.fill()) };
                 old(value);
-                delta.filter_key(key, layers);
+                delta.filter_key(key, Some(layers));
                 delta.tree.apply(plan, key, Entry::tombstone(Below::Live))?;
             }
             (None, None) => {}
@@ -355,14 +355,18 @@ impl Delta {
         Self { tree: Tree::new(width), filter: None }
     }
 
-    /// Lets the filter know of a key that is about to be added (I6).
-    fn filter_key(&mut self, key: &[u8], layers: &Layers) {
+    /// Lets the filter know of a key that is about to be added (I6). One is made only above
+    /// `layers`, but one that exists is told of every key: the layers may go, and others come.
+    fn filter_key(&mut self, key: &[u8], layers: Option<&Layers>) {
         use crate::cursor::Cursor;
         let entries = self.tree.len();
         if self.filter.as_ref().is_some_and(|filter| filter.is_outworn(entries)) {
             self.filter = None;
         }
-        if self.filter.is_none() && entries >= FILTER_FROM {
+        if let Some(layers) = layers
+            && self.filter.is_none()
+            && entries >= FILTER_FROM
+        {
             // Twice what the default budget lets a delta hold, or twice what this one holds.
             let expected = (layers.live / 25).max(2 * entries);
             let mut filter = Filter::new(usize::try_from(expected).unwrap_or(usize::MAX));

@@ -179,3 +179,25 @@ fn keys_that_come_and_go_do_not_make_the_filter_grow() {
     }
     check(&partition);
 }
+
+#[test]
+fn a_filter_learns_keys_written_after_the_last_layer_is_gone() {
+    let partition = Partition::new(ValueWidth::Fixed(8));
+    put(&partition, b"old", &[1; 8]);
+    fold(&partition, true);
+    assert!(remove(&partition, b"old"));
+    let layers = partition.freeze().expect("a base and a tombstone");
+    for n in 0..100u32 {
+        put(&partition, &n.to_le_bytes(), &[2; 8]);
+    }
+    // The fold leaves nothing below the delta, which has a filter by now.
+    assert!(partition.publish(&layers, Layers::default()));
+    for n in 100..200u32 {
+        put(&partition, &n.to_le_bytes(), &[3; 8]);
+    }
+    partition.freeze();
+    for n in 0..200u32 {
+        assert!(partition.get(&n.to_le_bytes(), |_| ()).expect("sound").is_some(), "{n}");
+    }
+    check(&partition);
+}
