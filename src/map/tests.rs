@@ -322,3 +322,18 @@ fn a_delta_out_of_epochs_is_frozen_and_the_write_goes_through() {
     assert!(kv.stats().folds >= 1, "the second frozen delta made room for a third");
     kv.core().check();
 }
+
+#[test]
+fn compacting_an_emptied_map_gives_its_memory_back() {
+    let kv: MemKV<u64, u64> = MemKV::with_options(options(Compaction::Manual));
+    for n in 0..10_000 {
+        kv.insert(n, n);
+    }
+    for n in 0..10_000 {
+        kv.delete(n);
+    }
+    kv.compact().expect("a sound map");
+    assert!(kv.memory_usage().total() <= 256, "{:?}", kv.memory_usage());
+    kv.insert(1, 1);
+    assert_eq!(kv.len(), 1);
+}

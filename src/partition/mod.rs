@@ -232,17 +232,28 @@ impl Partition {
     }
 
     /// Turns the delta into the frozen layer, if it has entries and no other is frozen, and
-    /// answers the layers, in which a fold will find its input.
+    /// answers the layers, in which a fold will find its input. A delta without entries goes, and
+    /// the memory of those that it had.
     pub(crate) fn freeze(&self) -> Option<Arc<Layers>> {
         let mut state = self.state.write();
         let State { delta, layers, serial } = &mut *state;
         let can_freeze = layers.as_ref().is_none_or(|layers| layers.frozen.is_none());
-        if can_freeze && delta.as_ref().is_some_and(|delta| delta.tree.len() > 0) {
-            let taken = delta.take().expect("it was just looked at");
-            *layers = Some(Arc::new(Layers::with_frozen(layers.as_deref(), *taken)));
+        let is_empty = delta.as_ref().is_some_and(|delta| delta.tree.len() == 0);
+        let taken = if can_freeze || is_empty { delta.take() } else { None };
+        let mut unused = None;
+        if let Some(taken) = taken {
             *serial += 1;
+            if is_empty {
+                unused = Some(taken);
+            } else {
+                *layers = Some(Arc::new(Layers::with_frozen(layers.as_deref(), *taken)));
+            }
         }
-        layers.clone()
+        let layers = layers.clone();
+        drop(state);
+        // Freed without the lock.
+        drop(unused);
+        layers
     }
 
     /// The layers as they are.
