@@ -181,6 +181,14 @@ impl Memory {
         self.extents.lock().as_ref().map_or(0, |extents| extents.heap_bytes)
     }
 
+    /// Heap bytes of the extent in `slot`.
+    pub(crate) fn extent_bytes_in(&self, slot: u32) -> usize {
+        let extents = self.extents.lock();
+        let slots = extents.as_ref().map_or(&[][..], |extents| &extents.slots);
+        let extent = slots.get(slot as usize).and_then(Option::as_deref);
+        extent.map_or(0, |extent| extent_heap_bytes(extent) + size_of::<Extent>())
+    }
+
     /// Drops the extent in `slot`.
     pub(crate) fn remove_extent(&self, slot: u32) {
         let mut extents = self.extents.lock();

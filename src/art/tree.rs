@@ -48,6 +48,8 @@ struct Retired {
 struct Limbo {
     blocks: Vec<Retired>,
     units: u64,
+    /// Heap bytes of the large values among them.
+    extent_bytes: usize,
     /// Swept when there are this many blocks.
     sweep_at: usize,
 }
@@ -114,6 +116,11 @@ impl Tree {
     /// Bytes in nodes that only pins reach.
     pub(crate) fn limbo_bytes(&self) -> usize {
         self.limbo.as_ref().map_or(0, |limbo| limbo.units as usize * crate::arena::UNIT)
+    }
+
+    /// Bytes of large values that only pins reach.
+    pub(crate) fn limbo_extent_bytes(&self) -> usize {
+        self.limbo.as_ref().map_or(0, |limbo| limbo.extent_bytes)
     }
 
     /// Bytes of the arena's chunks.
@@ -213,6 +220,7 @@ impl Tree {
             let is_reached = pinned.get(first).is_some_and(|&epoch| epoch <= block.until);
             if !is_reached {
                 limbo.units -= u64::from(block.units);
+                limbo.extent_bytes -= self.extent_bytes_in(block.extent);
                 self.release(block.node, block.units, block.extent);
             }
             is_reached
@@ -310,14 +318,21 @@ impl Tree {
     fn retire(&mut self, node: NodeRef, units: u32, born: u16, extent: Option<u32>) {
         match self.pinned {
             Some(until) if born <= until => {
+                let extent_bytes = self.extent_bytes_in(extent);
                 let limbo = self.limbo.get_or_insert_with(|| {
-                    Box::new(Limbo { blocks: Vec::new(), units: 0, sweep_at: SWEEP_MIN })
+                    let (blocks, sweep_at) = (Vec::new(), SWEEP_MIN);
+                    Box::new(Limbo { blocks, units: 0, extent_bytes: 0, sweep_at })
                 });
                 limbo.units += u64::from(units);
+                limbo.extent_bytes += extent_bytes;
                 limbo.blocks.push(Retired { node, units, born, until, extent });
             }
             _ => self.release(node, units, extent),
         }
+    }
+
+    fn extent_bytes_in(&self, extent: Option<u32>) -> usize {
+        extent.map_or(0, |slot| self.arena.table().memory().extent_bytes_in(slot))
     }
 
     fn release(&mut self, node: NodeRef, units: u32, extent: Option<u32>) {

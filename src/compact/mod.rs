@@ -174,7 +174,7 @@ impl Core {
         };
         match outcome {
             Ok(fill) => {
-                if fill.bytes >= self.attention_bytes() {
+                if fill.bytes.max(fill.kept_for_pins) >= self.attention_bytes() {
                     self.react(fill);
                 }
                 Ok(())
@@ -223,6 +223,7 @@ impl Core {
                     self.is_queued.store(false, Ordering::Release);
                 }
             }
+            (Compaction::Background, Pressure::None) if fill.bytes < policy::MIN_AGED_BYTES => {}
             (Compaction::Background, Pressure::None) => {
                 let watched = self.watched.swap(fill.serial + 1, Ordering::AcqRel);
                 if watched != fill.serial + 1

@@ -9,6 +9,9 @@ pub(super) const MIN_AGED_BYTES: usize = 16 << 10;
 /// How much further than its budget a delta may grow before writers fold it themselves.
 const BACK_PRESSURE: f64 = 2.0;
 
+/// What pins may keep of a delta, in bytes for each entry that its budget lets it have.
+const KEPT_BYTES_PER_ENTRY: f64 = 64.0;
+
 /// Whether a delta is over its budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Pressure {
@@ -21,11 +24,17 @@ pub(super) enum Pressure {
 }
 
 /// How a delta stands against its budget: a share of all live keys, and a floor in bytes.
+///
+/// Pins have a budget of their own. While one lives, each overwrite of the same few keys leaves
+/// something behind, however few entries there are; no pin keeps what the next delta replaces.
 pub(super) fn pressure(fill: Fill, options: &Options) -> Pressure {
     let floor = options.delta_floor_bytes as f64;
     let share = options.delta_percent / 100.0 * fill.live as f64;
-    let over =
-        |times: f64| fill.bytes as f64 >= times * floor && fill.entries as f64 >= times * share;
+    let kept = floor + KEPT_BYTES_PER_ENTRY * share;
+    let over = |times: f64| {
+        fill.bytes as f64 >= times * floor && fill.entries as f64 >= times * share
+            || fill.kept_for_pins > 0 && fill.kept_for_pins as f64 >= times * kept
+    };
     if over(BACK_PRESSURE) {
         Pressure::Overdue
     } else if over(1.0) {
@@ -66,14 +75,27 @@ mod tests {
     #[test]
     fn a_fold_is_due_over_share_and_floor_and_overdue_at_twice_both() {
         let options = Options::default();
-        let at =
-            |bytes, entries| pressure(Fill { serial: 0, bytes, entries, live: 100_000 }, &options);
+        let at = |bytes, entries| {
+            pressure(Fill { bytes, entries, live: 100_000, ..Fill::default() }, &options)
+        };
         let floor = options.delta_floor_bytes;
         assert_eq!(at(floor - 1, 50_000), Pressure::None);
         assert_eq!(at(10 * floor, 1_999), Pressure::None);
         assert_eq!(at(floor, 2_000), Pressure::Due);
         assert_eq!(at(2 * floor, 3_999), Pressure::Due);
         assert_eq!(at(2 * floor, 4_000), Pressure::Overdue);
+    }
+
+    #[test]
+    fn a_fold_is_due_for_what_pins_keep_of_few_entries() {
+        let options = Options::default();
+        let at = |kept_for_pins| {
+            pressure(Fill { kept_for_pins, entries: 1, live: 100_000, ..Fill::default() }, &options)
+        };
+        let budget = options.delta_floor_bytes + 2_000 * 64;
+        assert_eq!(at(budget - 1), Pressure::None);
+        assert_eq!(at(budget), Pressure::Due);
+        assert_eq!(at(2 * budget), Pressure::Overdue);
     }
 
     #[test]

@@ -324,6 +324,33 @@ fn a_delta_out_of_epochs_is_frozen_and_the_write_goes_through() {
 }
 
 #[test]
+fn overwrites_beside_an_open_iterator_keep_memory_bounded() {
+    for compaction in [Compaction::Background, Compaction::Inline] {
+        let options = || Options { compaction, ..Options::default() };
+        let sorted = (0..100_000).map(|n| (n, n));
+        let kv = MemKV::<u64, u64>::from_sorted_with_options(sorted, options()).expect("sorted");
+        kv.insert(7, 0);
+        let open = kv.iter();
+        for n in 0..200_000 {
+            kv.insert(7, n);
+        }
+        let stats = kv.stats();
+        assert!(stats.delta_limbo_bytes < 1 << 20, "{compaction:?}: {stats:?}");
+        assert_eq!(open.count(), 100_000);
+
+        let large: MemKV<u64, Vec<u8>> = MemKV::with_options(options());
+        large.insert(7, vec![1; 100_000]);
+        let mut open = large.iter();
+        for _ in 0..100 {
+            large.insert(7, vec![2; 100_000]);
+        }
+        let usage = large.memory_usage();
+        assert!(usage.total() < 1 << 20, "{compaction:?}: {usage:?}");
+        assert_eq!(open.next(), Some((7, vec![1; 100_000])));
+    }
+}
+
+#[test]
 fn compacting_an_emptied_map_gives_its_memory_back() {
     let kv: MemKV<u64, u64> = MemKV::with_options(options(Compaction::Manual));
     for n in 0..10_000 {

@@ -58,6 +58,8 @@ pub(crate) struct Fill {
     pub(crate) serial: u64,
     /// Bytes in its nodes, those that only pins reach included.
     pub(crate) bytes: usize,
+    /// Bytes that only pins keep: replaced nodes and large values.
+    pub(crate) kept_for_pins: usize,
     /// Its entries, tombstones included.
     pub(crate) entries: u64,
     /// Live keys of the partition.
@@ -334,9 +336,11 @@ impl State {
 
     fn fill(&self) -> Fill {
         let Some(delta) = &self.delta else { return Fill::default() };
+        let limbo = delta.tree.limbo_bytes();
         Fill {
             serial: self.serial,
-            bytes: delta.tree.used_bytes() + delta.tree.limbo_bytes(),
+            bytes: delta.tree.used_bytes() + limbo,
+            kept_for_pins: limbo + delta.tree.limbo_extent_bytes(),
             entries: delta.tree.len(),
             live: self.live(),
         }
