@@ -228,8 +228,9 @@ impl Core {
                 let watched = self.watched.swap(fill.serial + 1, Ordering::AcqRel);
                 if watched != fill.serial + 1
                     && let Some(age) = self.options.delta_max_age
+                    && !worker::fold_when_aged(self, fill.serial, age)
                 {
-                    worker::fold_when_aged(self, fill.serial, age);
+                    self.unwatch(fill.serial);
                 }
             }
         }
@@ -238,20 +239,30 @@ impl Core {
     /// The worker's part: folds while a fold is due.
     fn fold_due(&self) {
         self.is_queued.store(false, Ordering::Release);
-        let _held = self.slot.acquire();
-        // At most twice: what was frozen before, and the delta that made the fold due.
-        for _ in 0..2 {
-            let is_due = |fill| policy::pressure(fill, &self.options) >= Pressure::Due;
-            if !matches!(self.fold_if(is_due), Ok(Folded::Published)) {
-                break;
-            }
-        }
+        self.fold_twice_if(|fill| policy::pressure(fill, &self.options) >= Pressure::Due);
     }
 
     /// The worker's part: folds the delta with this number, if it is still there.
     fn fold_aged(&self, serial: u64) {
+        // If the delta stays, being too small now, its next growth is watched again.
+        self.unwatch(serial);
+        self.fold_twice_if(|fill| fill.serial == serial && fill.bytes >= policy::MIN_AGED_BYTES);
+    }
+
+    /// Forgets that the age of the delta with this number is being watched.
+    fn unwatch(&self, serial: u64) {
+        let watched = &self.watched;
+        let _ = watched.compare_exchange(serial + 1, 0, Ordering::AcqRel, Ordering::Relaxed);
+    }
+
+    /// Folds what was frozen before, and the delta if `is_due`.
+    fn fold_twice_if(&self, is_due: impl Fn(Fill) -> bool) {
         let _held = self.slot.acquire();
-        let _ = self.fold_if(|fill| fill.serial == serial && fill.bytes >= policy::MIN_AGED_BYTES);
+        for _ in 0..2 {
+            if !matches!(self.fold_if(&is_due), Ok(Folded::Published)) {
+                break;
+            }
+        }
     }
 
     /// Folds one frozen delta if there is one or `is_due`. The slot is held.

@@ -11,6 +11,7 @@ use crate::testing::model::{Entries, MapUnderTest, check_insertion_orders, check
 use crate::testing::rng::for_seeds;
 use crate::testing::stress::Stress;
 use crate::value::Value;
+use std::time::Duration;
 
 /// Operations of the model test in each mode: over two million in all.
 const MODEL_OPS: usize = if cfg!(miri) { 600 } else { 800_000 };
@@ -363,4 +364,50 @@ fn compacting_an_emptied_map_gives_its_memory_back() {
     assert!(kv.memory_usage().total() <= 256, "{:?}", kv.memory_usage());
     kv.insert(1, 1);
     assert_eq!(kv.len(), 1);
+}
+
+/// Gives the worker time to fold everything; whether it did.
+fn is_folded_soon(kv: &MemKV<u64, u64>) -> bool {
+    let is_folded = || {
+        let stats = kv.stats();
+        (stats.delta_entries, stats.frozen_entries) == (0, 0)
+    };
+    (0..1_000).any(|_| {
+        crate::sync::thread::sleep(Duration::from_millis(10));
+        is_folded()
+    })
+}
+
+/// A map that folds by age alone.
+fn aging() -> MemKV<u64, u64> {
+    let delta_max_age = Some(Duration::from_millis(100));
+    MemKV::with_options(Options { delta_max_age, ..Options::default() })
+}
+
+#[test]
+fn an_old_delta_is_folded_with_what_was_left_frozen_before_it() {
+    let kv = aging();
+    kv.insert(1, 1);
+    kv.core().freeze();
+    for n in 0..2_000 {
+        kv.insert(n, n);
+    }
+    assert!(is_folded_soon(&kv), "{:?}", kv.stats());
+    assert_eq!(kv.stats().entries, 2_000);
+}
+
+#[test]
+fn a_delta_that_was_too_small_when_it_was_old_is_folded_when_it_is_old_again() {
+    let kv = aging();
+    for n in 0..1_000 {
+        kv.insert(n, n);
+    }
+    for n in 1..1_000 {
+        kv.delete(n);
+    }
+    crate::sync::thread::sleep(Duration::from_millis(300));
+    for n in 0..2_000 {
+        kv.insert(n, n);
+    }
+    assert!(is_folded_soon(&kv), "{:?}", kv.stats());
 }
