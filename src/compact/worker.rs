@@ -18,6 +18,7 @@ struct Worker {
 #[derive(Default)]
 struct Queue {
     due: VecDeque<Weak<Core>>,
+    /// At most one for each map.
     aging: Vec<Aging>,
     /// The process whose thread serves this queue: a forked child has the queue without it.
     served_by: Option<u32>,
@@ -28,6 +29,17 @@ struct Aging {
     at: Instant,
     core: Weak<Core>,
     serial: u64,
+}
+
+impl Queue {
+    /// Replaces what was known of an older delta of the same map, which is gone.
+    fn watch(&mut self, new: Aging) {
+        match self.aging.iter_mut().find(|known| known.core.ptr_eq(&new.core)) {
+            Some(known) if known.serial < new.serial => *known = new,
+            Some(_) => {}
+            None => self.aging.push(new),
+        }
+    }
 }
 
 /// What the thread does next.
@@ -51,7 +63,7 @@ pub(super) fn fold_soon(core: &Arc<Core>) -> bool {
 pub(super) fn fold_when_aged(core: &Arc<Core>, serial: u64, age: Duration) -> bool {
     #[expect(clippy::disallowed_methods, reason = "the compactor is the home of the clock")]
     let Some(at) = Instant::now().checked_add(age) else { return true };
-    post(|queue| queue.aging.push(Aging { at, core: Arc::downgrade(core), serial }))
+    post(|queue| queue.watch(Aging { at, core: Arc::downgrade(core), serial }))
 }
 
 fn post(add: impl FnOnce(&mut Queue)) -> bool {
@@ -109,5 +121,28 @@ fn next_job(worker: &Worker) -> Job {
             }
             None => worker.wake.wait(&mut queue),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::ValueWidth;
+    use crate::options::Options;
+
+    #[test]
+    fn the_newest_delta_of_each_map_is_watched_and_no_other() {
+        let core = || Arc::new(Core::new(ValueWidth::Bytes, Options::default()));
+        let maps = [core(), core()];
+        let mut queue = Queue::default();
+        #[expect(clippy::disallowed_methods, reason = "the compactor is the home of the clock")]
+        let at = Instant::now();
+        for serial in [0, 2, 1, 7, 6] {
+            for core in &maps {
+                queue.watch(Aging { at, core: Arc::downgrade(core), serial });
+            }
+        }
+        let watched: Vec<u64> = queue.aging.iter().map(|aging| aging.serial).collect();
+        assert_eq!(watched, [7, 7]);
     }
 }
