@@ -2,7 +2,7 @@
 
 use super::Delta;
 use crate::art::Tree;
-use crate::entry::{Entry, extent_heap_bytes};
+use crate::entry::Entry;
 use crate::error::Corruption;
 use crate::filter::{Filter, KeyHash};
 use crate::segment::Segment;
@@ -87,8 +87,7 @@ impl Layers {
             if let Some(segment) = segment {
                 *part += segment.heap_bytes();
                 usage.overhead += COUNTS + size_of::<Segment>();
-                let extents = segment.extents();
-                usage.extents += extents.iter().map(extent_heap_bytes).sum::<usize>();
+                usage.extents += segment.extent_bytes();
             }
         }
     }

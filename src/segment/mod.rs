@@ -21,7 +21,7 @@ pub(crate) use build::{CodecChoice, SegmentBuilder};
 pub(crate) use cursor::SegmentCursor;
 
 use crate::arena::Buffer;
-use crate::entry::{Below, Entry, EntryKind, Extent, ValueRef, ValueWidth};
+use crate::entry::{Below, Entry, EntryKind, Extent, ValueRef, ValueWidth, extent_heap_bytes};
 use crate::error::Corruption;
 use crate::mmap::Mapping;
 use crate::stats::SegmentStats;
@@ -89,6 +89,8 @@ pub(crate) struct Segment {
     image: Image,
     layout: Layout,
     extents: Box<[Extent]>,
+    /// Heap bytes of all extents.
+    extent_bytes: usize,
 }
 
 impl Segment {
@@ -108,7 +110,8 @@ impl Segment {
                 "there are as many as the header says",
             ));
         }
-        let segment = Self { image, layout, extents: extents.into_boxed_slice() };
+        let extent_bytes = extents.iter().map(extent_heap_bytes).sum();
+        let segment = Self { image, layout, extents: extents.into_boxed_slice(), extent_bytes };
         segment.keys().check_frame()?;
         segment.values().check_frame(segment.len())?;
         segment.tombstones().check_frame()?;
@@ -175,6 +178,11 @@ impl Segment {
     /// The large values, by extent index.
     pub(crate) fn extents(&self) -> &[Extent] {
         &self.extents
+    }
+
+    /// Heap bytes of all of them.
+    pub(crate) fn extent_bytes(&self) -> usize {
+        self.extent_bytes
     }
 
     /// The whole image.
