@@ -11,6 +11,7 @@ struct Counting;
 
 thread_local! {
     static LIVE: Cell<isize> = const { Cell::new(0) };
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
 }
 
 fn count(bytes: isize) {
@@ -22,6 +23,7 @@ fn count(bytes: isize) {
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size() as isize);
+        let _ = ALLOCATIONS.try_with(|made| made.set(made.get() + 1));
         // SAFETY: the caller keeps the contract of `alloc`.
         unsafe { System.alloc(layout) }
     }
@@ -140,6 +142,25 @@ fn large_values_are_accounted_once() {
     }
     kv.compact().expect("memory");
     assert_accounted(&kv, before, "all removed");
+}
+
+#[test]
+fn lending_a_value_allocates_nothing_whichever_layer_has_it() {
+    let kv: MemKV<u64, Vec<u8>> = MemKV::with_options(manual());
+    for n in 0..1_000u64 {
+        kv.put(n, vec![1; n as usize]);
+    }
+    kv.compact().expect("memory");
+    for n in 500..1_500u64 {
+        kv.put(n, vec![2; n as usize]);
+    }
+    // The first pin of a delta makes the list of its pins.
+    assert_eq!(kv.get_with(0, <[u8]>::len), Some(0));
+    let before = ALLOCATIONS.get();
+    for n in 0..1_500u64 {
+        assert_eq!(kv.get_with(n, <[u8]>::len), Some(n as usize));
+    }
+    assert_eq!(ALLOCATIONS.get() - before, 0);
 }
 
 #[test]

@@ -46,7 +46,7 @@ impl Rooted for &Pin {
     }
 }
 
-impl Rooted for Arc<Pin> {
+impl Rooted for Pin {
     fn view(&self) -> View<'_> {
         Pin::view(self)
     }

@@ -70,8 +70,8 @@ impl<K: Key, V: Value> MemKV<K, V> {
     /// looked up, even if the key is overwritten or removed meanwhile.
     ///
     /// # Complexity
-    /// As [`get`](Self::get), without an allocation. While the closure runs on a `str` or `[u8]`,
-    /// writers copy the nodes they change.
+    /// As [`get`](Self::get), without an allocation (but for a few bytes, once for each delta).
+    /// While the closure runs on a `str` or `[u8]`, writers copy the nodes they change.
     ///
     /// # Panics
     /// If stored bytes are damaged, or if `f` panics.

@@ -12,13 +12,13 @@ use crate::sync::Arc;
 /// A pin of the delta, and the layers below it.
 #[derive(Clone)]
 pub(crate) struct Pinned {
-    delta: Option<Arc<Pin>>,
+    delta: Option<Pin>,
     layers: Option<Arc<Layers>>,
 }
 
 impl Pinned {
     pub(super) fn new(delta: Option<Pin>, layers: Option<Arc<Layers>>) -> Self {
-        Self { delta: delta.map(Arc::new), layers }
+        Self { delta, layers }
     }
 
     /// The live value of `key`.
@@ -74,7 +74,7 @@ impl Layers {
 
 /// A cursor over one layer of any kind.
 pub(crate) enum LayerCursor {
-    Delta(ArtCursor<Arc<Pin>>),
+    Delta(ArtCursor<Pin>),
     Frozen(ArtCursor<Arc<Tree>>),
     Segment(SegmentCursor<Arc<Segment>>),
 }
