@@ -13,8 +13,15 @@ use crate::testing::stress::Stress;
 use crate::value::Value;
 use std::time::Duration;
 
-/// Operations of the model test in each mode: over two million in all.
-const MODEL_OPS: usize = if cfg!(miri) { 600 } else { 800_000 };
+/// Operations of the model test for each kind of values: over two million in all. Fewer where each
+/// costs ten times as much, or where the tests run a dozen times.
+const MODEL_OPS: usize = if cfg!(miri) {
+    600
+} else if cfg!(any(memkv_poison, memkv_planted)) {
+    100_000
+} else {
+    800_000
+};
 
 fn options(compaction: Compaction) -> Options {
     // A budget so small that folds happen all the time.
