@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-/// Why an operation was refused. Nothing was changed by an operation that returns one.
+/// Why an operation was refused. Nothing was changed by it, unless its documentation says
+/// otherwise.
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error {

@@ -27,13 +27,16 @@ pub enum Compaction {
 pub struct Options {
     /// Who folds, and when. Default: [`Compaction::Background`].
     pub compaction: Compaction,
-    /// Share of all entries, in percent, that may sit in the delta before a fold is due.
-    /// Default: 2.
+    /// Share of all entries, in percent, that may sit in the delta before a fold is due. What open
+    /// iterators keep of replaced entries has a budget of its own, of the floor below and 64 bytes
+    /// for each entry of the share. Default: 2.
     pub delta_percent: f64,
-    /// A delta smaller than this many bytes is never folded for its size. Default: 256 KiB.
+    /// A delta smaller than this many bytes, large values not counted, is never folded for its
+    /// size. Default: 256 KiB.
     pub delta_floor_bytes: usize,
-    /// A delta older than this is folded whatever its size (but for deltas of a few KiB, which
-    /// cost less than the fold would save). Default: 60 s. `None`: age does not matter.
+    /// With [`Compaction::Background`], a delta older than this is folded whatever its size (but
+    /// for deltas of a few KiB: the fold would save next to nothing). Default: 60 s. `None`: age
+    /// does not matter.
     pub delta_max_age: Option<Duration>,
     /// An overlay of more than this share of its base, in percent of entries, is merged into the
     /// base by the next fold. 0 writes no overlays. Default: 20.

@@ -14,11 +14,12 @@ impl<K: Key, V: Value> MemKV<K, V> {
     /// inserting them one by one.
     ///
     /// # Complexity
-    /// O(bytes). The entries are encoded as they come; no copy of all of them is made.
+    /// O(bytes). The entries are encoded as they come, never collected; at its peak this takes up
+    /// to two and a half times the memory of the finished segment.
     ///
     /// # Errors
     /// [`Error::OutOfOrder`] with the index of the first entry whose key is not above the one
-    /// before; [`Error::KeyTooLong`] and [`Error::ValueTooLong`].
+    /// before; [`Error::KeyTooLong`], [`Error::ValueTooLong`] and [`Error::OutOfMemory`].
     ///
     /// # Example
     /// ```
@@ -70,16 +71,20 @@ impl<K: Key, V: Value> MemKV<K, V> {
     /// Sets the values of entries that come in strictly ascending order of their keys, and
     /// returns how many there were.
     ///
-    /// Keys that the map already has get the new values. Either all entries become visible or,
-    /// with an error, none. The iterator runs outside any lock and may use the map.
+    /// Keys that the map already has get the new values. All entries are read and checked before
+    /// the map changes. An empty map then gets them all in one moment; into any other they are
+    /// [put](Self::put) one by one, and other threads see them arrive. The iterator runs outside
+    /// any lock and may use the map.
     ///
     /// # Complexity
-    /// O(bytes of the entries and of the map); best into an empty map or for many entries.
+    /// O(bytes of the entries), and that of one [`put`](Self::put) for each if the map is not
+    /// empty.
     ///
     /// # Errors
     /// [`Error::OutOfOrder`] with the index of the first entry whose key is not above the one
-    /// before; [`Error::KeyTooLong`] and [`Error::ValueTooLong`]; [`Error::Corrupted`] if stored
-    /// bytes are damaged.
+    /// before; [`Error::KeyTooLong`], [`Error::ValueTooLong`] and [`Error::OutOfMemory`]: the map
+    /// is then unchanged. If it is not empty, also what [`try_put`](Self::try_put) returns: the
+    /// entries before the one that was refused stay in.
     ///
     /// # Example
     /// ```

@@ -10,8 +10,9 @@ use crate::value::Value;
 ///
 /// All of these see the map as it was at the moment of the call, hold no lock, and run in either
 /// direction. Making one takes O(1); its first step from an end costs O(k + log n), each further
-/// one amortised O(1) and the decoding of the entry. While an iterator exists, writers copy the
-/// nodes they change.
+/// one amortised O(1) and the decoding of the entry. Removed entries that the next fold into the
+/// base has not taken away yet are passed over one by one. While an iterator exists, writers copy
+/// the nodes they change.
 impl<K: Key, V: Value> MemKV<K, V> {
     /// All entries, in key order.
     ///
@@ -124,7 +125,7 @@ impl<K: Key, V: Value> MemKV<K, V> {
     /// The entry with the smallest key, or `None` if the map is empty.
     ///
     /// # Complexity
-    /// O(k + log n).
+    /// O(k + log n), and O(1) for each removed entry before it that is not folded away yet.
     ///
     /// # Panics
     /// If stored bytes are damaged.
@@ -142,7 +143,7 @@ impl<K: Key, V: Value> MemKV<K, V> {
     /// The entry with the largest key, or `None` if the map is empty.
     ///
     /// # Complexity
-    /// O(k + log n).
+    /// O(k + log n), and O(1) for each removed entry after it that is not folded away yet.
     ///
     /// # Panics
     /// If stored bytes are damaged.

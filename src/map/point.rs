@@ -179,7 +179,8 @@ impl<K: Key, V: Value> MemKV<K, V> {
     ///
     /// # Errors
     /// - [`Error::KeyTooLong`] and [`Error::ValueTooLong`] for what is over the limits.
-    /// - [`Error::DeltaFull`] and [`Error::FoldFailed`] if there is no room and none can be made.
+    /// - [`Error::OutOfMemory`], [`Error::DeltaFull`] and [`Error::FoldFailed`] if there is no
+    ///   room and none can be made.
     /// - [`Error::Corrupted`] if stored bytes are damaged. If it is the old value that is, the new
     ///   one is in its place.
     ///
@@ -257,8 +258,8 @@ impl<K: Key, V: Value> MemKV<K, V> {
     /// [`MAX_KEY_LEN`] is absent.
     ///
     /// # Complexity
-    /// O(k + log n). A key that is in a segment gets a tombstone, which the next fold takes away
-    /// together with the entry.
+    /// O(k + log n). A key that is in a segment gets a tombstone, which the next fold into the base
+    /// takes away together with the entry.
     ///
     /// # Panics
     /// Wherever [`try_remove`](Self::try_remove) returns an error.
@@ -287,8 +288,8 @@ impl<K: Key, V: Value> MemKV<K, V> {
     /// As [`remove`](Self::remove).
     ///
     /// # Errors
-    /// - [`Error::DeltaFull`] and [`Error::FoldFailed`] if there is no room for a tombstone and
-    ///   none can be made.
+    /// - [`Error::OutOfMemory`], [`Error::DeltaFull`] and [`Error::FoldFailed`] if there is no
+    ///   room for a tombstone and none can be made.
     /// - [`Error::Corrupted`] if stored bytes are damaged. If it is the old value that is, its key
     ///   is removed.
     ///

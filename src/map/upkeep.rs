@@ -99,10 +99,12 @@ impl<K: Key, V: Value> MemKV<K, V> {
     /// folding happens by itself. Other threads read and write meanwhile.
     ///
     /// # Complexity
-    /// O(bytes of the map), and the memory of a second base while it runs.
+    /// O(bytes of the map). While it runs it takes up to two and a half times the memory of the
+    /// new base: its columns as they are collected, and the segment they are put together in.
     ///
     /// # Errors
-    /// [`Error::FoldFailed`] and [`Error::Corrupted`]; nothing is lost then.
+    /// [`Error::OutOfMemory`], [`Error::FoldFailed`] and [`Error::Corrupted`]; nothing is lost
+    /// then.
     ///
     /// # Example
     /// ```
