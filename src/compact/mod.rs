@@ -188,10 +188,9 @@ impl Core {
     /// Freezes a delta that takes no more writes; folds the one frozen before it, if there is one.
     #[cold]
     fn make_room(&self) -> Result<(), Error> {
-        let frozen_before = self.partition.layers().is_some_and(|layers| layers.frozen.is_some());
-        if frozen_before {
+        if self.partition.has_frozen() {
             let _held = self.slot.acquire();
-            self.run(|core| core.fold_frozen(None))?;
+            self.run(None)?;
         }
         self.partition.freeze();
         Ok(())
@@ -267,10 +266,9 @@ impl Core {
 
     /// Folds one frozen delta if there is one or `is_due`. The slot is held.
     fn fold_if(&self, is_due: impl Fn(Fill) -> bool) -> Result<Folded, Error> {
-        let left_over = self.partition.layers().is_some_and(|layers| layers.frozen.is_some());
-        if left_over || is_due(self.partition.fill()) {
+        if self.partition.has_frozen() || is_due(self.partition.fill()) {
             self.partition.freeze();
-            self.run(|core| core.fold_frozen(None))
+            self.run(None)
         } else {
             Ok(Folded::Nothing)
         }
@@ -281,10 +279,9 @@ impl Core {
         let _held = self.slot.acquire();
         // What was frozen before comes first; the second round takes the delta.
         for _ in 0..2 {
-            let frozen_before =
-                self.partition.layers().is_some_and(|layers| layers.frozen.is_some());
+            let frozen_before = self.partition.has_frozen();
             self.partition.freeze();
-            self.run(|core| core.fold_frozen(Some(Target::Base)))?;
+            self.run(Some(Target::Base))?;
             if !frozen_before {
                 break;
             }
@@ -292,11 +289,13 @@ impl Core {
         Ok(())
     }
 
-    /// Runs a fold, turning a panic into an error and counting failures.
-    fn run(&self, fold: impl FnOnce(&Self) -> Result<Folded, Error>) -> Result<Folded, Error> {
+    /// Runs a fold into `target`, or where the policy says, turning a panic into an error and
+    /// counting folds and failures. The slot is held.
+    fn run(&self, target: Option<Target>) -> Result<Folded, Error> {
         // A fold changes nothing but by `publish`, its last step, so that a panic leaves no
         // half-made state behind.
-        let outcome = catch_unwind(AssertUnwindSafe(|| fold(self))).unwrap_or_else(|panic| {
+        let fold = AssertUnwindSafe(|| self.fold_frozen(target));
+        let outcome = catch_unwind(fold).unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
             let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
             Err(Error::FoldFailed { reason: text.unwrap_or_else(|| "it panicked".to_owned()) })
@@ -422,7 +421,7 @@ impl Core {
     #[cfg(test)]
     pub(crate) fn fold_step(&self) -> Result<(), Error> {
         let _held = self.slot.acquire();
-        self.run(|core| core.fold_frozen(None)).map(|_| ())
+        self.run(None).map(|_| ())
     }
 
     /// Checks what must hold in the map.

@@ -258,6 +258,11 @@ impl Partition {
         layers
     }
 
+    /// Whether a frozen delta waits to be folded.
+    pub(crate) fn has_frozen(&self) -> bool {
+        self.state.read().layers.as_ref().is_some_and(|layers| layers.frozen.is_some())
+    }
+
     /// The layers as they are.
     pub(crate) fn layers(&self) -> Option<Arc<Layers>> {
         self.state.read().layers.clone()
