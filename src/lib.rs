@@ -95,7 +95,9 @@ mod testing;
 pub use entry::MAX_VALUE_LEN;
 pub use error::{Corruption, Error, SortFault};
 pub use iter::{Iter, Keys, Values};
-pub use key::{Key, KeyBuf, KeyError, KeyForm, KeyPosition, KeyPrefix, KeyRange, MAX_KEY_LEN};
+pub use key::{
+    CodecName, Key, KeyBuf, KeyError, KeyForm, KeyPosition, KeyPrefix, KeyRange, MAX_KEY_LEN,
+};
 pub use map::MemKV;
 pub use options::{Compaction, Options};
 pub use stats::{MemoryUsage, NodeCounts, SegmentStats, Stats};

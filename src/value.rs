@@ -5,14 +5,18 @@
 
 use crate::entry::ValueWidth;
 use crate::error::Corruption;
+use crate::key::CodecName;
 
 mod sealed {
-    use super::Corruption;
+    use super::{CodecName, Corruption};
 
     /// What a map needs to know about its values, and nobody else.
     pub trait Codec: Sized {
         /// Bytes of every value, or `None` for byte strings of any length.
         const FIXED_LEN: Option<u8>;
+
+        /// Appends the name of the way these values are stored, which saved maps carry.
+        fn write_codec(out: &mut CodecName);
 
         /// The value that these bytes encode. May run under a read lock.
         fn decode(bytes: &[u8]) -> Result<Self, Corruption>;
@@ -133,6 +137,10 @@ macro_rules! integer_value {
         impl Codec for $int {
             const FIXED_LEN: Option<u8> = Some(fixed(size_of::<$int>()));
 
+            fn write_codec(out: &mut CodecName) {
+                out.push(stringify!($int));
+            }
+
             #[inline]
             fn decode(bytes: &[u8]) -> Result<Self, Corruption> {
                 bytes.try_into().map(<$int>::from_le_bytes).map_err(|_| wrong_width())
@@ -164,6 +172,10 @@ impl ValueForm<()> for () {
 impl Codec for () {
     const FIXED_LEN: Option<u8> = Some(fixed(0));
 
+    fn write_codec(out: &mut CodecName) {
+        out.push("()");
+    }
+
     #[inline]
     fn decode(bytes: &[u8]) -> Result<Self, Corruption> {
         if bytes.is_empty() { Ok(()) } else { Err(wrong_width()) }
@@ -190,6 +202,10 @@ impl<const N: usize> ValueForm<[u8; N]> for [u8; N] {
 
 impl<const N: usize> Codec for [u8; N] {
     const FIXED_LEN: Option<u8> = Some(fixed(N));
+
+    fn write_codec(out: &mut CodecName) {
+        out.push(format_args!("[u8; {N}]"));
+    }
 
     #[inline]
     fn decode(bytes: &[u8]) -> Result<Self, Corruption> {
@@ -242,6 +258,10 @@ impl<T: bytemuck::Pod> ValueForm<Self> for Pod<T> {
 
 impl<T: bytemuck::Pod> Codec for Pod<T> {
     const FIXED_LEN: Option<u8> = Some(fixed(size_of::<T>()));
+
+    fn write_codec(out: &mut CodecName) {
+        out.push(format_args!("pod<{}, align {}>", size_of::<T>(), align_of::<T>()));
+    }
 
     #[inline]
     fn decode(bytes: &[u8]) -> Result<Self, Corruption> {
@@ -296,6 +316,10 @@ fn text(bytes: &[u8]) -> Result<&str, Corruption> {
 impl Codec for String {
     const FIXED_LEN: Option<u8> = None;
 
+    fn write_codec(out: &mut CodecName) {
+        out.push("str");
+    }
+
     #[inline]
     fn decode(bytes: &[u8]) -> Result<Self, Corruption> {
         text(bytes).map(str::to_owned)
@@ -318,6 +342,10 @@ impl Value for String {
 
 impl Codec for Vec<u8> {
     const FIXED_LEN: Option<u8> = None;
+
+    fn write_codec(out: &mut CodecName) {
+        out.push("bytes");
+    }
 
     #[inline]
     fn decode(bytes: &[u8]) -> Result<Self, Corruption> {
@@ -409,5 +437,31 @@ mod tests {
         assert_eq!(width_of::<[u8; 255]>(), ValueWidth::Fixed(255));
         assert_eq!(width_of::<Pod<[f64; 3]>>(), ValueWidth::Fixed(24));
         assert_eq!(width_of::<Vec<u8>>(), ValueWidth::Bytes);
+    }
+
+    /// Files carry these names: none of them may ever change.
+    #[test]
+    fn codec_names_are_those_that_files_carry() {
+        fn check<V: Value>(expected: &str) {
+            let mut name = CodecName::new();
+            V::write_codec(&mut name);
+            assert_eq!(name.to_string(), expected);
+        }
+        check::<u8>("u8");
+        check::<u16>("u16");
+        check::<u32>("u32");
+        check::<u64>("u64");
+        check::<u128>("u128");
+        check::<i8>("i8");
+        check::<i16>("i16");
+        check::<i32>("i32");
+        check::<i64>("i64");
+        check::<i128>("i128");
+        check::<()>("()");
+        check::<[u8; 16]>("[u8; 16]");
+        check::<Pod<[u64; 2]>>("pod<16, align 8>");
+        check::<Pod<[f32; 3]>>("pod<12, align 4>");
+        check::<String>("str");
+        check::<Vec<u8>>("bytes");
     }
 }

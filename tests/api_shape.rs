@@ -10,8 +10,9 @@
 )]
 
 use memkv::{
-    Compaction, Error, Iter, Key, KeyBuf, KeyError, KeyForm, KeyPosition, KeyRange, Keys,
-    MAX_KEY_LEN, MemKV, MemoryUsage, Options, Pod, SortFault, Stats, Value, ValueForm, Values,
+    CodecName, Compaction, Error, Iter, Key, KeyBuf, KeyError, KeyForm, KeyPosition, KeyRange,
+    Keys, MAX_KEY_LEN, MemKV, MemoryUsage, Options, Pod, SortFault, Stats, Value, ValueForm,
+    Values,
 };
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
@@ -444,6 +445,9 @@ impl KeyForm<Self> for Tagged<'_> {
 }
 
 impl Key for Tagged<'_> {
+    fn write_codec(out: &mut CodecName) {
+        u32::write_codec(out);
+    }
     fn decode(bytes: &[u8]) -> Result<Self, KeyError> {
         u32::decode(bytes).map(|n| Tagged(n, PhantomData))
     }
@@ -462,6 +466,9 @@ impl KeyForm<Opaque> for Opaque {
 }
 
 impl Key for Opaque {
+    fn write_codec(out: &mut CodecName) {
+        out.push("opaque");
+    }
     fn decode(_: &[u8]) -> Result<Self, KeyError> {
         Err(KeyError::new("nothing is readable"))
     }

@@ -6,6 +6,7 @@
 //! undoes `encode`, or says why it cannot. Everything below works on bytes alone.
 
 mod buf;
+mod codec;
 mod pair;
 mod range;
 mod scalar;
@@ -15,6 +16,7 @@ mod text;
 mod tests;
 
 pub use buf::KeyBuf;
+pub use codec::CodecName;
 pub use range::{KeyPrefix, KeyRange};
 
 use crate::error::Corruption;
@@ -46,7 +48,7 @@ pub enum KeyPosition {
 /// one already:
 ///
 /// ```
-/// use memkv::{Key, KeyBuf, KeyError, KeyForm, KeyPosition, MemKV};
+/// use memkv::{CodecName, Key, KeyBuf, KeyError, KeyForm, KeyPosition, MemKV};
 ///
 /// #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 /// struct UserId(u64);
@@ -58,6 +60,9 @@ pub enum KeyPosition {
 /// }
 ///
 /// impl Key for UserId {
+///     fn write_codec(out: &mut CodecName) {
+///         u64::write_codec(out);
+///     }
 ///     fn decode(bytes: &[u8]) -> Result<Self, KeyError> {
 ///         u64::decode(bytes).map(UserId)
 ///     }
@@ -76,6 +81,8 @@ pub enum KeyPosition {
 /// - `decode` gives back what was encoded in [last](KeyPosition::Last) position,
 ///   `decode_leading` what was encoded in [leading](KeyPosition::Leading) position, with the
 ///   bytes after it.
+/// - `write_codec` always gives the same name, and types of the same name have the same bytes in
+///   the same order.
 /// - In leading position no key's bytes are the beginning of another key's bytes.
 /// - No bytes make decoding panic.
 ///
@@ -87,6 +94,12 @@ pub enum KeyPosition {
             implement `Key` for a type of your own"
 )]
 pub trait Key: Sized + KeyForm<Self> {
+    /// Appends the name of the way these keys are stored, which saved maps carry.
+    ///
+    /// A key that lowers to another type passes the call on to it. One with an encoding of its own
+    /// pushes a name of its own, which then must not change as long as there are files.
+    fn write_codec(out: &mut CodecName);
+
     /// The key that these bytes, all of them, encode.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! Pairs of keys, ordered by their first component, then by their second.
 
-use super::{Key, KeyBuf, KeyError, KeyForm, KeyPosition};
+use super::{CodecName, Key, KeyBuf, KeyError, KeyForm, KeyPosition};
 
 impl<A: Key, B: Key, P: KeyForm<A>, Q: KeyForm<B>> KeyForm<(A, B)> for (P, Q) {
     #[inline]
@@ -11,6 +11,14 @@ impl<A: Key, B: Key, P: KeyForm<A>, Q: KeyForm<B>> KeyForm<(A, B)> for (P, Q) {
 }
 
 impl<A: Key, B: Key> Key for (A, B) {
+    fn write_codec(out: &mut CodecName) {
+        out.push("(");
+        A::write_codec(out);
+        out.push(", ");
+        B::write_codec(out);
+        out.push(")");
+    }
+
     fn decode(bytes: &[u8]) -> Result<Self, KeyError> {
         let (first, rest) = A::decode_leading(bytes)?;
         Ok((first, B::decode(rest)?))

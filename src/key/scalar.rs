@@ -1,7 +1,7 @@
 //! Keys of fixed width: integers and byte arrays. They end where their width says, in any
 //! position.
 
-use super::{Key, KeyBuf, KeyError, KeyForm, KeyPosition};
+use super::{CodecName, Key, KeyBuf, KeyError, KeyForm, KeyPosition};
 
 /// Integers are big-endian, so that bytes compare as the numbers do; flipping the sign bit (all
 /// that `^ MIN` does, and nothing for an unsigned type) puts negative numbers first.
@@ -21,6 +21,10 @@ macro_rules! integer_key {
         }
 
         impl Key for $int {
+            fn write_codec(out: &mut CodecName) {
+                out.push(stringify!($int));
+            }
+
             #[inline]
             fn decode(bytes: &[u8]) -> Result<Self, KeyError> {
                 whole(Self::decode_leading(bytes), $rule)
@@ -62,6 +66,10 @@ impl<const N: usize> KeyForm<[u8; N]> for [u8; N] {
 }
 
 impl<const N: usize> Key for [u8; N] {
+    fn write_codec(out: &mut CodecName) {
+        out.push(format_args!("[u8; {N}]"));
+    }
+
     #[inline]
     fn decode(bytes: &[u8]) -> Result<Self, KeyError> {
         whole(Self::decode_leading(bytes), ARRAY_RULE)

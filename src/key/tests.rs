@@ -170,3 +170,24 @@ fn malformed_keys_are_refused_with_the_rule_they_break() {
     let corruption = Corruption::from(KeyError::new("a String key is UTF-8"));
     assert_eq!(corruption.to_string(), "corrupted key at byte 0: a String key is UTF-8");
 }
+
+/// Files carry these names: none of them may ever change.
+#[test]
+fn codec_names_are_those_that_files_carry() {
+    fn check<K: Key>(name: &str) {
+        assert_eq!(CodecName::of::<K>().to_string(), name);
+    }
+    check::<u8>("u8");
+    check::<u16>("u16");
+    check::<u32>("u32");
+    check::<u64>("u64");
+    check::<i8>("i8");
+    check::<i16>("i16");
+    check::<i32>("i32");
+    check::<i64>("i64");
+    check::<String>("str");
+    check::<Vec<u8>>("bytes");
+    check::<[u8; 16]>("[u8; 16]");
+    check::<(String, u64)>("(str, u64)");
+    check::<((Vec<u8>, i8), [u8; 0])>("((bytes, i8), [u8; 0])");
+}

@@ -4,7 +4,7 @@
 //! ends the string: the terminator is smaller than whatever a longer string has in its place, so
 //! the order stays that of the plain strings, and no encoded string starts another.
 
-use super::{Key, KeyBuf, KeyError, KeyForm, KeyPosition};
+use super::{CodecName, Key, KeyBuf, KeyError, KeyForm, KeyPosition};
 
 const ESCAPE: u8 = 0x00;
 const ESCAPED_NUL: [u8; 2] = [ESCAPE, 0xff];
@@ -76,6 +76,10 @@ byte_string_form! { Vec<u8>:
 }
 
 impl Key for String {
+    fn write_codec(out: &mut CodecName) {
+        out.push("str");
+    }
+
     #[inline]
     fn decode(bytes: &[u8]) -> Result<Self, KeyError> {
         match str::from_utf8(bytes) {
@@ -94,6 +98,10 @@ impl Key for String {
 }
 
 impl Key for Vec<u8> {
+    fn write_codec(out: &mut CodecName) {
+        out.push("bytes");
+    }
+
     #[inline]
     fn decode(bytes: &[u8]) -> Result<Self, KeyError> {
         Ok(bytes.to_vec())
