@@ -89,8 +89,14 @@ mod compact;
 // L6: the public map.
 mod iter;
 mod map;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(not(test), allow(dead_code, reason = "a fuzzer uses a part of it"))]
 mod testing;
+
+/// What fuzzers call; see `fuzz/README.md`.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 
 pub use entry::MAX_VALUE_LEN;
 pub use error::{Corruption, Error, SortFault};

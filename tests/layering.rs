@@ -34,7 +34,7 @@ const LEVELS: &[(&str, Within, &[&str])] = &[
     ("L3 state", Within::Earlier, &["partition", "directory", "snapshot"]),
     ("L4 background", Within::Earlier, &["compact"]),
     ("L5 durable", Within::Earlier, &["store"]),
-    ("L6 public", Within::All, &["map", "iter", "query", "testing"]),
+    ("L6 public", Within::All, &["map", "iter", "query", "testing", "fuzzing"]),
 ];
 
 /// Where the word `unsafe` may stand: folders and files of `src`.
@@ -164,6 +164,7 @@ fn is_test_attribute(tokens: &[String]) -> bool {
         tokens.len() >= pattern.len() && pattern.iter().zip(tokens).all(|(a, b)| a == b)
     };
     starts(&["#", "[", "cfg", "(", "test", ")"])
+        || starts(&["#", "[", "cfg", "(", "any", "(", "test", ",", "fuzzing", ")"])
         || starts(&["#", "[", "cfg", "(", "all", "(", "test"])
         || starts(&["#", "[", "test", "]"])
 }
@@ -441,6 +442,7 @@ fn tests_comments_and_strings_do_not_count() {
         "#[cfg(test)] pub(crate) fn f(a: A, b: B) { crate::map::g() }",
         "#[cfg(all(test, not(miri)))] #[path = \"x.rs\"] mod tests { use crate::map; }",
         "#[cfg(test)] return crate::map::f();",
+        "#[cfg(any(test, fuzzing))] mod check { use crate::map; }",
     ];
     for source in quiet {
         assert_eq!(found(source), [""; 0], "{source}");

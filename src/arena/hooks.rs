@@ -6,36 +6,39 @@
 
 use super::memory::OutOfMemory;
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 thread_local! {
     static COUNTDOWN: std::cell::Cell<Option<u64>> = const { std::cell::Cell::new(None) };
     static FIRST_UNIT: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
 }
 
 /// Lets the `n`-th allocation of this thread from now fail (0: the next one); `None`: none.
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(crate) fn fail_allocation(n: Option<u64>) {
     COUNTDOWN.set(n);
 }
 
 /// Lets arenas made by this thread start handing out addresses at `unit` (8 bytes each).
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(crate) fn start_arenas_at(unit: u32) {
     FIRST_UNIT.set(unit);
 }
 
 /// The unit at which a new arena starts.
 pub(crate) fn first_unit() -> u32 {
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     return FIRST_UNIT.get();
-    #[cfg(not(test))]
+    #[cfg(not(any(test, fuzzing)))]
     0
 }
 
 /// Called before each bulk allocation.
-#[cfg_attr(not(test), expect(clippy::unnecessary_wraps, reason = "only tests make it fail"))]
+#[cfg_attr(
+    not(any(test, fuzzing)),
+    expect(clippy::unnecessary_wraps, reason = "only tests make it fail")
+)]
 pub(crate) fn before_allocation(_len: usize) -> Result<(), OutOfMemory> {
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     match COUNTDOWN.get() {
         Some(0) => return Err(OutOfMemory),
         Some(n) => COUNTDOWN.set(Some(n - 1)),

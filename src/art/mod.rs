@@ -4,7 +4,7 @@
 //! it, `tree` adds versions (copy-on-write by epoch), `cursor` walks it, `check` (in tests) says
 //! whether all of that holds.
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(crate) mod check;
 mod cursor;
 mod find;

@@ -342,12 +342,12 @@ impl Tree {
         self.editor().free(node, units);
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn set_epoch(&mut self, epoch: u16) {
         self.epoch = epoch;
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn limbo_units(&self) -> u64 {
         let blocks = self.limbo.as_ref().map_or(&[][..], |limbo| &limbo.blocks);
         blocks.iter().map(|block| u64::from(block.units)).sum()

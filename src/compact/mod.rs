@@ -412,13 +412,13 @@ impl Core {
     }
 
     /// Freezes the delta, so that tests can look at a map with one.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn freeze(&self) {
         self.partition.freeze();
     }
 
     /// Runs one fold of what is frozen, where the policy says.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn fold_step(&self) -> Result<(), Error> {
         let _held = self.slot.acquire();
         self.run(None).map(|_| ())
@@ -428,10 +428,10 @@ impl Core {
     ///
     /// # Panics
     /// If something does not.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn check(&self) {
         // A fold that publishes meanwhile would be seen half in one state, half in the next.
         let _held = self.slot.acquire();
-        crate::partition::tests::check(&self.partition);
+        crate::partition::check::check(&self.partition);
     }
 }

@@ -112,7 +112,7 @@ impl<K: Key, V: Value> MemKV<K, V> {
     }
 
     #[inline]
-    fn core(&self) -> &Arc<Core> {
+    pub(crate) fn core(&self) -> &Arc<Core> {
         &self.handle.0
     }
 }

@@ -6,11 +6,11 @@ use crate::options::{Compaction, Options};
 use crate::partition::LiveCursor;
 use crate::range::ByteRange;
 use crate::testing::conformance::{Pair, SortedLayer, check_layer};
+use crate::testing::driven::{Driven, eager as options};
 use crate::testing::keys::{self, Alphabet};
 use crate::testing::model::{Entries, MapUnderTest, check_insertion_orders, check_map};
 use crate::testing::rng::for_seeds;
 use crate::testing::stress::Stress;
-use crate::value::Value;
 use std::time::Duration;
 
 /// Operations of the model test for each kind of values: over two million in all. Fewer where each
@@ -22,11 +22,6 @@ const MODEL_OPS: usize = if cfg!(miri) {
 } else {
     800_000
 };
-
-fn options(compaction: Compaction) -> Options {
-    // A budget so small that folds happen all the time.
-    Options { compaction, delta_floor_bytes: 4 << 10, delta_percent: 5.0, ..Options::default() }
-}
 
 impl SortedLayer for MemKV<Vec<u8>, [u8; 8]> {
     type Cursor<'a> = LiveCursor;
@@ -56,127 +51,6 @@ impl SortedLayer for MemKV<Vec<u8>, [u8; 8]> {
 
     fn len(&self) -> u64 {
         MemKV::len(self) as u64
-    }
-}
-
-/// How a value of the model becomes one of the map.
-trait Modelled: Value + Send + Sync + 'static {
-    fn from_model(bytes: &[u8]) -> Self;
-    fn to_model(&self) -> Vec<u8>;
-}
-
-impl Modelled for Vec<u8> {
-    fn from_model(bytes: &[u8]) -> Self {
-        bytes.to_vec()
-    }
-
-    fn to_model(&self) -> Vec<u8> {
-        self.clone()
-    }
-}
-
-impl Modelled for [u8; 8] {
-    fn from_model(bytes: &[u8]) -> Self {
-        *bytes.first_chunk().expect("eight bytes")
-    }
-
-    fn to_model(&self) -> Vec<u8> {
-        self.to_vec()
-    }
-}
-
-impl Modelled for () {
-    fn from_model(_: &[u8]) -> Self {}
-
-    fn to_model(&self) -> Vec<u8> {
-        Vec::new()
-    }
-}
-
-/// A map as the drivers see it. Folds of its own only if asked for.
-struct Driven<V>(MemKV<Vec<u8>, V>);
-
-impl<V: Modelled> Driven<V> {
-    fn new(compaction: Compaction) -> Self {
-        Self(MemKV::with_options(options(compaction)))
-    }
-}
-
-impl<V: Modelled> MapUnderTest for Driven<V> {
-    const VALUES: crate::entry::ValueWidth = crate::value::width_of::<V>();
-
-    fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
-        self.0.get(key).map(|value| value.to_model())
-    }
-
-    fn contains(&self, key: &[u8]) -> bool {
-        self.0.contains_key(key)
-    }
-
-    fn insert(&self, key: &[u8], value: &[u8]) -> Option<Vec<u8>> {
-        self.0.insert(key, V::from_model(value)).map(|value| value.to_model())
-    }
-
-    fn put(&self, key: &[u8], value: &[u8]) {
-        self.0.put(key, V::from_model(value));
-    }
-
-    fn remove(&self, key: &[u8]) -> Option<Vec<u8>> {
-        self.0.remove(key).map(|value| value.to_model())
-    }
-
-    fn delete(&self, key: &[u8]) {
-        self.0.delete(key);
-    }
-
-    fn len(&self) -> u64 {
-        self.0.len() as u64
-    }
-
-    fn first(&self) -> Option<Pair> {
-        self.0.first_key_value().map(|(key, value)| (key, value.to_model()))
-    }
-
-    fn last(&self) -> Option<Pair> {
-        self.0.last_key_value().map(|(key, value)| (key, value.to_model()))
-    }
-
-    fn range(&self, range: &ByteRange) -> Entries {
-        let range = (range.lower.clone(), range.upper.clone());
-        Box::new(self.0.range(range).map(|(key, value)| (key, value.to_model())))
-    }
-
-    fn prefix(&self, prefix: &[u8]) -> Entries {
-        Box::new(self.0.prefix(prefix).map(|(key, value)| (key, value.to_model())))
-    }
-
-    fn clear(&self) {
-        self.0.clear();
-    }
-
-    fn compact(&self) {
-        self.0.compact().expect("a sound map");
-    }
-
-    fn extend_sorted(&self, pairs: &[Pair]) {
-        let pairs = pairs.iter().map(|(key, value)| (key.as_slice(), V::from_model(value)));
-        self.0.extend_sorted(pairs).expect("sorted");
-    }
-
-    fn freeze(&self) {
-        self.0.core().freeze();
-    }
-
-    fn fold_step(&self) {
-        self.0.core().fold_step().expect("a sound map");
-    }
-
-    fn check(&self) {
-        self.0.core().check();
-    }
-
-    fn hits_by_layer(&self) -> Option<[u64; 4]> {
-        Some(self.0.stats().hits_by_layer)
     }
 }
 

@@ -7,6 +7,8 @@
 //! The lock guards two things: the delta, and which layers are below it. Layers are immutable and
 //! replaced as a whole; a reader obtains them once and never mixes generations.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod check;
 mod layers;
 mod view;
 
@@ -405,4 +407,4 @@ impl Delta {
 }
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;

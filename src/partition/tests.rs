@@ -1,5 +1,6 @@
 //! The suite over a partition with all four layers, and what freezing and publishing keep.
 
+use super::check::check;
 use super::*;
 use crate::compact::testing::fold;
 use crate::testing::conformance::{SortedLayer, check_layer};
@@ -71,38 +72,6 @@ impl SortedLayer for Spread {
     fn len(&self) -> u64 {
         self.0.len()
     }
-}
-
-/// Checks what must hold between layers: structure, counts and `below` flags.
-pub(crate) fn check(partition: &Partition) {
-    use crate::cursor::Cursor;
-    let state = partition.state.read();
-    let mut live = 0;
-    if let Some(layers) = &state.layers {
-        for segment in [&layers.overlay, &layers.base].into_iter().flatten() {
-            segment.verify().expect("sound");
-            live += segment.weight();
-        }
-        if let Some(frozen) = &layers.frozen {
-            crate::art::check::check(&frozen.tree);
-            live += frozen.tree.weight();
-        }
-        assert_eq!(layers.live as i64, live, "layers count their live keys (I7)");
-    }
-    if let Some(delta) = &state.delta {
-        crate::art::check::check(&delta.tree);
-        live += delta.tree.weight();
-    }
-    drop(state);
-    let mut cursor = partition.pin().cursor();
-    let mut walked = 0;
-    cursor.first();
-    while cursor.valid() {
-        walked += 1;
-        cursor.next();
-    }
-    assert_eq!(cursor.status(), Ok(()));
-    assert_eq!((live, partition.len()), (walked as i64, walked), "I7");
 }
 
 #[test]

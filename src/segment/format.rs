@@ -364,8 +364,8 @@ fn put(image: &mut [u8], at: usize, field: &[u8]) {
 }
 
 /// Makes all checksums of a damaged image right again, so that tests reach what lies behind them.
-#[cfg(test)]
-pub(super) fn reseal(image: &mut [u8]) {
+#[cfg(any(test, fuzzing))]
+pub(crate) fn reseal(image: &mut [u8]) {
     let Some(&rows) = image.get(SECTIONS_AT) else {
         return;
     };
@@ -383,4 +383,22 @@ pub(super) fn reseal(image: &mut [u8]) {
     }
     let crc = header_checksum(&image[..table_end(rows)]);
     put(image, CHECKSUM_AT, &crc.to_le_bytes());
+}
+
+/// Number of extents that an image announces.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn announced_extents(image: &[u8]) -> u32 {
+    u32_at(image, EXTENTS_AT).unwrap_or(0)
+}
+
+/// Where the fields of the header and of the section table begin: what a forger would write to.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn field_offsets(image: &[u8]) -> Vec<usize> {
+    let header = [CODEC_AT, CLASS_AT, WIDTH_AT, SECTIONS_AT, FLAGS_AT, ENTRIES_AT, WEIGHT_AT];
+    let mut fields = header.to_vec();
+    fields.extend([TOTAL_AT, EXTENTS_AT, RESERVED_AT]);
+    let rows = image.get(SECTIONS_AT).map_or(0, |&rows| usize::from(rows));
+    let row = [ROW_ID_AT, ROW_CHECKSUM_AT, ROW_OFFSET_AT, ROW_LEN_AT];
+    fields.extend((0..rows).flat_map(|rows| row.map(|field| table_end(rows) + field)));
+    fields
 }

@@ -8,6 +8,8 @@
 mod bits;
 mod build;
 mod cursor;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod exercise;
 mod format;
 mod fst;
 mod plain;
@@ -19,6 +21,8 @@ mod verify;
 
 pub(crate) use build::{CodecChoice, SegmentBuilder};
 pub(crate) use cursor::SegmentCursor;
+#[cfg(any(test, fuzzing))]
+pub(crate) use format::{announced_extents, field_offsets, reseal};
 
 use crate::arena::Buffer;
 use crate::entry::{Below, Entry, EntryKind, Extent, ValueRef, ValueWidth, extent_heap_bytes};

@@ -1,11 +1,14 @@
-//! Test machinery shared by all layers; compiled only into test builds.
+//! Test machinery shared by all layers; compiled only into builds for tests and fuzzers.
 //!
 //! [`conformance`] checks one sorted layer against a `BTreeMap`, [`model`] drives a whole map with
-//! random operations from a [`script`], [`stress`] does so from several threads. [`keys`] has the key sets,
-//! [`rng`] the seeds that replay a run. [`vec_layer`] and [`layered_map`] are simple references,
+//! random operations from a [`script`], [`stress`] does so from several threads. [`driven`] is the
+//! public map as these see it. [`fuzz`] turns bytes into such operations, and into damaged files.
+//! [`keys`] has the key sets, [`rng`] the seeds that replay a run. [`vec_layer`] and [`layered_map`] are simple references,
 //! right and deliberately broken, with which the machinery is tested itself.
 
 pub(crate) mod conformance;
+pub(crate) mod driven;
+pub(crate) mod fuzz;
 pub(crate) mod keys;
 pub(crate) mod layered_map;
 pub(crate) mod model;

@@ -351,6 +351,22 @@ fn play<M: MapUnderTest>(
     outcome.map_err(|reason| Failure { at: played.get(), reason })
 }
 
+/// Applies operations that somebody else chose, and compares everything at the end.
+///
+/// # Panics
+/// If the map and the model differ.
+pub(crate) fn check_ops<M: MapUnderTest>(map: M, ops: impl IntoIterator<Item = Op>) {
+    let mut run = Run::new(map);
+    for op in ops {
+        if let Err(reason) = run.apply(&op) {
+            panic!("{op:?}: {reason}");
+        }
+    }
+    if let Err(reason) = run.verify() {
+        panic!("at the end: {reason}");
+    }
+}
+
 /// Leaves out operations as long as the rest still fails.
 fn shrink<M: MapUnderTest>(make: &impl Fn() -> M, mut ops: Vec<Op>) -> Vec<Op> {
     let mut budget = SHRINK_OPS;

@@ -1,68 +1,8 @@
 //! Segments of bytes nobody wrote: every read gives an answer or an error.
 
+use super::super::exercise::{exercise, reopened};
 use super::super::format::reseal;
 use super::*;
-
-fn reopened(image: &[u8], extents: &[Extent], width: ValueWidth) -> Result<Segment, Corruption> {
-    let mut buffer = Buffer::zeroed(image.len()).expect("memory for a test");
-    buffer.as_mut_slice().copy_from_slice(image);
-    Segment::open(Image::Heap(buffer), extents.to_vec(), width)
-}
-
-/// Asks a segment of any bytes everything; what it answers does not matter, that it answers does.
-/// Unless `verify` accepts it: then all answers must agree with each other.
-fn exercise(segment: &Segment, probes: &[Vec<u8>]) {
-    let is_sound = segment.verify().is_ok();
-    let _ = segment.stats();
-    for probe in probes {
-        let (found, bound) = (segment.find(probe), segment.lower_bound(probe));
-        let mut cursor = SegmentCursor::new(segment);
-        cursor.seek(probe);
-        cursor.prev();
-        cursor.seek_for_prev(probe);
-        cursor.next();
-        if is_sound {
-            let bound = bound.expect("verified");
-            assert!(found.expect("verified").is_none_or(|found| found == bound));
-            assert_eq!(cursor.status(), Ok(()));
-        }
-    }
-    let mut key = vec![];
-    for ordinal in (0..segment.len().min(200)).map(Ordinal) {
-        key.clear();
-        let named = segment.key_at(ordinal, &mut key);
-        let found = segment.find(&key);
-        let entry = segment.entry(ordinal).map(owned);
-        let weight = segment.weight_before(ordinal);
-        if is_sound {
-            assert_eq!((named, found), (Ok(()), Ok(Some(ordinal))));
-            assert!(entry.is_ok() && weight.is_ok());
-        }
-    }
-    let mut cursor = SegmentCursor::new(segment);
-    cursor.first();
-    let up = walk(&mut cursor, SegmentCursor::next);
-    cursor.last();
-    let down = walk(&mut cursor, SegmentCursor::prev);
-    assert!(up.is_sorted_by(|a, b| a < b) && down.is_sorted_by(|a, b| a > b));
-    if is_sound && segment.len() < 1000 {
-        assert!(up.iter().eq(down.iter().rev()));
-        assert_eq!(up.len() as u64, segment.len());
-    }
-}
-
-fn walk<'s>(
-    cursor: &mut SegmentCursor<&'s Segment>,
-    step: impl Fn(&mut SegmentCursor<&'s Segment>),
-) -> Vec<Vec<u8>> {
-    let mut keys = vec![];
-    while cursor.valid() && keys.len() < 1000 {
-        let _ = cursor.entry().value.as_slice().len();
-        keys.push(cursor.key().to_vec());
-        step(cursor);
-    }
-    keys
-}
 
 #[test]
 fn every_flipped_byte_is_found_and_survived() {

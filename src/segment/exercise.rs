@@ -1,0 +1,79 @@
+//! Segments of bytes that nobody wrote: ask everything that can be asked.
+
+use super::*;
+use crate::cursor::Cursor;
+
+/// Keys that a walk looks at. A damaged segment may claim any number.
+const WALKED_KEYS: usize = 1000;
+
+/// Bytes of keys after which a walk ends. A few nodes can spell many long keys.
+const WALKED_BYTES: usize = 1 << 20;
+
+/// Opens a copy of an image.
+pub(crate) fn reopened(
+    image: &[u8],
+    extents: &[Extent],
+    width: ValueWidth,
+) -> Result<Segment, Corruption> {
+    let mut buffer = Buffer::zeroed(image.len()).expect("memory for a test");
+    buffer.as_mut_slice().copy_from_slice(image);
+    Segment::open(Image::Heap(buffer), extents.to_vec(), width)
+}
+
+/// Asks a segment of any bytes everything; what it answers does not matter, that it answers does.
+/// Unless `verify` accepts it: then all answers must agree with each other.
+pub(crate) fn exercise(segment: &Segment, probes: &[Vec<u8>]) {
+    let is_sound = segment.verify().is_ok();
+    let _ = segment.stats();
+    for probe in probes {
+        let (found, bound) = (segment.find(probe), segment.lower_bound(probe));
+        let mut cursor = SegmentCursor::new(segment);
+        cursor.seek(probe);
+        cursor.prev();
+        cursor.seek_for_prev(probe);
+        cursor.next();
+        if is_sound {
+            let bound = bound.expect("verified");
+            assert!(found.expect("verified").is_none_or(|found| found == bound));
+            assert_eq!(cursor.status(), Ok(()));
+        }
+    }
+    let mut key = vec![];
+    for ordinal in (0..segment.len().min(200)).map(Ordinal) {
+        key.clear();
+        let named = segment.key_at(ordinal, &mut key);
+        let found = segment.find(&key);
+        let entry = segment.entry(ordinal).map(|entry| entry.live().map(<[u8]>::to_vec));
+        let weight = segment.weight_before(ordinal);
+        if is_sound {
+            assert_eq!((named, found), (Ok(()), Ok(Some(ordinal))));
+            assert!(entry.is_ok() && weight.is_ok());
+        }
+    }
+    let mut cursor = SegmentCursor::new(segment);
+    cursor.first();
+    let up = walk(&mut cursor, SegmentCursor::next);
+    let up_ended = !cursor.valid();
+    cursor.last();
+    let down = walk(&mut cursor, SegmentCursor::prev);
+    let down_ended = !cursor.valid();
+    assert!(up.is_sorted_by(|a, b| a < b) && down.is_sorted_by(|a, b| a > b));
+    if is_sound && (up_ended || down_ended) {
+        assert!(up.iter().eq(down.iter().rev()));
+        assert_eq!(up.len() as u64, segment.len());
+    }
+}
+
+fn walk<'s>(
+    cursor: &mut SegmentCursor<&'s Segment>,
+    step: impl Fn(&mut SegmentCursor<&'s Segment>),
+) -> Vec<Vec<u8>> {
+    let (mut keys, mut bytes) = (vec![], 0);
+    while cursor.valid() && keys.len() < WALKED_KEYS && bytes < WALKED_BYTES {
+        let _ = cursor.entry().value.as_slice().len();
+        bytes += cursor.key().len();
+        keys.push(cursor.key().to_vec());
+        step(cursor);
+    }
+    keys
+}

@@ -1,0 +1,135 @@
+//! The public map as the drivers see it: [`MapUnderTest`] over a [`MemKV`] of byte strings.
+
+use super::conformance::Pair;
+use super::model::{Entries, MapUnderTest};
+use crate::map::MemKV;
+use crate::options::{Compaction, Options};
+use crate::range::ByteRange;
+use crate::value::Value;
+
+/// How a value of the model becomes one of the map.
+pub(crate) trait Modelled: Value + Send + Sync + 'static {
+    fn from_model(bytes: &[u8]) -> Self;
+    fn to_model(&self) -> Vec<u8>;
+}
+
+impl Modelled for Vec<u8> {
+    fn from_model(bytes: &[u8]) -> Self {
+        bytes.to_vec()
+    }
+
+    fn to_model(&self) -> Vec<u8> {
+        self.clone()
+    }
+}
+
+impl Modelled for [u8; 8] {
+    fn from_model(bytes: &[u8]) -> Self {
+        *bytes.first_chunk().expect("eight bytes")
+    }
+
+    fn to_model(&self) -> Vec<u8> {
+        self.to_vec()
+    }
+}
+
+impl Modelled for () {
+    fn from_model(_: &[u8]) -> Self {}
+
+    fn to_model(&self) -> Vec<u8> {
+        Vec::new()
+    }
+}
+
+/// Options with a budget so small that folds happen all the time.
+pub(crate) fn eager(compaction: Compaction) -> Options {
+    Options { compaction, delta_floor_bytes: 4 << 10, delta_percent: 5.0, ..Options::default() }
+}
+
+/// A map as the drivers see it. Folds of its own only if asked for.
+pub(crate) struct Driven<V>(pub(crate) MemKV<Vec<u8>, V>);
+
+impl<V: Modelled> Driven<V> {
+    /// An empty map that folds all the time.
+    pub(crate) fn new(compaction: Compaction) -> Self {
+        Self(MemKV::with_options(eager(compaction)))
+    }
+}
+
+impl<V: Modelled> MapUnderTest for Driven<V> {
+    const VALUES: crate::entry::ValueWidth = crate::value::width_of::<V>();
+
+    fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.0.get(key).map(|value| value.to_model())
+    }
+
+    fn contains(&self, key: &[u8]) -> bool {
+        self.0.contains_key(key)
+    }
+
+    fn insert(&self, key: &[u8], value: &[u8]) -> Option<Vec<u8>> {
+        self.0.insert(key, V::from_model(value)).map(|value| value.to_model())
+    }
+
+    fn put(&self, key: &[u8], value: &[u8]) {
+        self.0.put(key, V::from_model(value));
+    }
+
+    fn remove(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.0.remove(key).map(|value| value.to_model())
+    }
+
+    fn delete(&self, key: &[u8]) {
+        self.0.delete(key);
+    }
+
+    fn len(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn first(&self) -> Option<Pair> {
+        self.0.first_key_value().map(|(key, value)| (key, value.to_model()))
+    }
+
+    fn last(&self) -> Option<Pair> {
+        self.0.last_key_value().map(|(key, value)| (key, value.to_model()))
+    }
+
+    fn range(&self, range: &ByteRange) -> Entries {
+        let range = (range.lower.clone(), range.upper.clone());
+        Box::new(self.0.range(range).map(|(key, value)| (key, value.to_model())))
+    }
+
+    fn prefix(&self, prefix: &[u8]) -> Entries {
+        Box::new(self.0.prefix(prefix).map(|(key, value)| (key, value.to_model())))
+    }
+
+    fn clear(&self) {
+        self.0.clear();
+    }
+
+    fn compact(&self) {
+        self.0.compact().expect("a sound map");
+    }
+
+    fn extend_sorted(&self, pairs: &[Pair]) {
+        let pairs = pairs.iter().map(|(key, value)| (key.as_slice(), V::from_model(value)));
+        self.0.extend_sorted(pairs).expect("sorted");
+    }
+
+    fn freeze(&self) {
+        self.0.core().freeze();
+    }
+
+    fn fold_step(&self) {
+        self.0.core().fold_step().expect("a sound map");
+    }
+
+    fn check(&self) {
+        self.0.core().check();
+    }
+
+    fn hits_by_layer(&self) -> Option<[u64; 4]> {
+        Some(self.0.stats().hits_by_layer)
+    }
+}
