@@ -25,11 +25,12 @@
 //! Keys and values are kept as bytes, keys in an encoding whose byte order is the order of their
 //! type, and are decoded when read.
 //!
-//! - A [`Key`] is an integer of up to 64 bits, a `String`, a `Vec<u8>`, a `[u8; N]`, a pair of
-//!   keys, or a type of your own that lowers to one of these. Whatever is a [`KeyForm`] of the key
+//! - A [`Key`] is an integer, a float, a `bool`, a `char`, a `String`, a `Vec<u8>`, an array of
+//!   numbers, a tuple of two to four keys, an `Option` of a key, a `Reverse` of one for descending
+//!   order, or a type of your own that lowers to one of these. Whatever is a [`KeyForm`] of the key
 //!   may stand for it in a call: `"a"` for a `String`, `("a", 7)` for a `(String, u64)`.
-//! - A [`Value`] is an integer, a `[u8; N]`, `()` (which makes the map a set), a `String`, a
-//!   `Vec<u8>`, or plain data in [`Pod`].
+//! - A [`Value`] is an integer, a float, a `bool`, a `char`, a `[u8; N]`, `()` (which makes the map
+//!   a set), a `String`, a `Vec<u8>`, or plain data in [`Pod`].
 //!
 //! # Sharing
 //! All operations take `&self`, and a [`MemKV`] is `Clone`, `Send` and `Sync` whatever its keys.
@@ -42,7 +43,7 @@
 //!   exact and O(1); making an iterator is O(1).
 //! - A get allocates nothing but the `String` or `Vec<u8>` that it returns;
 //!   [`get_with`](MemKV::get_with) lends that instead. Keys that are integers, text or byte
-//!   strings are encoded without allocating, pairs of up to 64 bytes too.
+//!   strings are encoded without allocating, other keys of up to 64 bytes too.
 //! - While an iterator lives, writers copy what they change instead of changing it in place.
 //! - An empty map takes at most 256 bytes of heap and no thread. One worker thread serves all maps
 //!   of the process; it starts when the first fold is due. See [`Options`].

@@ -43,7 +43,8 @@ pub(crate) const fn width_of<V: Codec>() -> ValueWidth {
 ///
 /// | type | stored as |
 /// |---|---|
-/// | `u8` to `u128`, `i8` to `i128` | their bytes, little-endian |
+/// | `u8` to `u128`, `i8` to `i128`, `f32`, `f64` | their bytes, little-endian |
+/// | `bool`, `char` | 0 or 1 in one byte; four bytes, little-endian |
 /// | `[u8; N]` with `N` up to 255 | their bytes |
 /// | `()` | nothing: the map is a set |
 /// | [`Pod<T>`] with `T` up to 255 bytes | the bytes of `T` in memory |
@@ -52,8 +53,8 @@ pub(crate) const fn width_of<V: Codec>() -> ValueWidth {
 /// The trait is sealed; wrap other plain types in [`Pod`] and others in bytes.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the value of a map",
-    note = "values are integers, `[u8; N]`, `()`, `String`, `Vec<u8>`, and any other plain data \
-            in `Pod<T>`"
+    note = "values are numbers, `bool`, `char`, `[u8; N]`, `()`, `String`, `Vec<u8>`, and any other \
+            plain data in `Pod<T>`"
 )]
 pub trait Value: ValueForm<Self> + Codec {
     /// What [`get_with`](crate::MemKV::get_with) lends: `str` for [`String`], `[u8]` for
@@ -123,31 +124,33 @@ fn wrong_width() -> Corruption {
     Corruption::new("value", 0, "a fixed-width value has the width of its type")
 }
 
-macro_rules! integer_value {
-    ($($int:ty)+) => {$(
-        impl sealed::Form for $int {}
+/// Values that are kept as a number, little-endian: how to become one, and the value again.
+macro_rules! number_value {
+    ($($value:ty as $number:ty, $raise:expr;)+) => {$(
+        impl sealed::Form for $value {}
 
-        impl ValueForm<$int> for $int {
+        impl ValueForm<$value> for $value {
             #[inline]
             fn with_bytes<R>(&self, f: impl FnOnce(&[u8]) -> R) -> R {
-                f(&self.to_le_bytes())
+                f(&<$number>::from(*self).to_le_bytes())
             }
         }
 
-        impl Codec for $int {
-            const FIXED_LEN: Option<u8> = Some(fixed(size_of::<$int>()));
+        impl Codec for $value {
+            const FIXED_LEN: Option<u8> = Some(fixed(size_of::<$number>()));
 
             fn write_codec(out: &mut CodecName) {
-                out.push(stringify!($int));
+                out.push(stringify!($value));
             }
 
             #[inline]
             fn decode(bytes: &[u8]) -> Result<Self, Corruption> {
-                bytes.try_into().map(<$int>::from_le_bytes).map_err(|_| wrong_width())
+                let bytes = bytes.try_into().map_err(|_| wrong_width())?;
+                $raise(<$number>::from_le_bytes(bytes))
             }
         }
 
-        impl Value for $int {
+        impl Value for $value {
             type Borrowed = Self;
 
             #[inline]
@@ -158,7 +161,35 @@ macro_rules! integer_value {
     )+};
 }
 
-integer_value! { u8 u16 u32 u64 u128 i8 i16 i32 i64 i128 }
+number_value! {
+    u8 as u8, Ok;
+    u16 as u16, Ok;
+    u32 as u32, Ok;
+    u64 as u64, Ok;
+    u128 as u128, Ok;
+    i8 as i8, Ok;
+    i16 as i16, Ok;
+    i32 as i32, Ok;
+    i64 as i64, Ok;
+    i128 as i128, Ok;
+    f32 as f32, Ok;
+    f64 as f64, Ok;
+    bool as u8, raise_bool;
+    char as u32, raise_char;
+}
+
+fn raise_bool(number: u8) -> Result<bool, Corruption> {
+    match number {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(Corruption::new("value", 0, "a bool value is 0 or 1")),
+    }
+}
+
+fn raise_char(number: u32) -> Result<char, Corruption> {
+    let rule = "a char value is a Unicode scalar value";
+    char::try_from(number).map_err(|_| Corruption::new("value", 0, rule))
+}
 
 impl sealed::Form for () {}
 
@@ -278,27 +309,24 @@ impl<T: bytemuck::Pod> Value for Pod<T> {
     }
 }
 
-/// Values that are byte strings: how each form is seen as bytes.
+/// Forms of a byte string, all of which can be seen as plain bytes.
 macro_rules! byte_string_form {
-    ($value:ty: $($form:ty $([const $n:ident])?, $as_bytes:expr;)+) => {$(
+    ($($value:ty: $form:ty $([const $n:ident])?;)+) => {$(
         impl $(<const $n: usize>)? ValueForm<$value> for $form {
             #[inline]
             fn with_bytes<R>(&self, f: impl FnOnce(&[u8]) -> R) -> R {
-                f($as_bytes(self))
+                f(self.as_ref())
             }
         }
     )+};
 }
 
-byte_string_form! { String:
-    String, String::as_bytes;
-    str, str::as_bytes;
-}
-
-byte_string_form! { Vec<u8>:
-    Vec<u8>, Vec::as_slice;
-    [u8], std::convert::identity;
-    [u8; N] [const N], <[u8; N]>::as_slice;
+byte_string_form! {
+    String: String;
+    String: str;
+    Vec<u8>: Vec<u8>;
+    Vec<u8>: [u8];
+    Vec<u8>: [u8; N] [const N];
 }
 
 impl sealed::Form for String {}
@@ -404,6 +432,12 @@ mod tests {
             check_round_trip(&(wide as i32));
             check_round_trip(&(wide as i64));
             check_round_trip(&(wide as i128));
+            check_round_trip(&(wide as u8 > 127));
+            check_round_trip(&text.chars().next().unwrap_or_default());
+            // Floats are compared by their bits: a NaN is not equal to itself.
+            let (single, double) = (f32::from_bits(wide as u32), f64::from_bits(wide as u64));
+            prop_assert_eq!(f32::decode(&encoded(&single)).map(f32::to_bits), Ok(wide as u32));
+            prop_assert_eq!(f64::decode(&encoded(&double)).map(f64::to_bits), Ok(wide as u64));
             check_round_trip(&Pod([wide as u16, 7, 9]));
             check_round_trip(&wide.to_le_bytes());
             check_round_trip(&());
@@ -415,12 +449,28 @@ mod tests {
         fn no_bytes_make_decoding_panic(bytes in vec(any::<u8>(), 0..20)) {
             let _ = u8::decode(&bytes);
             let _ = i128::decode(&bytes);
+            let _ = f64::decode(&bytes);
+            let _ = bool::decode(&bytes);
+            let _ = char::decode(&bytes);
             let _ = <()>::decode(&bytes);
             let _ = <[u8; 7]>::decode(&bytes);
             let _ = Pod::<[f32; 2]>::decode(&bytes);
             let lent = String::with_borrowed(&bytes, str::len);
             assert_eq!(lent.ok(), String::decode(&bytes).ok().map(|text| text.len()));
         }
+    }
+
+    #[test]
+    fn numbers_that_are_no_bool_or_char_are_refused() {
+        let no_bool = Corruption::new("value", 0, "a bool value is 0 or 1");
+        assert_eq!(bool::decode(&[2]), Err(no_bool));
+        assert_eq!(bool::decode(&[]), Err(wrong_width()));
+        let no_char = Corruption::new("value", 0, "a char value is a Unicode scalar value");
+        for number in [0xd800_u32, 0xdfff, 0x11_0000, u32::MAX] {
+            assert_eq!(char::decode(&number.to_le_bytes()), Err(no_char));
+        }
+        assert_eq!(char::decode(&0x10_ffff_u32.to_le_bytes()), Ok(char::MAX));
+        assert_eq!(f64::decode(&[0; 4]), Err(wrong_width()));
     }
 
     #[test]
@@ -457,6 +507,10 @@ mod tests {
         check::<i32>("i32");
         check::<i64>("i64");
         check::<i128>("i128");
+        check::<f32>("f32");
+        check::<f64>("f64");
+        check::<bool>("bool");
+        check::<char>("char");
         check::<()>("()");
         check::<[u8; 16]>("[u8; 16]");
         check::<Pod<[u64; 2]>>("pod<16, align 8>");

@@ -14,6 +14,7 @@ use memkv::{
     Keys, MAX_KEY_LEN, MemKV, MemoryUsage, Options, Pod, SortFault, Stats, Value, ValueForm,
     Values,
 };
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::ops::Bound;
@@ -87,8 +88,102 @@ fn every_integer_type_is_a_key_and_a_value() {
     check! {
         u8, u128; u16, u64; u32, u32; u64, u16;
         i8, i128; i16, i64; i32, i32; i64, i16;
-        u8, u8; u8, i8;
+        u8, u8; u8, i8; u128, u8; i128, u16;
     }
+}
+
+#[test]
+fn floats_are_keys_in_their_total_order_and_values() {
+    let kv: MemKV<f64, f32> = MemKV::new();
+    kv.extend([(1.5, 1.0), (-0.0, 2.0), (0.0, 3.0), (f64::NAN, 4.0), (-2.0, 5.0)]);
+    kv.insert(f64::NEG_INFINITY, f32::INFINITY);
+    kv.insert(-f64::NAN, -0.0);
+    kv.compact().unwrap();
+    assert_eq!(kv.get(0.0), Some(3.0));
+    assert_eq!(kv.get(-0.0), Some(2.0));
+    assert_eq!(kv.get(f64::NAN), Some(4.0));
+    assert_eq!(kv.values().collect::<Vec<_>>(), [-0.0, f32::INFINITY, 5.0, 2.0, 3.0, 1.0, 4.0]);
+    assert_eq!(kv.range(0.0..).count(), 3);
+    assert_eq!(kv.range(-2.0..=0.0).count(), 3);
+    assert!(kv.last_key_value().is_some_and(|(key, _)| key.is_nan()));
+    let single: MemKV<f32, f64> = [(2.5, 1e300), (-1.0, f64::MIN_POSITIVE)].into_iter().collect();
+    assert_eq!(single.first_key_value(), Some((-1.0, f64::MIN_POSITIVE)));
+}
+
+#[test]
+fn bools_and_chars_are_keys_and_values() {
+    let kv: MemKV<char, bool> = [('b', true), ('a', false), ('é', true)].into_iter().collect();
+    assert_eq!(kv.get('b'), Some(true));
+    assert_eq!(kv.range('a'..'c').count(), 2);
+    assert_eq!(kv.keys().collect::<String>(), "abé");
+    assert_eq!(kv.get_with('a', |value: &bool| !value), Some(true));
+    let kv: MemKV<bool, char> = [(true, 't'), (false, 'f')].into_iter().collect();
+    assert_eq!(kv.values().collect::<String>(), "ft");
+}
+
+#[test]
+fn triples_and_quadruples_take_forms_and_prefixes() {
+    let triples: MemKV<(String, u64, Vec<u8>), i32> = MemKV::new();
+    triples.insert(("a", 1, b"x"), 1);
+    triples.insert((String::from("a"), 2, vec![b'x']), 2);
+    triples.insert(&("b", 1, &b"xy"[..]), 3);
+    assert_eq!(triples.get(("a", 1, b"x")), Some(1));
+    assert_eq!(triples.prefix(("a",)).count(), 2);
+    assert_eq!(triples.prefix(("a", 2)).count(), 1);
+    assert_eq!(triples.prefix(("b", 1, b"x")).count(), 1);
+    assert_eq!(triples.range(("a", 1, b"z")..).count(), 2);
+    assert_eq!(triples.range(("a", 1, b"x")..=("a", 2, b"x")).count(), 2);
+    let owned = (String::from("b"), 1, b"xy".to_vec());
+    assert_eq!(triples.last_key_value(), Some((owned, 3)));
+
+    let four: MemKV<(u16, String, (i8, char), String), ()> = MemKV::new();
+    four.insert((1, "a", (-1, 'c'), "tail"), ());
+    four.insert((1, "a", (0, 'c'), "tail"), ());
+    four.insert((1, "ab", (-1, 'c'), "tail"), ());
+    assert!(four.contains_key((1, "ab", (-1, 'c'), "tail")));
+    assert_eq!(four.prefix((1,)).count(), 3);
+    assert_eq!(four.prefix((1, "a")).count(), 2);
+    assert_eq!(four.prefix((1, "a", (-1, 'c'))).count(), 1);
+    assert_eq!(four.prefix((1, "a", (-1, 'c'), "ta")).count(), 1);
+    assert_eq!(four.prefix((1, "a", (-1, 'c'), "to")).count(), 0);
+}
+
+#[test]
+fn reversed_keys_come_in_descending_order() {
+    let newest_first: MemKV<(String, Reverse<u64>), u64> = MemKV::new();
+    newest_first.extend([
+        (("a", Reverse(1)), 10),
+        (("a", Reverse(3)), 30),
+        (("b", Reverse(2)), 20),
+    ]);
+    assert_eq!(newest_first.values().collect::<Vec<_>>(), [30, 10, 20]);
+    assert_eq!(newest_first.prefix(("a",)).count(), 2);
+    assert_eq!(newest_first.range(("a", Reverse(2))..).count(), 2);
+
+    let text: MemKV<Reverse<String>, ()> = MemKV::new();
+    for word in ["app", "apple", "b", "", "app\0"] {
+        text.insert(Reverse(word), ());
+    }
+    text.insert(Reverse(String::from("c")), ());
+    assert!(text.contains_key(Reverse("apple")));
+    let words: Vec<String> = text.keys().map(|Reverse(word)| word).collect();
+    assert_eq!(words, ["c", "b", "apple", "app\0", "app", ""]);
+    assert_eq!(text.range(Reverse("b")..Reverse("app")).count(), 3);
+}
+
+#[test]
+fn optional_keys_come_after_none() {
+    let kv: MemKV<(Option<String>, u8), u64> = MemKV::new();
+    kv.insert((Some("a"), 1), 1);
+    kv.insert((None::<&str>, 2), 2);
+    kv.insert((Some(""), 3), 3);
+    assert_eq!(kv.get((Some("a"), 1)), Some(1));
+    assert_eq!(kv.get((None::<String>, 2)), Some(2));
+    assert_eq!(kv.values().collect::<Vec<_>>(), [2, 3, 1]);
+    assert_eq!(kv.prefix((Some("a"),)).count(), 1);
+    let kv: MemKV<Option<i32>, ()> = [(Some(-1), ()), (None, ())].into_iter().collect();
+    assert_eq!(kv.keys().collect::<Vec<_>>(), [None, Some(-1)]);
+    assert_eq!(kv.range(Some(i32::MIN)..).count(), 1);
 }
 
 #[test]
@@ -173,6 +268,14 @@ fn arrays_are_keys() {
     assert_eq!(kv.get(b"abc"), Some(1));
     assert_eq!(kv.prefix(b"ab").count(), 2);
     assert_eq!(kv.prefix(&b"abd"[..]).count(), 1);
+
+    let points: MemKV<[i32; 2], u8> = MemKV::new();
+    points.extend([([1, -1], 1), ([-1, 5], 2), ([1, -2], 3)]);
+    assert_eq!(points.get([1, -1]), Some(1));
+    assert_eq!(points.values().collect::<Vec<_>>(), [2, 3, 1]);
+    assert_eq!(points.range([0, 0]..).next(), Some(([1, -2], 3)));
+    let floats: MemKV<[f64; 2], ()> = [([0.5, f64::NAN], ())].into_iter().collect();
+    assert!(floats.contains_key([0.5, f64::NAN]));
 }
 
 #[test]

@@ -61,6 +61,18 @@ impl KeyBuf {
         }
     }
 
+    /// Replaces the bytes from `start` on by their complements.
+    #[inline]
+    pub(super) fn complement_from(&mut self, start: usize) {
+        let written = match &mut self.0 {
+            Storage::Inline { bytes, len } => &mut bytes[..usize::from(*len)],
+            Storage::Heap(heap) => heap.as_mut_slice(),
+        };
+        for byte in &mut written[start..] {
+            *byte = !*byte;
+        }
+    }
+
     /// Moves to the heap, with as much room again as is needed now.
     #[cold]
     fn spill(&mut self, more: &[u8]) {
@@ -92,6 +104,17 @@ mod tests {
                 buf.push(byte);
             }
             assert_eq!(buf.as_slice(), bytes);
+        }
+    }
+
+    #[test]
+    fn complements_start_where_they_are_told_to() {
+        for len in [3, INLINE_LEN + 1] {
+            let mut buf = KeyBuf::new();
+            buf.extend_from_slice(&vec![0x0f; len]);
+            buf.complement_from(2);
+            assert_eq!(buf.as_slice()[..2], [0x0f; 2]);
+            assert_eq!(buf.as_slice()[2..], vec![0xf0; len - 2]);
         }
     }
 

@@ -7,10 +7,11 @@
 
 mod buf;
 mod codec;
-mod pair;
 mod range;
 mod scalar;
 mod text;
+mod tuple;
+mod wrapper;
 
 #[cfg(test)]
 mod tests;
@@ -28,7 +29,7 @@ pub const MAX_KEY_LEN: usize = 65_535;
 /// Where a key stands in the encoding: alone or at the end, or with more bytes after it.
 ///
 /// In the [last](KeyPosition::Last) position the end of the bytes ends the key. A
-/// [leading](KeyPosition::Leading) component of a pair must tell by itself where it ends, without
+/// [leading](KeyPosition::Leading) component of a tuple must tell by itself where it ends, without
 /// disturbing the order; byte strings are escaped and terminated for that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyPosition {
@@ -40,9 +41,19 @@ pub enum KeyPosition {
 
 /// A type that can be the key of a [`MemKV`](crate::MemKV).
 ///
-/// Implemented for `u8` to `u64`, `i8` to `i64`, [`String`], [`Vec<u8>`], `[u8; N]` and pairs of
-/// keys, nested as deep as you like. `usize` and `isize` are left out on purpose: their width
-/// depends on the machine.
+/// | type | order | bytes |
+/// |---|---|---|
+/// | `u8` to `u128`, `i8` to `i128` | by value | 1 to 16 |
+/// | `f32`, `f64` | `total_cmp`: -0.0 before 0.0, a NaN beyond infinity of its sign | 4, 8 |
+/// | `bool`, `char` | as in Rust | 1, 4 |
+/// | [`String`], [`Vec<u8>`] | byte by byte | their own; before another component 2 more, and 1 more for each zero byte |
+/// | `[T; N]` of any number, `bool` or `char` | element by element | `N` times |
+/// | tuples of 2, 3 or 4 keys | component by component | the sum |
+/// | `Option<K>` | `None` first | 1 more |
+/// | [`Reverse<K>`](std::cmp::Reverse) | descending | as before another component |
+///
+/// They nest as deep as you like. `usize` and `isize` are left out on purpose: their width depends
+/// on the machine.
 ///
 /// The trait is open. The usual way to make a key of one's own is to lower it to a type that is
 /// one already:
@@ -90,8 +101,9 @@ pub enum KeyPosition {
 /// the map's locks.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the key of a map",
-    note = "keys are integers up to 64 bits, `String`, `Vec<u8>`, `[u8; N]` and pairs of keys; \
-            implement `Key` for a type of your own"
+    note = "keys are numbers of fixed width, `bool`, `char`, `String`, `Vec<u8>`, arrays of \
+            numbers, and tuples, `Option` and `Reverse` of keys; implement `Key` for a type of \
+            your own"
 )]
 pub trait Key: Sized + KeyForm<Self> {
     /// Appends the name of the way these keys are stored, which saved maps carry.
@@ -116,8 +128,10 @@ pub trait Key: Sized + KeyForm<Self> {
 /// What may stand for a `K` in a call.
 ///
 /// A map with `String` keys takes `&str`, `String` and `&String` alike; one with `Vec<u8>` keys
-/// takes `&[u8]` and `b"literals"`; one with `(String, u64)` keys takes `("a", 1)`; and each takes
-/// references of any depth. A borrowed key is never cloned into an owned one first.
+/// takes `&[u8]` and `b"literals"`; one with `(String, u64)` keys takes `("a", 1)`, one with
+/// `Reverse<String>` keys `Reverse("a")`, one with `Option<String>` keys `Some("a")` and
+/// `None::<&str>`; and each takes references of any depth. A borrowed key is never cloned into an
+/// owned one first.
 ///
 /// ```
 /// use memkv::MemKV;

@@ -1,6 +1,6 @@
 //! What may stand for a range of keys, or for all keys with one beginning.
 
-use super::{Key, KeyBuf, KeyForm, KeyPosition};
+use super::{KeyBuf, KeyForm};
 use std::ops::{
     Bound, Range, RangeBounds, RangeFrom, RangeFull, RangeInclusive, RangeTo, RangeToInclusive,
 };
@@ -66,8 +66,9 @@ fn with_bound<K, Q: KeyForm<K>, R>(bound: Bound<&Q>, f: impl FnOnce(Bound<&[u8]>
 /// What may stand for the common beginning of keys in [`prefix`](crate::MemKV::prefix).
 ///
 /// - For `String` keys: text. For `Vec<u8>` and `[u8; N]` keys: byte strings.
-/// - For pairs: `(a,)` for all pairs whose first component is `a`, and `(a, p)` for those whose
-///   second component also starts with `p`.
+/// - For tuples: a shorter tuple for all keys that begin with these components, such as `(a,)` or
+///   `(a, b)` for `(A, B, C)`; and a tuple of the same length whose last component is a prefix
+///   itself, such as `(a, b, p)`.
 ///
 /// ```
 /// use memkv::MemKV;
@@ -75,6 +76,12 @@ fn with_bound<K, Q: KeyForm<K>, R>(bound: Bound<&Q>, f: impl FnOnce(Bound<&[u8]>
 /// kv.extend([(("fruit", "apple"), 1), (("fruit", "apricot"), 2), (("fruits", ""), 3)]);
 /// assert_eq!(kv.prefix(("fruit",)).count(), 2);
 /// assert_eq!(kv.prefix(("fruit", "appl")).count(), 1);
+///
+/// let sales: MemKV<(String, u16, String), u64> = MemKV::new();
+/// sales.extend([(("north", 2024, "apples"), 7), (("north", 2025, "pears"), 8)]);
+/// assert_eq!(sales.prefix(("north",)).count(), 2);
+/// assert_eq!(sales.prefix(("north", 2025)).count(), 1);
+/// assert_eq!(sales.prefix(("north", 2025, "app")).count(), 0);
 /// ```
 ///
 /// Integers have no prefixes:
@@ -122,18 +129,5 @@ byte_prefix! {
 impl<const N: usize, const M: usize> KeyPrefix<[u8; N]> for [u8; M] {
     fn encode_prefix(&self, out: &mut KeyBuf) {
         out.extend_from_slice(self);
-    }
-}
-
-impl<A: Key, B: Key, P: KeyForm<A>> KeyPrefix<(A, B)> for (P,) {
-    fn encode_prefix(&self, out: &mut KeyBuf) {
-        self.0.encode(KeyPosition::Leading, out);
-    }
-}
-
-impl<A: Key, B: Key, P: KeyForm<A>, Q: KeyPrefix<B>> KeyPrefix<(A, B)> for (P, Q) {
-    fn encode_prefix(&self, out: &mut KeyBuf) {
-        self.0.encode(KeyPosition::Leading, out);
-        self.1.encode_prefix(out);
     }
 }

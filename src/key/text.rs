@@ -47,32 +47,29 @@ fn decode_terminated(mut bytes: &[u8]) -> Result<(Vec<u8>, &[u8]), KeyError> {
     }
 }
 
-/// Forms of a variable-length key: how each is seen as plain bytes.
+/// Forms of a variable-length key, all of which can be seen as plain bytes.
 macro_rules! byte_string_form {
-    ($key:ty: $($form:ty $([const $n:ident])?, $as_bytes:expr;)+) => {$(
+    ($($key:ty: $form:ty $([const $n:ident])?;)+) => {$(
         impl $(<const $n: usize>)? KeyForm<$key> for $form {
             #[inline]
             fn encode(&self, position: KeyPosition, out: &mut KeyBuf) {
-                encode_bytes($as_bytes(self), position, out);
+                encode_bytes(self.as_ref(), position, out);
             }
 
             #[inline]
             fn with_bytes<R>(&self, f: impl FnOnce(&[u8]) -> R) -> R {
-                f($as_bytes(self))
+                f(self.as_ref())
             }
         }
     )+};
 }
 
-byte_string_form! { String:
-    String, String::as_bytes;
-    str, str::as_bytes;
-}
-
-byte_string_form! { Vec<u8>:
-    Vec<u8>, Vec::as_slice;
-    [u8], std::convert::identity;
-    [u8; N] [const N], <[u8; N]>::as_slice;
+byte_string_form! {
+    String: String;
+    String: str;
+    Vec<u8>: Vec<u8>;
+    Vec<u8>: [u8];
+    Vec<u8>: [u8; N] [const N];
 }
 
 impl Key for String {
