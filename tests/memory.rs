@@ -1,35 +1,38 @@
-//! What a map costs: `memory_usage` against a counting allocator, and the price of small maps.
+//! What a map costs: `memory_usage` against a counting allocator, the number of heap blocks, and
+//! the price of small maps.
 #![allow(unsafe_code, reason = "a global allocator is an unsafe trait")]
 
 use memkv::{Compaction, MemKV, Options};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-/// Counts the bytes that this thread has requested and not freed. Per thread, so that tests that
+/// Counts the bytes and blocks that this thread has requested and not freed. Per thread, so that tests that
 /// run side by side do not disturb each other; the maps here do not use the worker.
 struct Counting;
 
 thread_local! {
     static LIVE: Cell<isize> = const { Cell::new(0) };
+    static BLOCKS: Cell<isize> = const { Cell::new(0) };
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
 }
 
-fn count(bytes: isize) {
+fn count(blocks: isize, bytes: isize) {
     // A thread that is ending has no counter any more, and nothing to measure.
     let _ = LIVE.try_with(|live| live.set(live.get() + bytes));
+    let _ = BLOCKS.try_with(|live| live.set(live.get() + blocks));
 }
 
 // SAFETY: every call is passed on to the system's allocator unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as isize);
+        count(1, layout.size() as isize);
         let _ = ALLOCATIONS.try_with(|made| made.set(made.get() + 1));
         // SAFETY: the caller keeps the contract of `alloc`.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, start: *mut u8, layout: Layout) {
-        count(-(layout.size() as isize));
+        count(-1, -(layout.size() as isize));
         // SAFETY: the caller keeps the contract of `dealloc`.
         unsafe { System.dealloc(start, layout) }
     }
@@ -124,6 +127,53 @@ fn memory_usage_is_what_the_allocator_saw_in_every_state() {
         assert_accounted(&kv, before, "after an iterator");
         kv.clear();
         assert_accounted(&kv, before, "cleared");
+    }
+}
+
+/// Few and big: a profile of the heap shows a map as a handful of blocks, and an allocator with
+/// slack in each block loses next to nothing.
+#[test]
+fn a_compacted_map_of_any_size_owns_four_heap_blocks() {
+    for count in [1, 1_000, 100_000] {
+        let before = BLOCKS.get();
+        let kv: MemKV<String, u64> = MemKV::with_options(manual());
+        for n in 0..count {
+            kv.put(format!("{:x}/{}", n * 0x9e37_79b9 % 0xffff_fffb, n % 97), n);
+        }
+        kv.compact().expect("memory");
+        assert_eq!(kv.stats().delta_entries, 0);
+        let blocks = BLOCKS.get() - before;
+        // The map itself; the layers; the base; and the base's bytes, keys and values in one.
+        assert!(blocks <= 4, "{blocks} blocks for {count} entries");
+    }
+}
+
+#[test]
+fn a_delta_owns_a_few_chunks_whatever_the_number_of_its_entries() {
+    /// The map itself; the delta; the list of free blocks and the path of the last write; the
+    /// arena's table of chunks and its addresses; what tables share, and its list of chunks.
+    const BESIDE_CHUNKS: isize = 8;
+    /// A new chunk, and the table and addresses that replace those without it.
+    const FOR_EACH_CHUNK: u64 = 3;
+    /// A list that grows to `n` items one doubling at a time is moved less often than this.
+    const MOVES: u64 = 64;
+    // Sixteen chunks make the first 8 KiB, then eight each double the arena. It may have begun one
+    // chunk more than its bytes fill.
+    let chunks_of = |bytes: usize| {
+        let doublings = bytes.div_ceil(8 << 10).next_power_of_two().ilog2();
+        16 + 8 * doublings as isize + 1
+    };
+    for count in [10, 1_000, 100_000] {
+        let (before, made) = (BLOCKS.get(), ALLOCATIONS.get());
+        let kv: MemKV<u64, u64> = MemKV::with_options(manual());
+        for n in 0..count {
+            kv.put(n * 0x9e37_79b9 % 0xffff_fffb, n);
+        }
+        let (blocks, made) = (BLOCKS.get() - before, ALLOCATIONS.get() - made);
+        let chunks = chunks_of(kv.memory_usage().total());
+        assert!(blocks <= BESIDE_CHUNKS + chunks, "{blocks} blocks, {chunks} chunks at most");
+        let allowed = BESIDE_CHUNKS as u64 + FOR_EACH_CHUNK * chunks as u64 + MOVES;
+        assert!(made <= allowed, "{made} allocations for {count} entries, {allowed} allowed");
     }
 }
 
