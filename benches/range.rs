@@ -1,54 +1,24 @@
-//! Ranges of 100 entries from a random place and walks over all entries, forward and backward, on
-//! 100,000 words loaded in random order: MemKV folded and as a delta, `BTreeMap`, `fst::Map`.
+//! Ranges of 100 entries, from places in random and in sorted order, and walks over all entries,
+//! both forward and backward, on 100,000 words loaded in random order: MemKV folded and as a delta,
+//! `BTreeMap`, `fst::Map`.
 //!
 //! `cargo bench --bench range`. A `HashMap` has no order, a transducer's stream no way back.
 
 mod common;
 
-use common::keys::{ByteKeys, KeyList, Keys, words};
-use common::peers::{Ours, Peers};
-use common::probe::load;
-use common::random::{Random, value_of};
+use common::keys::{ByteKeys, KeyList, words};
+use common::maps::{ENTRIES, Maps, SEED, in_both_orders, short_runs};
+use common::random::Random;
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use fst::{IntoStreamer, Streamer};
-use memkv::Compaction;
 use std::hint::black_box;
 use std::ops::Bound;
 
-const ENTRIES: usize = 100_000;
 const TAKEN: usize = 100;
-const SEED: u64 = 1;
 
-type MemKV = <ByteKeys as Peers>::MemKV;
-type Tree = <ByteKeys as Peers>::Tree;
-type Fst = <ByteKeys as Peers>::Fst;
-
-/// The maps, filled alike, and where ranges start.
-struct Maps {
-    folded: MemKV,
-    delta: MemKV,
-    tree: Tree,
-    fst: Fst,
-    starts: ByteKeys,
-}
-
-impl Maps {
-    fn new() -> Self {
-        let mut random = Random::new(SEED);
-        let keys = words(ENTRIES, &mut random).expect("the repository comes with words");
-        let mut folded = MemKV::with_compaction(Compaction::Manual);
-        load(&mut folded, &keys, SEED);
-        folded.fold_all().expect("a fold of words succeeds");
-        let mut delta = MemKV::with_compaction(Compaction::Manual);
-        load(&mut delta, &keys, SEED);
-        let mut tree = Tree::default();
-        load(&mut tree, &keys, SEED);
-        let sorted = keys.sorted_positions();
-        let fst = keys.build_fst(&sorted, |index| value_of(SEED, index)).expect("words are sorted");
-        let starts = keys.hits(ENTRIES, &mut random);
-        Self { folded, delta, tree, fst, starts }
-    }
+fn keys() -> ByteKeys {
+    words(ENTRIES, &mut Random::new(SEED)).expect("the repository comes with words")
 }
 
 /// Calls `range` with the next start in each iteration.
@@ -89,49 +59,43 @@ fn plain<'a>((key, value): (&'a Vec<u8>, &u64)) -> (&'a Vec<u8>, u64) {
 }
 
 fn ranges_of_100(criterion: &mut Criterion) {
-    let Maps { folded, delta, tree, fst, starts } = &Maps::new();
-
-    let mut group = criterion.benchmark_group("lower bound and 100 forward");
-    group.throughput(Throughput::Elements(TAKEN as u64));
-    for (name, map) in [("MemKV folded", folded), ("MemKV delta", delta)] {
-        bench_ranges(&mut group, name, starts, |start| sum_up(map.range(start..).take(TAKEN)));
-    }
-    bench_ranges(&mut group, "BTreeMap", starts, |start| {
-        sum_up(
-            tree.range::<[u8], _>((Bound::Included(start), Bound::Unbounded))
-                .take(TAKEN)
-                .map(plain),
-        )
-    });
-    bench_ranges(&mut group, "fst::Map", starts, |start| {
-        sum_up_stream(fst.range().ge(start).into_stream(), TAKEN)
-    });
-    group.finish();
-
-    let mut group = criterion.benchmark_group("upper bound and 100 backward");
-    group.throughput(Throughput::Elements(TAKEN as u64));
-    for (name, map) in [("MemKV folded", folded), ("MemKV delta", delta)] {
-        bench_ranges(&mut group, name, starts, |start| {
-            sum_up(map.range(..=start).rev().take(TAKEN))
+    let keys = keys();
+    let Maps { folded, delta, tree, fst, .. } = &Maps::filled(&keys);
+    for (order, starts) in &in_both_orders(&keys) {
+        let mut group = criterion.benchmark_group(format!("lower bound and 100 forward, {order}"));
+        group.throughput(Throughput::Elements(TAKEN as u64));
+        for (name, map) in [("MemKV folded", folded), ("MemKV delta", delta)] {
+            bench_ranges(&mut group, name, starts, |start| sum_up(map.range(start..).take(TAKEN)));
+        }
+        bench_ranges(&mut group, "BTreeMap", starts, |start| {
+            let range = tree.range::<[u8], _>((Bound::Included(start), Bound::Unbounded));
+            sum_up(range.take(TAKEN).map(plain))
         });
+        bench_ranges(&mut group, "fst::Map", starts, |start| {
+            sum_up_stream(fst.range().ge(start).into_stream(), TAKEN)
+        });
+        group.finish();
+
+        let mut group = criterion.benchmark_group(format!("upper bound and 100 backward, {order}"));
+        group.throughput(Throughput::Elements(TAKEN as u64));
+        for (name, map) in [("MemKV folded", folded), ("MemKV delta", delta)] {
+            bench_ranges(&mut group, name, starts, |start| {
+                sum_up(map.range(..=start).rev().take(TAKEN))
+            });
+        }
+        bench_ranges(&mut group, "BTreeMap", starts, |start| {
+            let range = tree.range::<[u8], _>((Bound::Unbounded, Bound::Included(start)));
+            sum_up(range.rev().take(TAKEN).map(plain))
+        });
+        group.finish();
     }
-    bench_ranges(&mut group, "BTreeMap", starts, |start| {
-        sum_up(
-            tree.range::<[u8], _>((Bound::Unbounded, Bound::Included(start)))
-                .rev()
-                .take(TAKEN)
-                .map(plain),
-        )
-    });
-    group.finish();
 }
 
 fn walks(criterion: &mut Criterion) {
-    const SAMPLES: usize = 20;
-    let Maps { folded, delta, tree, fst, .. } = &Maps::new();
+    let Maps { folded, delta, tree, fst, .. } = &Maps::filled(&keys());
 
     let mut group = criterion.benchmark_group("walk forward");
-    group.throughput(Throughput::Elements(ENTRIES as u64)).sample_size(SAMPLES);
+    group.throughput(Throughput::Elements(ENTRIES as u64));
     for (name, map) in [("MemKV folded", folded), ("MemKV delta", delta)] {
         group.bench_function(name, |bencher| bencher.iter(|| sum_up(map.iter())));
     }
@@ -144,7 +108,7 @@ fn walks(criterion: &mut Criterion) {
     group.finish();
 
     let mut group = criterion.benchmark_group("walk backward");
-    group.throughput(Throughput::Elements(ENTRIES as u64)).sample_size(SAMPLES);
+    group.throughput(Throughput::Elements(ENTRIES as u64));
     for (name, map) in [("MemKV folded", folded), ("MemKV delta", delta)] {
         group.bench_function(name, |bencher| bencher.iter(|| sum_up(map.iter().rev())));
     }
@@ -154,5 +118,9 @@ fn walks(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, ranges_of_100, walks);
+criterion_group! {
+    name = benches;
+    config = short_runs();
+    targets = ranges_of_100, walks
+}
 criterion_main!(benches);

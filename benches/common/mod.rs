@@ -7,6 +7,7 @@
 
 pub(crate) mod alloc;
 pub(crate) mod keys;
+pub(crate) mod maps;
 pub(crate) mod options;
 pub(crate) mod peers;
 pub(crate) mod probe;
