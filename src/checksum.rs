@@ -1,4 +1,7 @@
-//! The checksum of stored sections: CRC-32 (IEEE), computed by the `crc32fast` crate.
+//! The checksum of stored sections and blocks: CRC-32 (IEEE), computed by the `crc32fast` crate.
+
+/// A checksum of bytes that come in pieces.
+pub(crate) use crc32fast::Hasher;
 
 /// Checksum of `bytes`.
 pub(crate) fn checksum(bytes: &[u8]) -> u32 {
@@ -7,7 +10,7 @@ pub(crate) fn checksum(bytes: &[u8]) -> u32 {
 
 /// Checksum of `parts` as if they were one run of bytes.
 pub(crate) fn checksum_of_parts(parts: &[&[u8]]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
+    let mut hasher = Hasher::new();
     for part in parts {
         hasher.update(part);
     }

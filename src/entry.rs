@@ -1,5 +1,7 @@
 //! An entry as every layer shows it: a kind, whether it is new to the layers below, and a value.
 
+use crate::arena::OutOfLine;
+use crate::blocks::{Blocks, StoredBytes};
 use crate::planted::{Bug, planted};
 use crate::sync::Arc;
 
@@ -10,12 +12,94 @@ pub const MAX_VALUE_LEN: usize = u32::MAX as usize;
 pub(crate) const INLINE_VALUE_MAX: usize = 1024;
 
 /// A large byte value, shared by the layers that hold it. Its bytes never change.
-pub(crate) type Extent = Arc<[u8]>;
+#[derive(Clone)]
+pub(crate) enum Extent {
+    /// On the heap.
+    Heap(Arc<[u8]>),
+    /// In a file, which stays open as long as the extent lives.
+    Stored(StoredBytes),
+}
 
-/// Heap bytes of one extent: its bytes behind two counts.
-pub(crate) fn extent_heap_bytes(extent: &Extent) -> usize {
-    const COUNTS: usize = 2 * size_of::<usize>();
-    (COUNTS + extent.len()).next_multiple_of(align_of::<usize>())
+impl Extent {
+    /// The value's bytes.
+    #[inline]
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Heap(bytes) => bytes,
+            Self::Stored(bytes) => bytes.as_slice(),
+        }
+    }
+
+    /// The file it is in, if it is in one.
+    pub(crate) fn file(&self) -> Option<&Arc<Blocks>> {
+        match self {
+            Self::Heap(_) => None,
+            Self::Stored(bytes) => Some(bytes.file()),
+        }
+    }
+
+    /// How many share the extent, or its file.
+    #[cfg(test)]
+    pub(crate) fn owners(&self) -> usize {
+        match self {
+            Self::Heap(bytes) => Arc::strong_count(bytes),
+            Self::Stored(bytes) => Arc::strong_count(bytes.file()),
+        }
+    }
+}
+
+impl From<&[u8]> for Extent {
+    fn from(bytes: &[u8]) -> Self {
+        Self::Heap(bytes.into())
+    }
+}
+
+impl OutOfLine for Extent {
+    /// Its bytes behind two counts; nothing for one in a file.
+    fn heap_bytes(&self) -> usize {
+        const COUNTS: usize = 2 * size_of::<usize>();
+        match self {
+            Self::Heap(bytes) => (COUNTS + bytes.len()).next_multiple_of(align_of::<usize>()),
+            Self::Stored(_) => 0,
+        }
+    }
+}
+
+/// An extent as a layer lends it. A fold takes a share and copies nothing.
+#[derive(Clone, Copy)]
+pub(crate) enum ExtentRef<'a> {
+    /// The layer holds it.
+    Owned(&'a Extent),
+    /// The layer's file holds it, and it has been checked.
+    Stored {
+        /// The file.
+        blocks: &'a Arc<Blocks>,
+        /// Where the value starts in the file.
+        start: usize,
+        /// Its length.
+        len: u32,
+    },
+}
+
+impl<'a> ExtentRef<'a> {
+    /// The value's bytes.
+    #[inline]
+    pub(crate) fn as_slice(self) -> &'a [u8] {
+        match self {
+            Self::Owned(extent) => extent.as_slice(),
+            Self::Stored { blocks, start, len } => blocks.admitted(start, len),
+        }
+    }
+
+    /// A share in the extent.
+    pub(crate) fn share(self) -> Extent {
+        match self {
+            Self::Owned(extent) => extent.clone(),
+            Self::Stored { blocks, start, len } => {
+                Extent::Stored(StoredBytes::admitted(blocks, start, len))
+            }
+        }
+    }
 }
 
 /// What an entry says about its key. Persisted in segments: never renumber. 2 (operand) and 3
@@ -52,26 +136,34 @@ pub(crate) enum ValueWidth {
 }
 
 /// A value as a layer lends it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(crate) enum ValueRef<'a> {
     /// The bytes themselves, at most [`INLINE_VALUE_MAX`] of them unless of fixed width.
     Inline(&'a [u8]),
-    /// A shared extent, which a fold clones by reference.
-    Extent(&'a Extent),
+    /// A shared extent, which a fold moves by reference.
+    Extent(ExtentRef<'a>),
 }
 
+// Entries are handed through every layer of a get.
+const _: () = assert!(size_of::<ValueRef<'_>>() <= 24);
+
 impl<'a> ValueRef<'a> {
+    /// An extent that the layer holds.
+    pub(crate) fn extent(extent: &'a Extent) -> Self {
+        Self::Extent(ExtentRef::Owned(extent))
+    }
+
     /// The value's bytes.
     pub(crate) fn as_slice(self) -> &'a [u8] {
         match self {
             Self::Inline(bytes) => bytes,
-            Self::Extent(extent) => extent,
+            Self::Extent(extent) => extent.as_slice(),
         }
     }
 }
 
 /// One entry of one layer, without its key.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(crate) struct Entry<'a> {
     /// Value or tombstone.
     pub(crate) kind: EntryKind,

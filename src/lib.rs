@@ -68,6 +68,11 @@ mod stats;
 mod sync;
 // L1: contracts and memory.
 mod arena;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, unused_imports, reason = "tests use it now, saved maps will next")
+)]
+mod blocks;
 mod cursor;
 mod entry;
 mod filter;
@@ -80,7 +85,11 @@ mod value;
 mod art;
 #[cfg_attr(
     not(test),
-    expect(dead_code, reason = "verify, rank and mapped images: tests now, saved maps next")
+    expect(
+        dead_code,
+        unused_imports,
+        reason = "verify, rank and stored images: tests now, saved maps next"
+    )
 )]
 mod segment;
 // L3: state.

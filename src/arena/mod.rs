@@ -12,10 +12,9 @@ mod memory;
 mod refs;
 mod table;
 
-pub(crate) use crate::entry::Extent;
 pub(crate) use memory::{Buffer, OutOfMemory};
 pub(crate) use refs::Ref;
-pub(crate) use table::Table;
+pub(crate) use table::{OutOfLine, Table};
 
 use crate::error::Error;
 use crate::sync::Arc;

@@ -7,7 +7,6 @@
 
 use super::UNIT;
 use super::memory::Block;
-use crate::entry::{Extent, extent_heap_bytes};
 use crate::sync::{Arc, AtomicU32, Mutex, Ordering};
 
 /// Units below this are cut into sixteen equal chunks of the smallest size.
@@ -104,18 +103,32 @@ pub(crate) struct Memory {
     newest: AtomicU32,
 }
 
+/// A large value that leaves point to: what an arena has to know of it.
+pub(crate) trait OutOfLine: Send + Sync {
+    /// Heap bytes that the value owns or shares, besides the struct itself.
+    fn heap_bytes(&self) -> usize;
+}
+
 /// Extents by slot, and the slots that are free.
 #[derive(Default)]
 struct Extents {
-    slots: Vec<Option<Box<Extent>>>,
+    slots: Vec<Option<Slot>>,
     vacant: Vec<u32>,
     heap_bytes: usize,
+}
+
+/// An extent, boxed.
+type Slot = Box<dyn OutOfLine>;
+
+/// Heap bytes of an extent and its box.
+fn slot_heap_bytes(extent: &dyn OutOfLine) -> usize {
+    extent.heap_bytes() + size_of_val(extent)
 }
 
 impl Extents {
     fn table_bytes(&self) -> usize {
         size_of::<Self>()
-            + self.slots.capacity() * size_of::<Option<Box<Extent>>>()
+            + self.slots.capacity() * size_of::<Option<Slot>>()
             + self.vacant.capacity() * size_of::<u32>()
     }
 }
@@ -163,17 +176,17 @@ impl Memory {
     }
 
     /// Takes an extent in; answers its slot and an address that holds until it is removed.
-    pub(crate) fn add_extent(&self, extent: Extent) -> (u32, *const Extent) {
+    pub(crate) fn add_extent<E: OutOfLine + 'static>(&self, extent: E) -> (u32, *const E) {
         let mut extents = self.extents.lock();
         let extents = extents.get_or_insert_default();
-        extents.heap_bytes += extent_heap_bytes(&extent) + size_of::<Extent>();
+        extents.heap_bytes += slot_heap_bytes(&extent);
         let slot = extents.vacant.pop().unwrap_or_else(|| {
             extents.slots.push(None);
             extents.slots.len() as u32 - 1
         });
         // The address is taken where the box stays: moving a box ends what was borrowed from it.
         let boxed = extents.slots[slot as usize].insert(Box::new(extent));
-        (slot, &raw const **boxed)
+        (slot, (&raw const **boxed).cast::<E>())
     }
 
     /// Heap bytes of all extents.
@@ -186,7 +199,7 @@ impl Memory {
         let extents = self.extents.lock();
         let slots = extents.as_ref().map_or(&[][..], |extents| &extents.slots);
         let extent = slots.get(slot as usize).and_then(Option::as_deref);
-        extent.map_or(0, |extent| extent_heap_bytes(extent) + size_of::<Extent>())
+        extent.map_or(0, slot_heap_bytes)
     }
 
     /// Drops the extent in `slot`.
@@ -196,7 +209,7 @@ impl Memory {
         let removed = extents.slots.get_mut(slot as usize).and_then(Option::take);
         debug_assert!(removed.is_some(), "an extent is removed once");
         if let Some(extent) = removed {
-            extents.heap_bytes -= extent_heap_bytes(&extent) + size_of::<Extent>();
+            extents.heap_bytes -= slot_heap_bytes(&*extent);
             extents.vacant.push(slot);
         }
     }

@@ -42,7 +42,7 @@ impl Tree {
                 [put_varint_array(&mut varint, bytes.len() as u64), bytes, epoch]
             }
             (EntryKind::Value, ValueWidth::Bytes, ValueRef::Extent(shared)) => {
-                let (slot, address) = self.arena.table().memory().add_extent(shared.clone());
+                let (slot, address) = self.arena.table().memory().add_extent(shared.share());
                 extent = Some(slot);
                 pointer = super::node::extent_tail(slot, address);
                 [&pointer, &[], epoch]

@@ -149,28 +149,28 @@ fn random_changes_match_a_model_and_pins_stay_as_they_were() {
 #[test]
 fn extents_are_kept_for_pins_and_freed_with_the_last_reader() {
     let mut tree = Tree::new(ValueWidth::Bytes);
-    let extent: crate::entry::Extent = vec![7; 5_000].into();
+    let extent: crate::entry::Extent = [7; 5_000].as_slice().into();
     for key in [b"a".as_slice(), b"ab", b"b"] {
         let plan = tree.plan(key).expect("room");
-        tree.apply(plan, key, Entry::value(ValueRef::Extent(&extent), Below::Absent))
+        tree.apply(plan, key, Entry::value(ValueRef::extent(&extent), Below::Absent))
             .expect("room");
     }
-    assert_eq!(crate::sync::Arc::strong_count(&extent), 4);
+    assert_eq!(extent.owners(), 4);
     let pin = tree.pin();
     unlink(&mut tree, b"a");
     put(&mut tree, b"b", EntryKind::Value, Below::Absent, b"small");
     check(&tree);
-    assert_eq!(crate::sync::Arc::strong_count(&extent), 4, "the pin still reads them");
+    assert_eq!(extent.owners(), 4, "the pin still reads them");
     let value = pin.get(b"a").and_then(Entry::live).map(<[u8]>::len);
     assert_eq!(value, Some(5_000));
     drop(pin);
     unlink(&mut tree, b"zzz");
-    assert_eq!(crate::sync::Arc::strong_count(&extent), 2);
+    assert_eq!(extent.owners(), 2);
     let pin = tree.pin();
     drop(tree);
     assert_eq!(pin.get(b"ab").and_then(Entry::live).map(<[u8]>::len), Some(5_000));
     drop(pin);
-    assert_eq!(crate::sync::Arc::strong_count(&extent), 1);
+    assert_eq!(extent.owners(), 1);
 }
 
 #[test]
@@ -229,7 +229,7 @@ fn every_failed_allocation_leaves_the_tree_as_it_was() {
 #[test]
 fn overwriting_under_an_old_pin_keeps_only_what_the_pin_reaches() {
     let mut tree = Tree::new(ValueWidth::Bytes);
-    let extent: crate::entry::Extent = vec![7; 5_000].into();
+    let extent: crate::entry::Extent = [7; 5_000].as_slice().into();
     for key in [b"a".as_slice(), b"ab", b"b"] {
         put(&mut tree, key, EntryKind::Value, Below::Absent, b"first");
     }
@@ -239,7 +239,7 @@ fn overwriting_under_an_old_pin_keeps_only_what_the_pin_reaches() {
             put(&mut tree, b"a", EntryKind::Value, Below::Absent, &round.to_le_bytes());
         } else {
             let plan = tree.plan(b"a").expect("room");
-            tree.apply(plan, b"a", Entry::value(ValueRef::Extent(&extent), Below::Absent))
+            tree.apply(plan, b"a", Entry::value(ValueRef::extent(&extent), Below::Absent))
                 .expect("room");
         }
         unlink(&mut tree, b"b");
@@ -247,7 +247,7 @@ fn overwriting_under_an_old_pin_keeps_only_what_the_pin_reaches() {
     }
     check(&tree);
     assert!(tree.limbo_bytes() < 1_000, "{}", tree.limbo_bytes());
-    assert!(crate::sync::Arc::strong_count(&extent) <= 2);
+    assert!(extent.owners() <= 2);
     assert_eq!(pin.get(b"a").and_then(Entry::live), Some(b"first".as_slice()));
     assert_eq!(pin.get(b"b").and_then(Entry::live), Some(b"first".as_slice()));
 }

@@ -351,8 +351,8 @@ impl Core {
                 return Err(Error::ValueTooLong { len: value.len() });
             }
             if width == ValueWidth::Bytes && value.len() > INLINE_VALUE_MAX {
-                let extent: Extent = Arc::from(value.as_slice());
-                builder.push(&key, Entry::value(ValueRef::Extent(&extent), Below::Absent))?;
+                let extent = Extent::from(value.as_slice());
+                builder.push(&key, Entry::value(ValueRef::extent(&extent), Below::Absent))?;
             } else {
                 builder.push(&key, Entry::value(ValueRef::Inline(&value), Below::Absent))?;
             }

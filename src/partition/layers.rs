@@ -2,6 +2,7 @@
 
 use super::Delta;
 use crate::art::Tree;
+use crate::blocks::Blocks;
 use crate::entry::Entry;
 use crate::error::Corruption;
 use crate::filter::{Filter, KeyHash};
@@ -82,12 +83,21 @@ impl Layers {
             usage.overhead +=
                 2 * COUNTS + size_of::<Frozen>() + size_of::<Tree>() + frozen.tree.overhead_bytes();
         }
+        let mut counted = None;
         for (segment, part) in [(&self.overlay, &mut usage.overlay), (&self.base, &mut usage.base)]
         {
             if let Some(segment) = segment {
                 *part += segment.heap_bytes();
                 usage.overhead += COUNTS + size_of::<Segment>();
                 usage.extents += segment.extent_bytes();
+                // Both may be of one file.
+                if let Some(file) = segment.file()
+                    && !counted.is_some_and(|counted| Arc::ptr_eq(counted, file))
+                {
+                    *part += file.heap_bytes();
+                    usage.overhead += COUNTS + size_of::<Blocks>();
+                    counted = Some(file);
+                }
             }
         }
     }

@@ -141,8 +141,8 @@ impl Partition {
     ) -> Result<Fill, WriteError> {
         let extent: Extent;
         let value = if self.width == ValueWidth::Bytes && value.len() > INLINE_VALUE_MAX {
-            extent = Arc::from(value);
-            ValueRef::Extent(&extent)
+            extent = Extent::from(value);
+            ValueRef::extent(&extent)
         } else {
             ValueRef::Inline(value)
         };

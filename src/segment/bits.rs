@@ -6,7 +6,8 @@
 
 use super::slabs::Column;
 use crate::arena::OutOfMemory;
-use crate::bytes::{u64_at, uint_at};
+use crate::blocks::Bytes;
+use crate::bytes::uint_at;
 use crate::error::Corruption;
 use bumpalo::Bump;
 
@@ -37,16 +38,17 @@ pub(super) struct Bits<'a> {
     part: &'static str,
     entries: u64,
     /// Empty for a column left out.
-    words: &'a [u8],
-    directory: &'a [u8],
+    words: Bytes<'a>,
+    directory: Bytes<'a>,
 }
 
 impl<'a> Bits<'a> {
     /// The column over `entries` bits in `section`, which is empty if it was left out.
     #[inline]
-    pub(super) fn new(section: &'a [u8], entries: u64, part: &'static str) -> Self {
+    pub(super) fn new(section: Bytes<'a>, entries: u64, part: &'static str) -> Self {
         let words_len = words_len(entries).unwrap_or(0).min(section.len());
-        let (words, directory) = section.split_at(words_len);
+        let words = section.part(0..words_len);
+        let directory = section.part(words_len..section.len());
         Self { part, entries, words, directory }
     }
 
@@ -62,9 +64,16 @@ impl<'a> Bits<'a> {
 
     /// The bit of entry `i`; zero past the end.
     #[inline]
-    pub(super) fn bit(self, i: u64) -> bool {
+    pub(super) fn bit(self, i: u64) -> Result<bool, Corruption> {
+        let at = (i / 8) as usize;
         // A left-out column has no words, and so reads as zero.
-        self.words.get((i / 8) as usize).is_some_and(|byte| byte >> (i % 8) & 1 == 1)
+        match self.words.admitted().get(at) {
+            None => Ok(false),
+            Some(byte) => {
+                self.words.admit(at..at + 1)?;
+                Ok(byte >> (i % 8) & 1 == 1)
+            }
+        }
     }
 
     /// How many of the first `i` bits are ones.
@@ -75,12 +84,13 @@ impl<'a> Bits<'a> {
         let i = i.min(self.entries);
         let block = i / BLOCK;
         let mut ones = self.directory_at(block)?;
-        let mut at = block * BLOCK;
-        while at < i {
-            let word = u64_at(self.words, (at / 8) as usize).unwrap_or(0);
-            let taken = (i - at).min(64);
-            ones = ones.saturating_add(u64::from((word & ones_below(taken)).count_ones()));
-            at += 64;
+        let start = (block * BLOCK / 8) as usize;
+        let words = self.words.get(start..(i.div_ceil(64) * 8) as usize)?;
+        let mut left = i % BLOCK;
+        for word in words.as_chunks::<8>().0 {
+            let word = u64::from_le_bytes(*word) & ones_below(left);
+            ones = ones.saturating_add(u64::from(word.count_ones()));
+            left = left.saturating_sub(64);
         }
         if ones > i {
             return Err(self.damaged(block, "there are at most as many ones as bits"));
@@ -100,7 +110,7 @@ impl<'a> Bits<'a> {
         }
         let mut ones = 0;
         let words_per_block = (BLOCK / 64) as usize;
-        for (i, word) in self.words.as_chunks::<8>().0.iter().enumerate() {
+        for (i, word) in self.words.all()?.as_chunks::<8>().0.iter().enumerate() {
             if i.is_multiple_of(words_per_block) {
                 self.expect_count((i / words_per_block) as u64, ones)?;
             }
@@ -129,7 +139,8 @@ impl<'a> Bits<'a> {
     fn directory_at(self, block: u64) -> Result<u64, Corruption> {
         let width = count_width(self.entries);
         let at = (block as usize).saturating_mul(width);
-        uint_at(self.directory, at, width)
+        let slot = self.directory.get(at..at.saturating_add(width))?;
+        uint_at(slot, 0, width)
             .ok_or_else(|| self.damaged(block, "the directory covers every block"))
     }
 
@@ -247,17 +258,17 @@ mod tests {
                     })
                     .collect();
                 let bytes = encode(&bits);
-                let column = Bits::new(&bytes, n as u64, "test bits");
+                let column = Bits::new(Bytes::heap(&bytes), n as u64, "test bits");
                 column.check_frame().expect("own bytes");
                 column.verify().expect("own bytes");
                 let mut ones = 0;
                 for (i, &bit) in bits.iter().enumerate() {
-                    assert_eq!(column.bit(i as u64), bit);
+                    assert_eq!(column.bit(i as u64), Ok(bit));
                     assert_eq!(column.rank(i as u64), Ok(ones));
                     ones += u64::from(bit);
                 }
                 assert_eq!(column.ones(), Ok(ones));
-                assert!(!column.bit(n as u64));
+                assert_eq!(column.bit(n as u64), Ok(false));
             }
         }
     }
@@ -270,13 +281,13 @@ mod tests {
             for bit in 0..8 {
                 let mut bad = good.clone();
                 bad[at] ^= 1 << bit;
-                let column = Bits::new(&bad, 1100, "test bits");
+                let column = Bits::new(Bytes::heap(&bad), 1100, "test bits");
                 assert!(column.verify().is_err(), "byte {at} bit {bit}");
                 for i in 0..=1100 {
                     let _ = column.rank(i);
                 }
             }
         }
-        assert!(Bits::new(&good[1..], 1100, "test bits").check_frame().is_err());
+        assert!(Bits::new(Bytes::heap(&good[1..]), 1100, "test bits").check_frame().is_err());
     }
 }

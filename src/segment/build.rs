@@ -6,7 +6,7 @@ use super::fst::FstStage;
 use super::plain::PlainStage;
 use super::slabs::Column;
 use super::values::ValueStage;
-use super::{Image, Segment};
+use super::{Extents, Image, Segment};
 use crate::arena::{Buffer, OutOfMemory};
 use crate::entry::{Below, Entry, EntryKind, ValueWidth};
 use crate::error::{Error, SortFault};
@@ -177,7 +177,7 @@ impl<'b> SegmentBuilder<'b> {
         self.tombstones.write_to(&mut image[layout.span(Section::Tombstones)]);
         self.below.write_to(&mut image[layout.span(Section::LiveBelow)]);
         layout.encode(image);
-        let extents = self.values.into_extents();
+        let extents = Extents::Owned(self.values.into_extents());
         Ok(Segment::open(Image::Heap(buffer), extents, self.width)?)
     }
 }

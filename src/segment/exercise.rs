@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::cursor::Cursor;
+use crate::entry::Extent;
 
 /// Keys that a walk looks at. A damaged segment may claim any number.
 const WALKED_KEYS: usize = 1000;
@@ -17,7 +18,7 @@ pub(crate) fn reopened(
 ) -> Result<Segment, Corruption> {
     let mut buffer = Buffer::zeroed(image.len()).expect("memory for a test");
     buffer.as_mut_slice().copy_from_slice(image);
-    Segment::open(Image::Heap(buffer), extents.to_vec(), width)
+    Segment::open(Image::Heap(buffer), Extents::Owned(extents.to_vec()), width)
 }
 
 /// Asks a segment of any bytes everything; what it answers does not matter, that it answers does.

@@ -6,6 +6,7 @@
 //! All integers are little-endian. An image is canonical: sections in ascending id, each at the
 //! first multiple of 64 after its predecessor, none empty, zeros between, nothing after the last.
 
+use crate::blocks::Bytes;
 use crate::bytes::{u16_at, u32_at, u64_at};
 use crate::checksum::{checksum, checksum_of_parts};
 use crate::entry::ValueWidth;
@@ -234,9 +235,11 @@ impl Layout {
     }
 
     /// Reads header and section table, in time independent of the image's length.
-    pub(super) fn decode(image: &[u8], width: ValueWidth) -> Result<Self, Corruption> {
-        let header =
-            image.get(..HEADER_LEN).ok_or(Corruption::new(HEADER, 0, "it is 64 bytes long"))?;
+    pub(super) fn decode(image: Bytes<'_>, width: ValueWidth) -> Result<Self, Corruption> {
+        if image.len() < HEADER_LEN {
+            return Err(Corruption::new(HEADER, 0, "it is 64 bytes long"));
+        }
+        let header = image.get(0..HEADER_LEN)?;
         let damaged = |offset: usize, rule| Corruption::new(HEADER, offset as u64, rule);
         if header[MAGIC_AT..VERSION_AT] != MAGIC {
             return Err(damaged(MAGIC_AT, "a segment starts with its magic bytes"));
@@ -245,9 +248,10 @@ impl Layout {
             return Err(damaged(VERSION_AT, "the format version is one this library knows"));
         }
         let rows = usize::from(header[SECTIONS_AT]);
-        let table = image
-            .get(..table_end(rows))
-            .ok_or_else(|| damaged(SECTIONS_AT, "the section table is inside the image"))?;
+        if image.len() < table_end(rows) {
+            return Err(damaged(SECTIONS_AT, "the section table is inside the image"));
+        }
+        let table = image.get(0..table_end(rows))?;
         if u32_at(header, CHECKSUM_AT) != Some(header_checksum(table)) {
             return Err(damaged(CHECKSUM_AT, "the checksum matches the header"));
         }
@@ -264,7 +268,7 @@ impl Layout {
         if width != ValueWidth::Bytes && extents != 0 {
             return Err(damaged(EXTENTS_AT, "values of fixed width have no extents"));
         }
-        let mut layout = Self::decode_table(image, rows, codec, width)?;
+        let mut layout = Self::decode_table(table, image.len(), codec, width)?;
         if u64_at(header, TOTAL_AT) != Some(layout.total as u64) || layout.total != image.len() {
             return Err(damaged(
                 TOTAL_AT,
@@ -277,10 +281,11 @@ impl Layout {
         Ok(layout)
     }
 
-    /// Reads the section table and checks that it is the one this library lays out.
+    /// Reads the section table, behind the header at the start of `table`, and checks that it is
+    /// the one this library lays out in an image of `total` bytes.
     fn decode_table(
-        image: &[u8],
-        rows: usize,
+        table: &[u8],
+        total: usize,
         codec: Codec,
         width: ValueWidth,
     ) -> Result<Self, Corruption> {
@@ -288,8 +293,8 @@ impl Layout {
         let mut lens = SectionLens::default();
         let mut offsets = [0; SECTIONS];
         let mut least = 0;
-        for at in (0..rows).map(table_end) {
-            let id = u32_at(image, at + ROW_ID_AT).unwrap_or(0) as usize;
+        for at in (HEADER_LEN..table.len()).step_by(ROW_LEN) {
+            let id = u32_at(table, at + ROW_ID_AT).unwrap_or(0) as usize;
             let section = id
                 .checked_sub(1)
                 .and_then(|index| Section::ALL.get(index))
@@ -299,13 +304,13 @@ impl Layout {
                 return Err(damaged(at, "section ids ascend"));
             }
             least = id;
-            let len = u64_at(image, at + ROW_LEN_AT).and_then(|len| usize::try_from(len).ok());
-            let len = len.filter(|len| (1..=image.len()).contains(len));
+            let len = u64_at(table, at + ROW_LEN_AT).and_then(|len| usize::try_from(len).ok());
+            let len = len.filter(|len| (1..=total).contains(len));
             let len = len.ok_or_else(|| {
                 damaged(at + ROW_LEN_AT, "a section is not empty and is inside the image")
             })?;
             lens.set(*section, len);
-            offsets[section.index()] = u64_at(image, at + ROW_OFFSET_AT).unwrap_or(0);
+            offsets[section.index()] = u64_at(table, at + ROW_OFFSET_AT).unwrap_or(0);
         }
         let layout = Self::plan(codec, width, &lens)
             .ok_or_else(|| damaged(HEADER_LEN, "the sections together are inside the image"))?;
@@ -318,11 +323,11 @@ impl Layout {
     }
 
     /// Reads the whole image: sections match their checksums, and between them there are zeros.
-    pub(super) fn verify(&self, image: &[u8]) -> Result<(), Corruption> {
+    pub(super) fn verify(&self, image: Bytes<'_>) -> Result<(), Corruption> {
         let mut row = HEADER_LEN;
         let mut end = table_end(self.present().count());
         for (section, span) in self.present() {
-            let padding = image.get(end..span.start).unwrap_or(&[]);
+            let padding = image.get(end..span.start)?;
             if let Some(at) = padding.iter().position(|&byte| byte != 0) {
                 return Err(Corruption::new(
                     IMAGE,
@@ -330,8 +335,8 @@ impl Layout {
                     "bytes between sections are zero",
                 ));
             }
-            let bytes = image.get(span.clone()).unwrap_or(&[]);
-            if u32_at(image, row + ROW_CHECKSUM_AT) != Some(checksum(bytes)) {
+            let stored = u32_at(image.get(row..row + ROW_LEN)?, ROW_CHECKSUM_AT);
+            if stored != Some(checksum(image.get(span.clone())?)) {
                 return Err(Corruption::new(section.part(), 0, "the checksum matches the section"));
             }
             row += ROW_LEN;

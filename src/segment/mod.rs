@@ -10,6 +10,7 @@ mod build;
 mod cursor;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod exercise;
+mod extents;
 mod format;
 mod fst;
 mod plain;
@@ -21,13 +22,14 @@ mod verify;
 
 pub(crate) use build::{CodecChoice, SegmentBuilder};
 pub(crate) use cursor::SegmentCursor;
+pub(crate) use extents::{EXTENT_ROW_LEN, Extents, extent_row};
 #[cfg(any(test, fuzzing))]
 pub(crate) use format::{announced_extents, field_offsets, reseal};
 
 use crate::arena::Buffer;
-use crate::entry::{Below, Entry, EntryKind, Extent, ValueRef, ValueWidth, extent_heap_bytes};
+use crate::blocks::{Blocks, Bytes};
+use crate::entry::{Below, Entry, EntryKind, ExtentRef, ValueRef, ValueWidth};
 use crate::error::Corruption;
-use crate::mmap::Mapping;
 use crate::stats::SegmentStats;
 use crate::sync::Arc;
 use bits::Bits;
@@ -45,15 +47,23 @@ pub(crate) struct Ordinal(pub(crate) u64);
 pub(crate) enum Image {
     /// In memory of their own.
     Heap(Buffer),
-    /// In these bytes of a mapped file. A range outside the file reads as empty.
-    Mapped(Arc<Mapping>, Range<usize>),
+    /// In these bytes of a file's data. A range outside of that reads as empty.
+    Stored(Arc<Blocks>, Range<usize>),
 }
 
 impl Image {
-    fn as_slice(&self) -> &[u8] {
+    #[inline]
+    fn bytes(&self) -> Bytes<'_> {
         match self {
-            Self::Heap(buffer) => buffer.as_slice(),
-            Self::Mapped(mapping, range) => mapping.as_slice().get(range.clone()).unwrap_or(&[]),
+            Self::Heap(buffer) => Bytes::heap(buffer.as_slice()),
+            Self::Stored(blocks, range) => blocks.bytes(range.clone()),
+        }
+    }
+
+    fn file(&self) -> Option<&Arc<Blocks>> {
+        match self {
+            Self::Heap(_) => None,
+            Self::Stored(blocks, _) => Some(blocks),
         }
     }
 }
@@ -81,7 +91,7 @@ impl Keys<'_> {
     }
 }
 
-/// A decoded entry whose value is not borrowed yet.
+/// A decoded entry whose value is not borrowed yet, but has been checked.
 struct Located {
     kind: EntryKind,
     below: Below,
@@ -92,30 +102,27 @@ struct Located {
 pub(crate) struct Segment {
     image: Image,
     layout: Layout,
-    extents: Box<[Extent]>,
+    extents: Extents,
     /// Heap bytes of all extents.
     extent_bytes: usize,
+    /// The file that has to stay open, if one has.
+    file: Option<Arc<Blocks>>,
 }
 
 impl Segment {
     /// Takes an image over, after looking at its header, its section table and the frames of its
-    /// sections: in time independent of the number of entries. [`verify`](Self::verify) looks at
-    /// everything else.
+    /// sections: in time independent of the number of entries, and of a file only the blocks
+    /// of these parts. [`verify`](Self::verify) looks at everything else.
     pub(crate) fn open(
         image: Image,
-        extents: Vec<Extent>,
+        extents: Extents,
         width: ValueWidth,
     ) -> Result<Self, Corruption> {
-        let layout = Layout::decode(image.as_slice(), width)?;
-        if layout.extents as usize != extents.len() {
-            return Err(Corruption::new(
-                "segment extents",
-                0,
-                "there are as many as the header says",
-            ));
-        }
-        let extent_bytes = extents.iter().map(extent_heap_bytes).sum();
-        let segment = Self { image, layout, extents: extents.into_boxed_slice(), extent_bytes };
+        let layout = Layout::decode(image.bytes(), width)?;
+        extents.check_frame(layout.extents)?;
+        let extent_bytes = extents.content_bytes();
+        let file = image.file().or_else(|| extents.file()).cloned();
+        let segment = Self { image, layout, extents, extent_bytes, file };
         segment.keys().check_frame()?;
         segment.values().check_frame(segment.len())?;
         segment.tombstones().check_frame()?;
@@ -179,9 +186,19 @@ impl Segment {
         Ok(())
     }
 
-    /// The large values, by extent index.
-    pub(crate) fn extents(&self) -> &[Extent] {
-        &self.extents
+    /// Number of large values.
+    pub(crate) fn extent_count(&self) -> u32 {
+        self.layout.extents
+    }
+
+    /// The large value of this extent index, which is below
+    /// [`extent_count`](Self::extent_count), after a check of its bytes.
+    pub(crate) fn extent(&self, index: u32) -> Result<ExtentRef<'_>, Corruption> {
+        let found =
+            if index < self.extent_count() { Some(self.extents.place(index)?) } else { None };
+        found.and_then(|place| self.lend_extent(&place)).ok_or_else(|| {
+            Corruption::new("segment extents", u64::from(index), "it is one of them")
+        })
     }
 
     /// Heap bytes of all of them.
@@ -189,18 +206,24 @@ impl Segment {
         self.extent_bytes
     }
 
-    /// The whole image.
-    pub(crate) fn image_bytes(&self) -> &[u8] {
-        self.image.as_slice()
+    /// The whole image, to be read piece by piece.
+    pub(crate) fn image(&self) -> Bytes<'_> {
+        self.image.bytes()
     }
 
-    /// Heap bytes owned, besides the struct itself and the shared content of the extents.
+    /// The file that holds the image or extents, if one does; the segment keeps it open.
+    pub(crate) fn file(&self) -> Option<&Arc<Blocks>> {
+        self.file.as_ref()
+    }
+
+    /// Heap bytes owned, besides the struct itself, the shared content of the extents and what its
+    /// file holds.
     pub(crate) fn heap_bytes(&self) -> usize {
         let image = match &self.image {
             Image::Heap(buffer) => buffer.heap_bytes(),
-            Image::Mapped(..) => 0,
+            Image::Stored(..) => 0,
         };
-        image + size_of_val(&*self.extents)
+        image + self.extents.list_bytes()
     }
 
     /// What the segment is, in numbers.
@@ -213,7 +236,7 @@ impl Segment {
             entries: self.len(),
             // Statistics of a damaged segment need no more than be harmless.
             tombstones: self.tombstones().ones().unwrap_or(0),
-            bytes: self.image_bytes().len(),
+            bytes: self.image.bytes().len(),
             key_bytes: bytes_of(&[Section::KeyOffsets, Section::KeyBytes, Section::Transducer]),
             value_bytes: bytes_of(&[Section::Values, Section::ValueOffsets]),
             codec: self.layout.codec.name(),
@@ -228,29 +251,46 @@ impl Segment {
         }
     }
 
-    /// Decodes an entry up to the place of its value.
+    /// Decodes an entry up to the place of its value, whose bytes are checked.
     #[inline]
     fn locate(&self, ordinal: Ordinal) -> Result<Located, Corruption> {
         self.check_ordinal(ordinal)?;
-        let below = if self.live_below().bit(ordinal.0) { Below::Live } else { Below::Absent };
-        if self.tombstones().bit(ordinal.0) {
+        let below = if self.live_below().bit(ordinal.0)? { Below::Live } else { Below::Absent };
+        if self.tombstones().bit(ordinal.0)? {
             return Ok(Located { kind: EntryKind::Tombstone, below, value: Place::Inline(0..0) });
         }
-        Ok(Located { kind: EntryKind::Value, below, value: self.values().place(ordinal.0)? })
+        let value = match self.values().place(ordinal.0)? {
+            Place::Extent(index) => self.extents.place(index)?,
+            place => place,
+        };
+        Ok(Located { kind: EntryKind::Value, below, value })
     }
 
     /// Borrows a located entry. Its place was checked when it was located, and nothing changes.
     #[inline]
     fn lend(&self, located: &Located) -> Entry<'_> {
         let value = match &located.value {
-            Place::Inline(range) => ValueRef::Inline(&self.section(Section::Values)[range.clone()]),
-            Place::Extent(index) => ValueRef::Extent(&self.extents[*index as usize]),
+            Place::Inline(range) => {
+                ValueRef::Inline(&self.section(Section::Values).admitted()[range.clone()])
+            }
+            place => ValueRef::Extent(
+                self.lend_extent(place).expect("a located extent is one of the segment's"),
+            ),
         };
         Entry { kind: located.kind, below: located.below, value }
     }
 
-    fn section(&self, section: Section) -> &[u8] {
-        &self.image.as_slice()[self.layout.span(section)]
+    fn lend_extent(&self, place: &Place) -> Option<ExtentRef<'_>> {
+        match place {
+            Place::Inline(_) => None,
+            Place::Extent(index) => self.extents.owned(*index),
+            Place::Stored(range) => self.extents.stored(range),
+        }
+    }
+
+    #[inline]
+    fn section(&self, section: Section) -> Bytes<'_> {
+        self.image.bytes().part(self.layout.span(section))
     }
 
     fn keys(&self) -> Keys<'_> {

@@ -5,6 +5,7 @@
 use super::format::{Section, SectionLens};
 use super::slabs::Column;
 use crate::arena::OutOfMemory;
+use crate::blocks::Bytes;
 use crate::bytes::{u32_at, u64_at};
 use crate::error::Corruption;
 use crate::key::MAX_KEY_LEN;
@@ -20,14 +21,14 @@ fn offset_width(key_bytes: usize) -> usize {
 #[derive(Clone, Copy)]
 pub(super) struct PlainKeys<'a> {
     entries: u64,
-    offsets: &'a [u8],
-    bytes: &'a [u8],
+    offsets: Bytes<'a>,
+    bytes: Bytes<'a>,
 }
 
 impl<'a> PlainKeys<'a> {
     /// The keys of `entries` entries in their sections.
     #[inline]
-    pub(super) fn new(offsets: &'a [u8], bytes: &'a [u8], entries: u64) -> Self {
+    pub(super) fn new(offsets: Bytes<'a>, bytes: Bytes<'a>, entries: u64) -> Self {
         Self { entries, offsets, bytes }
     }
 
@@ -47,22 +48,27 @@ impl<'a> PlainKeys<'a> {
         self.entries
     }
 
-    /// Where key `i` lies in the key bytes; inside them.
+    /// Where key `i` lies in the key bytes, which are checked there.
     pub(super) fn span(self, i: u64) -> Result<Range<usize>, Corruption> {
-        let span = self.offset(i).zip(self.offset(i.wrapping_add(1)));
-        match span {
-            Some((start, end))
+        let width = offset_width(self.bytes.len());
+        let at = usize::try_from(i).ok().and_then(|i| i.checked_mul(width));
+        // An offset and the next one.
+        let pair = at.and_then(|at| Some(at..at.checked_add(2 * width)?));
+        let pair = self.offsets.get(pair.ok_or_else(|| damaged(i, BOUNDS))?)?;
+        match (offset(pair, 0, width), offset(pair, width, width)) {
+            (Some(start), Some(end))
                 if start <= end && end <= self.bytes.len() && end - start <= MAX_KEY_LEN =>
             {
+                self.bytes.admit(start..end)?;
                 Ok(start..end)
             }
-            _ => Err(damaged(i, "offsets ascend, by at most 65,535, and are inside the key bytes")),
+            _ => Err(damaged(i, BOUNDS)),
         }
     }
 
     /// Key `i`.
     pub(super) fn key(self, i: u64) -> Result<&'a [u8], Corruption> {
-        self.span(i).map(|span| &self.bytes[span])
+        self.span(i).map(|span| &self.bytes.admitted()[span])
     }
 
     /// The ordinal of `key`: `Ok` if it is there, else `Err` with that of the next larger one.
@@ -81,8 +87,12 @@ impl<'a> PlainKeys<'a> {
 
     /// Reads everything: keys tile the bytes and are strictly ascending.
     pub(super) fn verify(self) -> Result<(), Corruption> {
-        if self.offset(0) != Some(0) || self.offset(self.entries) != Some(self.bytes.len()) {
-            return Err(damaged(0, "offsets start at zero and end with the bytes"));
+        if self.entries == 0 {
+            let ends = self.offsets.all()?.iter().all(|&byte| byte == 0) && self.bytes.is_empty();
+            return if ends { Ok(()) } else { Err(damaged(0, ENDS)) };
+        }
+        if self.span(0)?.start != 0 || self.span(self.entries - 1)?.end != self.bytes.len() {
+            return Err(damaged(0, ENDS));
         }
         let mut last = None;
         for i in 0..self.entries {
@@ -94,18 +104,20 @@ impl<'a> PlainKeys<'a> {
         }
         Ok(())
     }
+}
 
-    fn offset(self, i: u64) -> Option<usize> {
-        let width = offset_width(self.bytes.len());
-        let at = usize::try_from(i).ok()?.checked_mul(width)?;
-        if width == 4 {
-            u32_at(self.offsets, at).map(|offset| offset as usize)
-        } else {
-            u64_at(self.offsets, at).and_then(|offset| usize::try_from(offset).ok())
-        }
+/// The offset of `width` bytes at `at`.
+#[inline]
+fn offset(slots: &[u8], at: usize, width: usize) -> Option<usize> {
+    if width == 4 {
+        u32_at(slots, at).map(|offset| offset as usize)
+    } else {
+        u64_at(slots, at).and_then(|offset| usize::try_from(offset).ok())
     }
 }
 
+const BOUNDS: &str = "offsets ascend, by at most 65,535, and are inside the key bytes";
+const ENDS: &str = "offsets start at zero and end with the bytes";
 const ASCENDING: &str = "keys are strictly ascending";
 
 #[cold]
@@ -123,7 +135,7 @@ pub(super) struct PlainWalk {
 impl PlainWalk {
     /// The key it stands on.
     pub(super) fn key<'a>(&self, keys: PlainKeys<'a>) -> &'a [u8] {
-        &keys.bytes[self.span.clone()]
+        &keys.bytes.admitted()[self.span.clone()]
     }
 
     /// Moves to key `ordinal`, if there is one.

@@ -2,11 +2,13 @@
 
 mod conformance;
 mod damage;
+mod stored;
 
 use super::*;
 use crate::arena::hooks;
 use crate::checksum::checksum;
 use crate::cursor::Cursor;
+use crate::entry::Extent;
 use crate::error::{Error, SortFault};
 use crate::key::MAX_KEY_LEN;
 use bumpalo::Bump;
@@ -43,6 +45,17 @@ impl Random {
     }
 }
 
+/// All bytes of the image.
+fn image_of(segment: &Segment) -> &[u8] {
+    segment.image().all().expect("a segment of our own")
+}
+
+/// A share in each extent.
+fn extents_of(segment: &Segment) -> Vec<Extent> {
+    let all = 0..segment.extent_count();
+    all.map(|index| segment.extent(index).expect("a segment of our own").share()).collect()
+}
+
 fn below_of(live: bool) -> Below {
     if live { Below::Live } else { Below::Absent }
 }
@@ -56,7 +69,7 @@ fn build(model: &Model, width: ValueWidth, choice: CodecChoice) -> Result<Segmen
             None => builder.push(key, Entry::tombstone(below))?,
             Some(value) if value.len() > 1024 && width == ValueWidth::Bytes => {
                 let extent: Extent = value.as_slice().into();
-                builder.push(key, Entry::value(ValueRef::Extent(&extent), below))?;
+                builder.push(key, Entry::value(ValueRef::extent(&extent), below))?;
             }
             Some(value) => {
                 builder.push(key, Entry::value(ValueRef::Inline(value), below))?;
@@ -334,7 +347,7 @@ fn the_builder_becomes_a_transducer_at_256_keys() {
         assert_eq!(segment.stats().codec, codec);
         let forced = CODECS[usize::from(codec == "fst")];
         let same = built(&model, width, forced);
-        assert_eq!(segment.image_bytes(), same.image_bytes());
+        assert_eq!(image_of(&segment), image_of(&same));
         check(&segment, &model, 1);
     }
 }
@@ -382,12 +395,12 @@ fn an_image_is_a_function_of_its_content() {
             }
             let segment = builder.finish().expect("memory for a test");
             segment.verify().expect("a segment of our own");
-            assert_eq!(segment.extents().len(), 2);
-            segment.image_bytes().to_vec()
+            assert_eq!(segment.extent_count(), 2);
+            image_of(&segment).to_vec()
         };
         // How a value is handed over makes no difference; its length decides.
-        let expected = image(ValueRef::Extent(&extent), ValueRef::Inline(&short));
-        assert_eq!(expected, image(ValueRef::Inline(&long), ValueRef::Extent(&short)));
+        let expected = image(ValueRef::extent(&extent), ValueRef::Inline(short.as_slice()));
+        assert_eq!(expected, image(ValueRef::Inline(&long), ValueRef::extent(&short)));
     }
 }
 
@@ -396,7 +409,7 @@ fn images_are_the_bytes_of_format_version_1() {
     // A change of these numbers is a change of the format, and needs a new version.
     let sums = [ValueWidth::Fixed(8), ValueWidth::Bytes].map(|width| {
         let model = model_of(small_keys(), width, true);
-        CODECS.map(|choice| checksum(built(&model, width, choice).image_bytes()))
+        CODECS.map(|choice| checksum(image_of(&built(&model, width, choice))))
     });
     let expected = [[0x683d_c557, 0x0fae_02cc], [0x45fc_7c6b, 0xd001_6dc0]];
     assert_eq!(sums, expected);
@@ -414,17 +427,17 @@ fn a_cursor_can_share_its_segment() {
 
 #[test]
 fn extents_are_moved_by_reference() {
-    let extent: Extent = vec![7; 5000].as_slice().into();
+    let extent: Extent = [7; 5000].as_slice().into();
     let bump = Bump::new();
     let mut builder = SegmentBuilder::new(ValueWidth::Bytes, &bump, CodecChoice::Automatic)
         .expect("memory for a test");
-    let entry = Entry::value(ValueRef::Extent(&extent), Below::Absent);
+    let entry = Entry::value(ValueRef::extent(&extent), Below::Absent);
     builder.push(b"key", entry).expect("memory for a test");
     let segment = builder.finish().expect("memory for a test");
-    assert!(Arc::ptr_eq(&segment.extents()[0], &extent));
+    assert_eq!(extent.owners(), 2);
     let entry = segment.entry(Ordinal(0)).expect("an entry");
-    assert!(matches!(entry.value, ValueRef::Extent(same) if Arc::ptr_eq(same, &extent)));
-    assert!(segment.image_bytes().len() < 512);
+    assert_eq!(entry.value.as_slice().as_ptr(), extent.as_slice().as_ptr());
+    assert!(image_of(&segment).len() < 512);
 }
 
 #[test]
@@ -436,32 +449,6 @@ fn ten_integers_take_less_than_half_a_kilobyte() {
     let stats = segment.stats();
     assert_eq!((stats.entries, stats.tombstones), (10, 0));
     assert_eq!((stats.key_bytes, stats.value_bytes), (124, 80));
-}
-
-#[test]
-fn a_mapped_segment_is_the_same_as_one_on_the_heap() {
-    use std::io::Write;
-    for width in WIDTHS {
-        let model = model_of(small_keys(), width, true);
-        for choice in CODECS {
-            let heap = built(&model, width, choice);
-            let mut file = tempfile::tempfile().expect("a file for a test");
-            // Not at the start of the file, and not even aligned: nothing may depend on that.
-            file.write_all(b"xyz").expect("space for a test");
-            file.write_all(heap.image_bytes()).expect("space for a test");
-            let mapping = Arc::new(Mapping::open(&file).expect("a mappable file"));
-            let range = 3..3 + heap.image_bytes().len();
-            let image = Image::Mapped(mapping.clone(), range);
-            let mapped = Segment::open(image, heap.extents().to_vec(), width).expect("own bytes");
-            assert_eq!(mapped.image_bytes(), heap.image_bytes());
-            assert_eq!(mapped.heap_bytes(), size_of_val(heap.extents()));
-            check(&mapped, &model, 1);
-            for range in [0..0, 4..mapping.as_slice().len(), 3..usize::MAX] {
-                let image = Image::Mapped(mapping.clone(), range);
-                assert!(Segment::open(image, heap.extents().to_vec(), width).is_err());
-            }
-        }
-    }
 }
 
 #[test]

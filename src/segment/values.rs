@@ -6,6 +6,7 @@
 use super::format::{Section, SectionLens};
 use super::slabs::Column;
 use crate::arena::OutOfMemory;
+use crate::blocks::Bytes;
 use crate::bytes::{u32_at, u64_at};
 use crate::entry::{Extent, INLINE_VALUE_MAX, MAX_VALUE_LEN, ValueRef, ValueWidth};
 use crate::error::{Corruption, Error};
@@ -29,10 +30,12 @@ fn offset_width(heap_len: usize) -> usize {
 /// Where the value of an entry is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    /// These bytes of the values section, which are inside it.
+    /// These bytes of the values section, which are inside it and checked.
     Inline(Range<usize>),
     /// The extent of this index, which exists.
     Extent(u32),
+    /// An extent in these bytes of the segment's file, which are checked.
+    Stored(Range<usize>),
 }
 
 /// The stored values of a segment.
@@ -43,14 +46,14 @@ pub(super) enum Values<'a> {
         /// Bytes of each value.
         width: usize,
         /// The array.
-        array: &'a [u8],
+        array: Bytes<'a>,
     },
     /// A heap of items.
     Bytes {
         /// The items.
-        heap: &'a [u8],
+        heap: Bytes<'a>,
         /// Where each item starts, and where the last one ends.
-        offsets: &'a [u8],
+        offsets: Bytes<'a>,
         /// Number of extents.
         extents: u32,
     },
@@ -61,8 +64,8 @@ impl<'a> Values<'a> {
     #[inline]
     pub(super) fn new(
         width: ValueWidth,
-        values: &'a [u8],
-        offsets: &'a [u8],
+        values: Bytes<'a>,
+        offsets: Bytes<'a>,
         extents: u32,
     ) -> Self {
         match width {
@@ -99,52 +102,37 @@ impl<'a> Values<'a> {
                 let start = (i as usize).checked_mul(width);
                 let end = start.and_then(|start| start.checked_add(width));
                 match (start, end) {
-                    (Some(start), Some(end)) if end <= array.len() => Ok(Place::Inline(start..end)),
+                    (Some(start), Some(end)) if end <= array.len() => {
+                        array.admit(start..end)?;
+                        Ok(Place::Inline(start..end))
+                    }
                     _ => Err(damaged(Section::Values, i, "there is a value for the entry")),
                 }
             }
-            Self::Bytes { heap, extents, .. } => {
-                let (item, is_extent) =
-                    self.item(i).filter(|(item, _)| item.end <= heap.len()).ok_or_else(|| {
-                        damaged(Section::ValueOffsets, i, "offsets ascend and are inside the heap")
-                    })?;
-                if !is_extent {
-                    return Ok(Place::Inline(item));
+            Self::Bytes { heap, offsets, extents } => {
+                let (start, is_extent, end) = slots(heap, offsets, i)?;
+                if start > end || end > heap.len() {
+                    return Err(damaged(
+                        Section::ValueOffsets,
+                        i,
+                        "offsets ascend and are inside the heap",
+                    ));
                 }
-                match u32_at(heap, item.start) {
+                let item = heap.get(start..end)?;
+                if !is_extent {
+                    return Ok(Place::Inline(start..end));
+                }
+                match u32_at(item, 0) {
                     Some(index) if item.len() == EXTENT_INDEX_LEN && index < extents => {
                         Ok(Place::Extent(index))
                     }
                     _ => Err(damaged(
                         Section::Values,
-                        item.start as u64,
+                        start as u64,
                         "an extent's item is its index, of 4 bytes",
                     )),
                 }
             }
-        }
-    }
-
-    /// The item of entry `i` and whether it is an extent index; not compared with the heap.
-    fn item(self, i: u64) -> Option<(Range<usize>, bool)> {
-        let (start, is_extent) = self.offset(i)?;
-        let (end, _) = self.offset(i.checked_add(1)?)?;
-        (start <= end).then_some((start..end, is_extent))
-    }
-
-    fn offset(self, i: u64) -> Option<(usize, bool)> {
-        let Self::Bytes { heap, offsets, .. } = self else {
-            return None;
-        };
-        let width = offset_width(heap.len());
-        let at = usize::try_from(i).ok()?.checked_mul(width)?;
-        if width == 4 {
-            let raw = u32_at(offsets, at)?;
-            Some(((raw & !(1 << 31)) as usize, raw >> 31 == 1))
-        } else {
-            let raw = u64_at(offsets, at)?;
-            let offset = usize::try_from(raw & !(1 << 63)).ok()?;
-            Some((offset, raw >> 63 == 1))
         }
     }
 
@@ -153,13 +141,13 @@ impl<'a> Values<'a> {
     pub(super) fn verify(
         self,
         entries: u64,
-        is_tombstone: impl Fn(u64) -> bool,
+        is_tombstone: impl Fn(u64) -> Result<bool, Corruption>,
     ) -> Result<(), Corruption> {
         match self {
             Self::Fixed { width: 0, .. } => Ok(()),
             Self::Fixed { width, array } => {
-                for (i, value) in array.chunks_exact(width).enumerate() {
-                    if is_tombstone(i as u64) && value.iter().any(|&byte| byte != 0) {
+                for (i, value) in array.all()?.chunks_exact(width).enumerate() {
+                    if value.iter().any(|&byte| byte != 0) && is_tombstone(i as u64)? {
                         return Err(damaged(
                             Section::Values,
                             (i * width) as u64,
@@ -169,34 +157,19 @@ impl<'a> Values<'a> {
                 }
                 Ok(())
             }
-            Self::Bytes { heap, extents, .. } => {
-                self.verify_items(heap, extents, entries, is_tombstone)
+            Self::Bytes { heap, offsets, extents } => {
+                verify_ends(heap, offsets, entries)?;
+                self.verify_items(extents, entries, is_tombstone)
             }
         }
     }
 
     fn verify_items(
         self,
-        heap: &[u8],
         extents: u32,
         entries: u64,
-        is_tombstone: impl Fn(u64) -> bool,
+        is_tombstone: impl Fn(u64) -> Result<bool, Corruption>,
     ) -> Result<(), Corruption> {
-        let ends = |i, expected| {
-            if self.offset(i) == Some(expected) {
-                Ok(())
-            } else {
-                Err(damaged(
-                    Section::ValueOffsets,
-                    i,
-                    "offsets start at zero and end with the heap",
-                ))
-            }
-        };
-        if entries == 0 || self.offset(0) != Some((0, true)) {
-            ends(0, (0, false))?;
-        }
-        ends(entries, (heap.len(), false))?;
         let mut used = 0;
         for i in 0..entries {
             let has_bytes = match self.place(i)? {
@@ -207,7 +180,7 @@ impl<'a> Values<'a> {
                         "extents are used once each, in order",
                     ));
                 }
-                Place::Extent(_) => {
+                Place::Extent(_) | Place::Stored(_) => {
                     used += 1;
                     true
                 }
@@ -220,7 +193,7 @@ impl<'a> Values<'a> {
                 }
                 Place::Inline(item) => !item.is_empty(),
             };
-            if has_bytes && is_tombstone(i) {
+            if has_bytes && is_tombstone(i)? {
                 return Err(damaged(Section::Values, i, "a tombstone has no value"));
             }
         }
@@ -230,6 +203,52 @@ impl<'a> Values<'a> {
         Ok(())
     }
 }
+
+/// The offsets of item `i`: its start, whether it is an extent index, and its end. Not compared
+/// with each other or the heap.
+#[inline]
+fn slots(heap: Bytes<'_>, offsets: Bytes<'_>, i: u64) -> Result<(usize, bool, usize), Corruption> {
+    let width = offset_width(heap.len());
+    let at = usize::try_from(i).ok().and_then(|i| i.checked_mul(width));
+    let pair = at.and_then(|at| Some(at..at.checked_add(2 * width)?));
+    let pair = offsets.get(pair.ok_or_else(|| damaged(Section::ValueOffsets, i, ENTRIES))?)?;
+    match (offset(pair, 0, width), offset(pair, width, width)) {
+        (Some((start, is_extent)), Some((end, _))) => Ok((start, is_extent, end)),
+        _ => Err(damaged(Section::ValueOffsets, i, ENTRIES)),
+    }
+}
+
+/// The offset of `width` bytes at `at`, and its mark.
+#[inline]
+fn offset(slots: &[u8], at: usize, width: usize) -> Option<(usize, bool)> {
+    if width == 4 {
+        let raw = u32_at(slots, at)?;
+        Some(((raw & !(1 << 31)) as usize, raw >> 31 == 1))
+    } else {
+        let raw = u64_at(slots, at)?;
+        let offset = usize::try_from(raw & !(1 << 63)).ok()?;
+        Some((offset, raw >> 63 == 1))
+    }
+}
+
+/// Checks that the items start and end with the heap.
+fn verify_ends(heap: Bytes<'_>, offsets: Bytes<'_>, entries: u64) -> Result<(), Corruption> {
+    let width = offset_width(heap.len());
+    let (first, last) = (offsets.get(0..width)?, offsets.len().saturating_sub(width));
+    let starts = offset(first, 0, width).is_some_and(|(start, mark)| {
+        // The only offset of no entry is an end, which has no mark.
+        start == 0 && !(mark && entries == 0)
+    });
+    let ends = offset(offsets.get(last..offsets.len())?, 0, width) == Some((heap.len(), false));
+    if starts && ends {
+        Ok(())
+    } else {
+        let at = if starts { entries } else { 0 };
+        Err(damaged(Section::ValueOffsets, at, "offsets start at zero and end with the heap"))
+    }
+}
+
+const ENTRIES: &str = "there is an offset for the entry";
 
 #[cold]
 fn damaged(section: Section, offset: u64, rule: &'static str) -> Corruption {
@@ -291,7 +310,7 @@ impl<'b> ValueStage<'b> {
         self.bytes.append(&index.to_le_bytes())?;
         self.lens.append_u16(EXTENT_MARK)?;
         self.extents.push(match value {
-            ValueRef::Extent(extent) => extent.clone(),
+            ValueRef::Extent(extent) => extent.share(),
             ValueRef::Inline(bytes) => bytes.into(),
         });
         Ok(())

@@ -6,17 +6,18 @@ use crate::error::Corruption;
 
 impl Segment {
     /// Checks everything: checksums, padding, key order, that keys and ordinals lead to each
-    /// other, bit columns, value places, extent indices and the weight.
+    /// other, bit columns, value places, extents and the weight.
     ///
     /// Takes time proportional to the image. A transducer needs about 24 bytes of memory for each
     /// of its nodes meanwhile, all else none.
     pub(crate) fn verify(&self) -> Result<(), Corruption> {
-        self.layout.verify(self.image_bytes())?;
+        self.layout.verify(self.image())?;
         self.keys().verify()?;
         let (tombstones, below) = (self.tombstones(), self.live_below());
         tombstones.verify()?;
         below.verify()?;
         self.values().verify(self.len(), |ordinal| tombstones.bit(ordinal))?;
+        self.extents.verify()?;
         if self.weight_before(Ordinal(self.len()))? != self.weight() {
             return Err(Corruption::new(
                 Section::LiveBelow.part(),

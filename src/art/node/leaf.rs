@@ -3,8 +3,8 @@
 
 use super::layout::{Kind, LEAF_BELOW_LIVE, LEAF_EPOCH, LEAF_EXTENT, LEAF_KIND_SHIFT};
 use super::view::NodeView;
-use crate::arena::{Extent, units};
-use crate::entry::{Below, Entry, EntryKind, ValueRef, ValueWidth};
+use crate::arena::units;
+use crate::entry::{Below, Entry, EntryKind, Extent, ValueRef, ValueWidth};
 
 /// A borrowed leaf: flags, length of the suffix as a varint, suffix, value, perhaps an epoch.
 #[derive(Clone, Copy)]
@@ -45,7 +45,7 @@ impl<'a> Leaf<'a> {
             ValueWidth::Fixed(width) => {
                 ValueRef::Inline(self.node.bytes(self.tail, usize::from(width)))
             }
-            ValueWidth::Bytes if flags & LEAF_EXTENT != 0 => ValueRef::Extent(self.extent()),
+            ValueWidth::Bytes if flags & LEAF_EXTENT != 0 => ValueRef::extent(self.extent()),
             ValueWidth::Bytes => {
                 let (len, offset) = self.inline_len();
                 ValueRef::Inline(self.node.bytes(self.tail + offset, len))

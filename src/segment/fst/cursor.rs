@@ -1,7 +1,7 @@
 //! A position in a transducer, moved both ways without walking from the root again.
 
 use super::node::{Edge, LEAF, Many, Node};
-use super::{FstKeys, KEY_LEN, damaged, no_node};
+use super::{FstKeys, KEY_LEN, damaged};
 use crate::error::Corruption;
 use crate::key::MAX_KEY_LEN;
 use crate::planted::{Bug, planted};
@@ -95,18 +95,18 @@ impl FstWalk {
         }
         let (mut at, mut first) = (keys.root, 0);
         for &byte in key {
-            let edge = match keys.nodes.node(at).ok_or_else(|| no_node(at))? {
+            let edge = match keys.nodes.node(at).ok_or_else(|| keys.no_node(at))? {
                 Node::Leaf => return self.land_forward(keys),
                 Node::One(edge) => edge,
                 Node::Many(many) => {
                     let skip = planted(Bug::FstSeekSkipsExact) && byte < u8::MAX;
                     let from = byte + u8::from(skip);
-                    let i = many.first_not_below(from).ok_or_else(|| no_node(at))?;
+                    let i = many.first_not_below(from).ok_or_else(|| keys.no_node(at))?;
                     if i == many.len {
                         return self.land_forward(keys);
                     }
                     self.push_frame(at, first, i + 1);
-                    many.edge(i).ok_or_else(|| no_node(at))?
+                    many.edge(i).ok_or_else(|| keys.no_node(at))?
                 }
             };
             match edge.input.cmp(&byte) {
@@ -135,19 +135,21 @@ impl FstWalk {
         }
         let (mut at, mut first) = (keys.root, 0);
         for &byte in key {
-            let edge = match keys.nodes.node(at).ok_or_else(|| no_node(at))? {
+            let edge = match keys.nodes.node(at).ok_or_else(|| keys.no_node(at))? {
                 Node::Leaf => return self.land(keys, Some(first)),
                 Node::One(edge) => edge,
                 Node::Many(many) => {
                     let above = match byte.checked_add(1) {
-                        Some(above) => many.first_not_below(above).ok_or_else(|| no_node(at))?,
+                        Some(above) => {
+                            many.first_not_below(above).ok_or_else(|| keys.no_node(at))?
+                        }
                         None => many.len,
                     };
                     let Some(i) = above.checked_sub(1) else {
                         return self.land_at_node(keys, at, first, many);
                     };
                     self.push_frame(at, first, i + 1);
-                    many.edge(i).ok_or_else(|| no_node(at))?
+                    many.edge(i).ok_or_else(|| keys.no_node(at))?
                 }
             };
             match edge.input.cmp(&byte) {
@@ -160,7 +162,7 @@ impl FstWalk {
                 }
             }
         }
-        match keys.nodes.node(at).ok_or_else(|| no_node(at))? {
+        match keys.nodes.node(at).ok_or_else(|| keys.no_node(at))? {
             Node::Leaf => self.land(keys, Some(first)),
             Node::One(_) => self.land_backward(keys),
             Node::Many(many) => self.land_at_node(keys, at, first, many),
@@ -217,7 +219,7 @@ impl FstWalk {
     fn forward(&mut self, keys: FstKeys<'_>) -> Result<Option<u64>, Corruption> {
         while let Some(frame) = self.frames.last_mut() {
             let (at, first) = (frame.at, frame.first);
-            let many = keys.nodes.branch(at).ok_or_else(|| no_node(at))?;
+            let many = keys.nodes.branch(at).ok_or_else(|| keys.no_node(at))?;
             let i = usize::from(frame.slot);
             if i < many.len {
                 frame.slot += 1;
@@ -225,7 +227,7 @@ impl FstWalk {
                 ascending(&many, at, i)?;
                 return self.take(
                     keys,
-                    many.edge(i).ok_or_else(|| no_node(at))?,
+                    many.edge(i).ok_or_else(|| keys.no_node(at))?,
                     first,
                     End::Smallest,
                 );
@@ -239,7 +241,7 @@ impl FstWalk {
     fn backward(&mut self, keys: FstKeys<'_>) -> Result<Option<u64>, Corruption> {
         while let Some(frame) = self.frames.last_mut() {
             let (at, first) = (frame.at, frame.first);
-            let many = keys.nodes.branch(at).ok_or_else(|| no_node(at))?;
+            let many = keys.nodes.branch(at).ok_or_else(|| keys.no_node(at))?;
             match usize::from(frame.slot) {
                 1 if many.is_final => {
                     frame.slot = 0;
@@ -253,7 +255,7 @@ impl FstWalk {
                     frame.slot -= 1;
                     self.key.truncate(frame.depth as usize);
                     ascending(&many, at, slot - 1)?;
-                    let edge = many.edge(slot - 2).ok_or_else(|| no_node(at))?;
+                    let edge = many.edge(slot - 2).ok_or_else(|| keys.no_node(at))?;
                     return self.take(keys, edge, first, End::Largest);
                 }
             }
@@ -281,7 +283,7 @@ impl FstWalk {
         end: End,
     ) -> Result<u64, Corruption> {
         loop {
-            let edge = match keys.nodes.node(at).ok_or_else(|| no_node(at))? {
+            let edge = match keys.nodes.node(at).ok_or_else(|| keys.no_node(at))? {
                 Node::Leaf => return Ok(first),
                 Node::One(edge) => edge,
                 Node::Many(many) => {
@@ -294,8 +296,8 @@ impl FstWalk {
                     if slot == 0 && many.is_final {
                         return Ok(first.saturating_add(many.final_output));
                     }
-                    let i = slot.checked_sub(1).ok_or_else(|| no_node(at))?;
-                    many.edge(i).ok_or_else(|| no_node(at))?
+                    let i = slot.checked_sub(1).ok_or_else(|| keys.no_node(at))?;
+                    many.edge(i).ok_or_else(|| keys.no_node(at))?
                 }
             };
             (at, first) = self.follow(edge, first)?;

@@ -16,6 +16,7 @@ pub(super) use build::FstStage;
 pub(super) use cursor::FstWalk;
 
 use super::format::Section;
+use crate::blocks::Bytes;
 use crate::bytes::u64_at;
 use crate::error::Corruption;
 use crate::key::MAX_KEY_LEN;
@@ -44,7 +45,7 @@ pub(super) struct FstKeys<'a> {
 impl<'a> FstKeys<'a> {
     /// The keys of `entries` entries in their section.
     #[inline]
-    pub(super) fn new(bytes: &'a [u8], entries: u64) -> Self {
+    pub(super) fn new(bytes: Bytes<'a>, entries: u64) -> Self {
         // The root is the last node; only {""} has no node with bytes.
         let root = match bytes.len().saturating_sub(FOOTER_LEN) {
             nodes_end if nodes_end <= HEADER_LEN => LEAF,
@@ -63,16 +64,17 @@ impl<'a> FstKeys<'a> {
             .checked_sub(FOOTER_LEN)
             .filter(|end| *end >= HEADER_LEN)
             .ok_or_else(|| damaged(0, "it has a header and a footer"))?;
-        if u64_at(bytes, VERSION_AT) != Some(VERSION) || u64_at(bytes, TYPE_AT) != Some(0) {
+        let (header, footer) = (bytes.get(0..HEADER_LEN)?, bytes.get(nodes_end..bytes.len())?);
+        if u64_at(header, VERSION_AT) != Some(VERSION) || u64_at(header, TYPE_AT) != Some(0) {
             return Err(damaged(VERSION_AT, "its version is 3 and its type 0"));
         }
-        if u64_at(bytes, nodes_end + KEYS_AT) != Some(self.entries) {
+        if u64_at(footer, KEYS_AT) != Some(self.entries) {
             return Err(damaged(
                 nodes_end + KEYS_AT,
                 "it has as many keys as the segment has entries",
             ));
         }
-        if u64_at(bytes, nodes_end + ROOT_AT) != Some(self.root as u64) {
+        if u64_at(footer, ROOT_AT) != Some(self.root as u64) {
             return Err(damaged(nodes_end + ROOT_AT, "its root is its last node"));
         }
         Ok(())
@@ -91,7 +93,7 @@ impl<'a> FstKeys<'a> {
                     at = child;
                 }
                 Step::Miss => return Ok(None),
-                Step::Damaged => return Err(no_node(at)),
+                Step::Damaged => return Err(self.no_node(at)),
             }
         }
         match self.nodes.node(at) {
@@ -100,7 +102,7 @@ impl<'a> FstKeys<'a> {
                 self.in_range(at, ordinal.saturating_add(many.final_output)).map(Some)
             }
             Some(Node::One(_) | Node::Many(_)) => Ok(None),
-            None => Err(no_node(at)),
+            None => Err(self.no_node(at)),
         }
     }
 
@@ -110,20 +112,20 @@ impl<'a> FstKeys<'a> {
         // Ordinals of the first key in the subtree of `at`, and of the first one behind it.
         let (mut first, mut behind) = (0u64, self.entries);
         for &byte in key {
-            let edge = match self.nodes.node(at).ok_or_else(|| no_node(at))? {
+            let edge = match self.nodes.node(at).ok_or_else(|| self.no_node(at))? {
                 // A key that ends here is a proper prefix of `key`, and so below it.
                 Node::Leaf => return self.at_most_len(at, behind),
                 Node::One(edge) => edge,
                 Node::Many(many) => {
-                    let i = many.first_not_below(byte).ok_or_else(|| no_node(at))?;
+                    let i = many.first_not_below(byte).ok_or_else(|| self.no_node(at))?;
                     if i == many.len {
                         return self.at_most_len(at, behind);
                     }
                     if i + 1 < many.len {
-                        let output = many.output(i + 1).ok_or_else(|| no_node(at))?;
+                        let output = many.output(i + 1).ok_or_else(|| self.no_node(at))?;
                         behind = first.saturating_add(output);
                     }
-                    many.edge(i).ok_or_else(|| no_node(at))?
+                    many.edge(i).ok_or_else(|| self.no_node(at))?
                 }
             };
             let below = first.saturating_add(edge.output);
@@ -142,13 +144,13 @@ impl<'a> FstKeys<'a> {
         let mut at = self.root;
         let mut left = ordinal;
         loop {
-            let edge = match self.nodes.node(at).ok_or_else(|| no_node(at))? {
+            let edge = match self.nodes.node(at).ok_or_else(|| self.no_node(at))? {
                 Node::Leaf if left == 0 => return Ok(()),
                 Node::Leaf => return Err(damaged(at, ORDINALS)),
                 Node::Many(many) if many.is_final && left == many.final_output => return Ok(()),
                 Node::Many(many) => {
                     let i = many.last_within(left).ok_or_else(|| damaged(at, ORDINALS))?;
-                    many.edge(i).ok_or_else(|| no_node(at))?
+                    many.edge(i).ok_or_else(|| self.no_node(at))?
                 }
                 Node::One(edge) => edge,
             };
@@ -158,6 +160,15 @@ impl<'a> FstKeys<'a> {
                 return Err(damaged(at, KEY_LEN));
             }
             key.push(edge.input);
+        }
+    }
+
+    /// Why there is no node at `at`: its block is damaged, or what stands there is no node.
+    #[cold]
+    fn no_node(self, at: usize) -> Corruption {
+        match self.nodes.admit(at) {
+            Err(corruption) => corruption,
+            Ok(()) => damaged(at, NO_NODE),
         }
     }
 
@@ -171,14 +182,10 @@ impl<'a> FstKeys<'a> {
 }
 
 const ORDINALS: &str = "outputs add up to the ordinals of the keys";
+const NO_NODE: &str = "a node's fields and children stand before it";
 const KEY_LEN: &str = "a key has at most 65,535 bytes";
 
 #[cold]
 fn damaged(at: usize, rule: &'static str) -> Corruption {
     Corruption::new(Section::Transducer.part(), at as u64, rule)
-}
-
-#[cold]
-fn no_node(at: usize) -> Corruption {
-    damaged(at, "a node's fields and children stand before it")
 }

@@ -15,7 +15,10 @@
 //! half) and of an output (low half). Edges are stored last first. A delta is the distance from
 //! the node's lowest byte to the child; 0 stands for the leaf, which ends a key and has no bytes.
 
+use crate::blocks::Bytes;
 use crate::bytes::u64_at;
+use crate::error::Corruption;
+use std::ops::Range;
 
 /// Address of the leaf: the one node without bytes.
 pub(super) const LEAF: usize = 0;
@@ -37,6 +40,10 @@ const INDEX_LEN: usize = 256;
 /// The inputs with a code, by code. The format fixes them; 0 means "no code".
 const CODED_INPUTS: &[u8; 64] =
     b"\0te/oasripcnw.hlm-du012g=:bf3y5&_4v9678k%?xCDASFIBEjPTzRNM+LOqHG";
+
+/// Most bytes of a node with one edge: state, input, sizes, delta, output. The fields that tell the
+/// length of any other node are among the last this many, too.
+const SINGLE_LEN: usize = 1 + 1 + 1 + 8 + 8;
 
 const FORM_NEXT: u8 = 0b11 << 6;
 const FORM_ONE: u8 = 0b10 << 6;
@@ -68,7 +75,7 @@ pub(super) struct Edge {
 }
 
 /// A node with any number of edges, or one that ends a key and goes on.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(super) struct Many<'a> {
     nodes: Nodes<'a>,
     /// Whether a key ends here.
@@ -85,7 +92,7 @@ pub(super) struct Many<'a> {
 }
 
 /// Any node.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(super) enum Node<'a> {
     /// Ends a key, has no edges and no bytes.
     Leaf,
@@ -105,9 +112,12 @@ pub(super) enum Step {
     Damaged,
 }
 
-/// The bytes of a transducer, as nodes. `None` from a method says that the bytes are no node.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Nodes<'a>(pub(super) &'a [u8]);
+/// The bytes of a transducer, as nodes. `None` from a method says that the bytes are no node, or
+/// that those of a file are damaged: [`admit`](Self::admit) tells which.
+///
+/// A node's bytes are admitted once, when the node is read, and then read from the bare slice.
+#[derive(Clone, Copy)]
+pub(super) struct Nodes<'a>(pub(super) Bytes<'a>);
 
 impl<'a> Nodes<'a> {
     /// The node at `at`.
@@ -116,7 +126,8 @@ impl<'a> Nodes<'a> {
         if at == LEAF {
             return Some(Node::Leaf);
         }
-        let state = *self.0.get(at)?;
+        self.admit_last(at)?;
+        let state = *self.slice().get(at)?;
         if state >= FORM_ONE {
             let (input, below) = self.single_input(at, state)?;
             let (output, child, _) = self.single_edge(below, state)?;
@@ -139,7 +150,7 @@ impl<'a> Nodes<'a> {
         if at == LEAF {
             return Step::Miss;
         }
-        let Some(&state) = self.0.get(at) else {
+        let Some(&state) = self.admit_last(at).and_then(|()| self.slice().get(at)) else {
             return Step::Damaged;
         };
         if state >= FORM_ONE {
@@ -169,12 +180,36 @@ impl<'a> Nodes<'a> {
 
     /// Address of the lowest byte of the node at `at`, which is not the leaf.
     pub(super) fn start(self, at: usize) -> Option<usize> {
-        let state = *self.0.get(at)?;
+        self.admit_last(at)?;
+        let state = *self.slice().get(at)?;
         if state >= FORM_ONE {
             let (_, below) = self.single_input(at, state)?;
             return self.single_edge(below, state).map(|(_, _, start)| start);
         }
         self.many(at, state).map(|many| many.start)
+    }
+
+    /// Has the blocks of the node at `at` checked, again if they were found damaged.
+    pub(super) fn admit(self, at: usize) -> Result<(), Corruption> {
+        self.0.admit(last(at))?;
+        let state = self.slice().get(at).copied().unwrap_or(FORM_ONE);
+        match self.shape(at, state).filter(|_| state < FORM_ONE) {
+            Some(shape) => self.0.admit(shape.start..at + 1),
+            None => Ok(()),
+        }
+    }
+
+    /// Has the blocks of a node with one edge checked, and those of the fields that tell the
+    /// length of another one.
+    #[inline]
+    fn admit_last(self, at: usize) -> Option<()> {
+        self.0.admit(last(at)).ok()
+    }
+
+    /// The bytes, where they are admitted.
+    #[inline]
+    fn slice(self) -> &'a [u8] {
+        self.0.admitted()
     }
 
     /// The input of a node with one edge, and the address just above the field before it.
@@ -183,7 +218,7 @@ impl<'a> Nodes<'a> {
         let code = state & LOW_BITS;
         if code == 0 {
             let at = at.checked_sub(1)?;
-            Some((*self.0.get(at)?, at))
+            Some((*self.slice().get(at)?, at))
         } else {
             Some((CODED_INPUTS[usize::from(code)], at))
         }
@@ -207,25 +242,9 @@ impl<'a> Nodes<'a> {
 
     #[inline]
     fn many(self, at: usize, state: u8) -> Option<Many<'a>> {
+        let Shape { len, start, inputs_at, delta_len, output_len } = self.shape(at, state)?;
+        self.0.admit(start..at + 1).ok()?;
         let is_final = state & FINAL != 0;
-        let (len, below) = match usize::from(state & LOW_BITS) {
-            0 => {
-                let at = at.checked_sub(1)?;
-                // A lone edge always fits in the state, so 1 is free to stand for 256.
-                match usize::from(*self.0.get(at)?) {
-                    1 => (256, at),
-                    len => (len, at),
-                }
-            }
-            len => (len, at),
-        };
-        let sizes_at = below.checked_sub(1)?;
-        let (delta_len, output_len) = self.sizes(sizes_at)?;
-        let index_len = if len >= INDEXED_FROM { INDEX_LEN } else { 0 };
-        let inputs_at = sizes_at.checked_sub(index_len + len)?;
-        let finals = usize::from(is_final);
-        // At most 257 integers of at most 8 bytes: no overflow before the subtraction.
-        let start = inputs_at.checked_sub(len * delta_len + (len + finals) * output_len)?;
         let final_output = if is_final { self.uint(start, output_len)? } else { 0 };
         Some(Many {
             nodes: self,
@@ -239,10 +258,34 @@ impl<'a> Nodes<'a> {
         })
     }
 
+    /// Where the fields of a node with any edges are.
+    #[inline]
+    fn shape(self, at: usize, state: u8) -> Option<Shape> {
+        let (len, below) = match usize::from(state & LOW_BITS) {
+            0 => {
+                let at = at.checked_sub(1)?;
+                // A lone edge always fits in the state, so 1 is free to stand for 256.
+                match usize::from(*self.slice().get(at)?) {
+                    1 => (256, at),
+                    len => (len, at),
+                }
+            }
+            len => (len, at),
+        };
+        let sizes_at = below.checked_sub(1)?;
+        let (delta_len, output_len) = self.sizes(sizes_at)?;
+        let index_len = if len >= INDEXED_FROM { INDEX_LEN } else { 0 };
+        let inputs_at = sizes_at.checked_sub(index_len + len)?;
+        let finals = usize::from(state & FINAL != 0);
+        // At most 257 integers of at most 8 bytes: no overflow before the subtraction.
+        let start = inputs_at.checked_sub(len * delta_len + (len + finals) * output_len)?;
+        Some(Shape { len, start, inputs_at, delta_len, output_len })
+    }
+
     /// Widths of deltas and outputs.
     #[inline]
     fn sizes(self, at: usize) -> Option<(usize, usize)> {
-        let sizes = *self.0.get(at)?;
+        let sizes = *self.slice().get(at)?;
         let (delta_len, output_len) = (usize::from(sizes >> 4), usize::from(sizes & 0xf));
         (delta_len <= 8 && output_len <= 8).then_some((delta_len, output_len))
     }
@@ -250,8 +293,23 @@ impl<'a> Nodes<'a> {
     /// An integer of `len` bytes, read as one word: the footer makes room behind every node.
     #[inline]
     fn uint(self, at: usize, len: usize) -> Option<u64> {
-        Some(u64_at(self.0, at)? & MASKS.get(len)?)
+        Some(u64_at(self.slice(), at)? & MASKS.get(len)?)
     }
+}
+
+/// Where the fields of a node with any edges are.
+struct Shape {
+    len: usize,
+    start: usize,
+    inputs_at: usize,
+    delta_len: usize,
+    output_len: usize,
+}
+
+/// The bytes up to the one at `at` that tell how long its node is.
+#[inline]
+fn last(at: usize) -> Range<usize> {
+    at.saturating_sub(SINGLE_LEN - 1)..at.saturating_add(1)
 }
 
 /// The child at a distance from the lowest byte of its parent.
@@ -269,7 +327,7 @@ impl Many<'_> {
     #[inline]
     pub(super) fn input(&self, i: usize) -> Option<u8> {
         let from_last = self.len.checked_sub(i + 1)?;
-        self.nodes.0.get(self.inputs_at + from_last).copied()
+        self.nodes.slice().get(self.inputs_at + from_last).copied()
     }
 
     /// The output of edge `i`.
@@ -310,13 +368,13 @@ impl Many<'_> {
     /// What the table from input to edge says about `byte`, in a node that has one.
     fn indexed(&self, byte: u8) -> Option<usize> {
         let at = self.inputs_at + self.len + usize::from(byte);
-        self.nodes.0.get(at).map(|&i| usize::from(i))
+        self.nodes.slice().get(at).map(|&i| usize::from(i))
     }
 
     /// All inputs, last edge first.
     #[inline]
     fn inputs(&self) -> Option<&[u8]> {
-        self.nodes.0.get(self.inputs_at..self.inputs_at + self.len)
+        self.nodes.slice().get(self.inputs_at..self.inputs_at + self.len)
     }
 
     /// The first edge whose input is not below `byte`; the number of edges if there is none.

@@ -19,7 +19,7 @@ fn bytes_of(keys: &BTreeSet<Vec<u8>>) -> Vec<u8> {
 
 fn expect_all(keys: &BTreeSet<Vec<u8>>) {
     let bytes = bytes_of(keys);
-    let reader = FstKeys::new(&bytes, keys.len() as u64);
+    let reader = FstKeys::new(Bytes::heap(&bytes), keys.len() as u64);
     reader.check_frame().expect("the crate's own bytes");
     reader.verify().expect("the crate's own bytes");
     let theirs = fst::raw::Fst::new(&bytes).expect("the crate's own bytes");
@@ -62,7 +62,7 @@ fn nodes_of_every_number_of_edges_are_read() {
             }
             expect_all(&keys);
             let bytes = bytes_of(&keys);
-            let reader = FstKeys::new(&bytes, keys.len() as u64);
+            let reader = FstKeys::new(Bytes::heap(&bytes), keys.len() as u64);
             for i in edges..256 {
                 assert_eq!(reader.find(&[b'x', (255 - i) as u8]), Ok(None));
             }
@@ -75,7 +75,7 @@ fn outputs_of_every_width_are_read() {
     let keys: BTreeSet<Vec<u8>> =
         (0..70_000u32).map(|i| i.to_le_bytes()[..3].iter().rev().copied().collect()).collect();
     let bytes = bytes_of(&keys);
-    let reader = FstKeys::new(&bytes, keys.len() as u64);
+    let reader = FstKeys::new(Bytes::heap(&bytes), keys.len() as u64);
     reader.verify().expect("the crate's own bytes");
     assert!(bytes.len() < 4000, "shared nodes, {} bytes", bytes.len());
     for (ordinal, key) in keys.iter().enumerate().step_by(11) {
@@ -109,7 +109,7 @@ fn shared_nodes_stand_for_more_keys_than_could_be_listed() {
     bytes.extend((keys as u64).to_le_bytes());
     bytes.extend((child as u64).to_le_bytes());
     bytes.extend([0; 4]);
-    let reader = FstKeys::new(&bytes, keys as u64);
+    let reader = FstKeys::new(Bytes::heap(&bytes), keys as u64);
     reader.check_frame().expect("a transducer");
     reader.verify().expect("56-bit ordinals are dense");
     let key = [1, 2, 3, 4, 5, 6, 7];
@@ -144,7 +144,7 @@ fn bytes_nobody_wrote_give_answers_or_errors() {
         }
         bytes[..16].copy_from_slice(&[3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
         let entries = random() >> (random() % 64);
-        let reader = FstKeys::new(&bytes, entries);
+        let reader = FstKeys::new(Bytes::heap(&bytes), entries);
         let _ = reader.check_frame();
         assert!(reader.verify().is_err() || entries < 400);
         let mut walk = FstWalk::default();

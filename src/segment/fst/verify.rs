@@ -5,7 +5,7 @@
 //! its edge, then keys are strictly ascending and their ordinals are dense, by induction.
 
 use super::node::{Edge, HEADER_LEN, LEAF, Many, Node};
-use super::{FstKeys, KEY_LEN, ORDINALS, damaged, no_node};
+use super::{FstKeys, KEY_LEN, NO_NODE, ORDINALS, damaged};
 use crate::error::Corruption;
 use crate::key::MAX_KEY_LEN;
 
@@ -39,7 +39,7 @@ impl FstKeys<'_> {
         let mut end = if self.root == LEAF { HEADER_LEN } else { self.root + 1 };
         while end > HEADER_LEN {
             let at = end - 1;
-            end = self.nodes.start(at).ok_or_else(|| no_node(at))?;
+            end = self.nodes.start(at).ok_or_else(|| self.no_node(at))?;
             addresses.push(at);
         }
         if end != HEADER_LEN {
@@ -50,7 +50,7 @@ impl FstKeys<'_> {
 
     /// Number of keys and height of the node at `at`, whose children are in `proved`.
     fn prove(self, proved: &[Proved], at: usize) -> Result<(u64, usize), Corruption> {
-        match self.nodes.node(at).ok_or_else(|| no_node(at))? {
+        match self.nodes.node(at).ok_or_else(|| self.no_node(at))? {
             Node::Leaf => Ok((1, 0)),
             Node::One(edge) => prove_edge(proved, at, edge, 0, 0),
             Node::Many(many) => self.prove_many(proved, at, many),
@@ -74,7 +74,7 @@ impl FstKeys<'_> {
         let (mut keys, mut height) = (u64::from(many.is_final), 0);
         let mut last = None;
         for i in 0..many.len {
-            let edge = many.edge(i).ok_or_else(|| no_node(at))?;
+            let edge = many.edge(i).ok_or_else(|| self.no_node(at))?;
             if last.is_some_and(|last| last >= edge.input) {
                 return Err(damaged(at, "inputs of a node ascend"));
             }
@@ -111,6 +111,6 @@ fn keys_and_height(proved: &[Proved], at: usize) -> Result<(u64, usize), Corrupt
     if at == LEAF {
         return Ok((1, 0));
     }
-    let i = proved.binary_search_by_key(&at, |node| node.at).map_err(|_| no_node(at))?;
+    let i = proved.binary_search_by_key(&at, |node| node.at).map_err(|_| damaged(at, NO_NODE))?;
     Ok((proved[i].keys, proved[i].height))
 }

@@ -11,7 +11,7 @@ fn every_flipped_byte_is_found_and_survived() {
         let model = model_of(keys.clone(), width, true);
         for choice in CODECS {
             let good = built(&model, width, choice);
-            let image = good.image_bytes();
+            let image = image_of(&good);
             for at in 0..image.len() {
                 // The wide arrays of values are all alike: a sample of their bytes will do.
                 if image.len() > 8000 && at > 3000 && at % 13 != 0 {
@@ -20,12 +20,12 @@ fn every_flipped_byte_is_found_and_survived() {
                 for flip in [0x01, 0x80, 0xff] {
                     let mut bad = image.to_vec();
                     bad[at] ^= flip;
-                    let found =
-                        reopened(&bad, good.extents(), width).and_then(|segment| segment.verify());
+                    let found = reopened(&bad, &extents_of(&good), width)
+                        .and_then(|segment| segment.verify());
                     assert!(found.is_err(), "byte {at} of {choice:?} {width:?}");
                     // Behind the checksums, nothing may break either.
                     reseal(&mut bad);
-                    if let Ok(segment) = reopened(&bad, good.extents(), width) {
+                    if let Ok(segment) = reopened(&bad, &extents_of(&good), width) {
                         exercise(&segment, &keys[..24]);
                     }
                 }
@@ -40,14 +40,14 @@ fn every_shortened_or_lengthened_image_is_refused() {
         let model = model_of(small_keys(), width, true);
         for choice in CODECS {
             let good = built(&model, width, choice);
-            let image = good.image_bytes();
+            let image = image_of(&good);
             for len in 0..image.len() {
-                assert!(reopened(&image[..len], good.extents(), width).is_err());
+                assert!(reopened(&image[..len], &extents_of(&good), width).is_err());
                 let mut resealed = image[..len].to_vec();
                 reseal(&mut resealed);
-                assert!(reopened(&resealed, good.extents(), width).is_err());
+                assert!(reopened(&resealed, &extents_of(&good), width).is_err());
             }
-            assert!(reopened(&[image, &[0]].concat(), good.extents(), width).is_err());
+            assert!(reopened(&[image, &[0]].concat(), &extents_of(&good), width).is_err());
         }
     }
 }
@@ -57,12 +57,12 @@ fn an_image_opens_only_as_what_it_is() {
     for width in WIDTHS {
         let good = built(&model_of(small_keys(), width, true), width, CodecChoice::Fst);
         for other in WIDTHS {
-            let opened = reopened(good.image_bytes(), good.extents(), other);
+            let opened = reopened(image_of(&good), &extents_of(&good), other);
             assert_eq!(opened.is_ok(), other == width);
         }
         let extent: Extent = [1].as_slice().into();
-        let extents = [good.extents(), &[extent]].concat();
-        assert!(reopened(good.image_bytes(), &extents, width).is_err());
+        let extents = [extents_of(&good), vec![extent]].concat();
+        assert!(reopened(image_of(&good), &extents, width).is_err());
     }
 }
 
@@ -75,7 +75,7 @@ fn random_damage_behind_right_checksums_is_survived() {
         for choice in CODECS {
             let good = built(&model, width, choice);
             for _ in 0..4000 {
-                let mut bad = good.image_bytes().to_vec();
+                let mut bad = image_of(&good).to_vec();
                 for _ in 0..=random.below(6) {
                     // Behind the header, where the checks of `open` would stop most of it.
                     let at = 64 + random.below(bad.len() - 64);
@@ -87,7 +87,7 @@ fn random_damage_behind_right_checksums_is_survived() {
                     };
                 }
                 reseal(&mut bad);
-                if let Ok(segment) = reopened(&bad, good.extents(), width) {
+                if let Ok(segment) = reopened(&bad, &extents_of(&good), width) {
                     exercise(&segment, &keys[..16]);
                 }
             }

@@ -140,7 +140,7 @@ impl Run {
                 let is_long = self.width == ValueWidth::Bytes && value.len() > INLINE_VALUE_MAX;
                 let value = if is_long {
                     extent = value.as_slice().into();
-                    ValueRef::Extent(&extent)
+                    ValueRef::extent(&extent)
                 } else {
                     ValueRef::Inline(value)
                 };

@@ -33,7 +33,7 @@ pub(crate) fn run(data: &[u8]) -> bool {
         reseal(&mut image);
     }
     let extents = announced_extents(&image).min(EXTENTS);
-    let extents: Vec<Extent> = (0..extents).map(|i| vec![i as u8; 1500].into()).collect();
+    let extents: Vec<Extent> = (0..extents).map(|i| [i as u8; 1500].as_slice().into()).collect();
     let opened = reopened(&image, &extents, width);
     if let Ok(segment) = &opened {
         exercise(segment, &probes);
@@ -67,13 +67,14 @@ pub(super) fn built(input: &mut Input<'_>, width: ValueWidth) -> Vec<u8> {
             Entry::tombstone(below)
         } else if width == ValueWidth::Bytes && value.len() > INLINE_VALUE_MAX {
             extent = value.as_slice().into();
-            Entry::value(ValueRef::Extent(&extent), below)
+            Entry::value(ValueRef::extent(&extent), below)
         } else {
             Entry::value(ValueRef::Inline(&value), below)
         };
         builder.push(&key, entry).expect("sorted");
     }
-    builder.finish().expect("memory").image_bytes().to_vec()
+    let segment = builder.finish().expect("memory");
+    segment.image().all().expect("just built").to_vec()
 }
 
 /// Writes what a forger would write to where a forger would: the fields that `fields` finds, and

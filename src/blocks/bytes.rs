@@ -1,0 +1,129 @@
+//! Bytes that are read piece by piece: on the heap as they are, in a file after their check.
+
+use super::Blocks;
+use crate::error::Corruption;
+use crate::sync::Arc;
+use std::ops::Range;
+
+/// A run of bytes, on the heap or in a file.
+///
+/// Readers of formats are written once, over this: on the heap, and in a file that was checked
+/// when it was opened, a read costs one branch more than from a slice.
+#[derive(Clone, Copy)]
+pub(crate) struct Bytes<'a> {
+    slice: &'a [u8],
+    /// Who has to let a read pass; nobody on the heap.
+    blocks: Option<&'a Blocks>,
+    /// Where the run starts in the data of the blocks.
+    offset: usize,
+}
+
+impl<'a> Bytes<'a> {
+    /// Bytes that need no check.
+    #[inline]
+    pub(crate) fn heap(slice: &'a [u8]) -> Self {
+        Self { slice, blocks: None, offset: 0 }
+    }
+
+    /// These bytes of a file, which are inside its data.
+    #[inline]
+    pub(super) fn stored(blocks: &'a Blocks, range: Range<usize>) -> Self {
+        let offset = range.start;
+        let slice = blocks.data().get(range).unwrap_or(&[]);
+        Self { slice, blocks: blocks.checked.is_some().then_some(blocks), offset }
+    }
+
+    /// Length of the run.
+    #[inline]
+    pub(crate) fn len(self) -> usize {
+        self.slice.len()
+    }
+
+    /// Whether there are none.
+    #[inline]
+    pub(crate) fn is_empty(self) -> bool {
+        self.slice.is_empty()
+    }
+
+    /// A part of the run, which is inside it; nothing is read yet. Empty if it is not inside.
+    #[inline]
+    pub(crate) fn part(self, range: Range<usize>) -> Self {
+        let offset = self.offset + range.start;
+        match self.slice.get(range) {
+            Some(slice) => Self { slice, offset, ..self },
+            None => Self { slice: &[], ..self },
+        }
+    }
+
+    /// Reads a part of the run.
+    ///
+    /// # Errors
+    /// If it is not inside the run, or a block that it touches does not match its checksum.
+    #[inline]
+    pub(crate) fn get(self, range: Range<usize>) -> Result<&'a [u8], Corruption> {
+        match self.slice.get(range.clone()) {
+            Some(part) => {
+                self.admit(range)?;
+                Ok(part)
+            }
+            None => Err(outside(range.start)),
+        }
+    }
+
+    /// Reads all of it.
+    pub(crate) fn all(self) -> Result<&'a [u8], Corruption> {
+        self.get(0..self.len())
+    }
+
+    /// Lets `range` pass: after that, it may be read from [`admitted`](Self::admitted). Whether it
+    /// is inside the run is not told for bytes on the heap.
+    #[inline]
+    pub(crate) fn admit(self, range: Range<usize>) -> Result<(), Corruption> {
+        match self.blocks {
+            None => Ok(()),
+            Some(blocks) => {
+                // Saturating: what is past the end of everything is refused as outside.
+                let start = range.start.saturating_add(self.offset);
+                blocks.admit(&(start..range.end.saturating_add(self.offset)))
+            }
+        }
+    }
+
+    /// All bytes of the run, of which only those may be read that [`get`](Self::get) or
+    /// [`admit`](Self::admit) let pass.
+    #[inline]
+    pub(crate) fn admitted(self) -> &'a [u8] {
+        self.slice
+    }
+}
+
+#[cold]
+fn outside(offset: usize) -> Corruption {
+    Corruption::new("stored bytes", offset as u64, "what is read is inside its part")
+}
+
+/// Some checked bytes of a file, which stays open as long as they are held.
+#[derive(Clone)]
+pub(crate) struct StoredBytes {
+    blocks: Arc<Blocks>,
+    start: usize,
+    len: u32,
+}
+
+impl StoredBytes {
+    /// Bytes of the data from `start` on, which [`Blocks::get`] let pass.
+    pub(crate) fn admitted(blocks: &Arc<Blocks>, start: usize, len: u32) -> Self {
+        Self { blocks: Arc::clone(blocks), start, len }
+    }
+
+    /// The bytes.
+    #[inline]
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        self.blocks.admitted(self.start, self.len)
+    }
+
+    /// The file.
+    pub(crate) fn file(&self) -> &Arc<Blocks> {
+        &self.blocks
+    }
+}
