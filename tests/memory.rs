@@ -157,11 +157,11 @@ fn a_delta_owns_a_few_chunks_whatever_the_number_of_its_entries() {
     const FOR_EACH_CHUNK: u64 = 3;
     /// A list that grows to `n` items one doubling at a time is moved less often than this.
     const MOVES: u64 = 64;
-    // Sixteen chunks make the first 8 KiB, then eight each double the arena. It may have begun one
-    // chunk more than its bytes fill.
+    // Sixteen chunks make the first 6 KiB; then each adds a sixteenth, so that twelve double the
+    // arena. It may have begun one chunk more than its bytes fill.
     let chunks_of = |bytes: usize| {
-        let doublings = bytes.div_ceil(8 << 10).next_power_of_two().ilog2();
-        16 + 8 * doublings as isize + 1
+        let doublings = bytes.div_ceil(6 << 10).next_power_of_two().ilog2();
+        16 + 12 * doublings as isize + 1
     };
     for count in [10, 1_000, 100_000] {
         let (before, made) = (BLOCKS.get(), ALLOCATIONS.get());

@@ -12,7 +12,7 @@ use std::alloc::Layout;
 use std::ptr::NonNull;
 
 /// Size and alignment from which huge pages are asked for.
-const HUGE_PAGE: usize = 2 << 20;
+pub(super) const HUGE_PAGE: usize = 2 << 20;
 
 /// Alignment of smaller blocks: one cache line.
 const LINE: usize = 64;

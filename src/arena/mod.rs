@@ -18,8 +18,8 @@ pub(crate) use table::{OutOfLine, Table};
 
 use crate::error::Error;
 use crate::sync::Arc;
-use memory::Block;
-use table::{chunk_of, chunk_start};
+use memory::{Block, HUGE_PAGE};
+use table::PLACE_UNITS;
 
 /// Bytes of one unit: the alignment and the granularity of blocks.
 pub(crate) const UNIT: usize = 8;
@@ -27,7 +27,7 @@ pub(crate) const UNIT: usize = 8;
 /// Bits of a unit's number.
 pub(crate) const UNIT_BITS: u32 = 29;
 
-/// Bytes of the first chunks. Their place in the address space has 512.
+/// Bytes of the first chunks.
 const FIRST_CHUNK_BYTES: usize = 384;
 
 /// Free blocks of up to this many units have a list for each size.
@@ -39,7 +39,7 @@ const STEPS: u32 = 8;
 /// Free blocks from this many units on, which no node needs, share one list.
 const LONG_UNITS: u32 = 1 << 14;
 
-/// A splinter of fewer units than this is not worth keeping apart from its block.
+/// Short blocks are cut from free ones that are longer by at least this many units.
 const MIN_SPLIT_UNITS: u32 = 2;
 
 /// Why a block could not be had.
@@ -75,6 +75,9 @@ pub(crate) struct Arena {
     /// Units of the current chunk that no block has had yet: `next..end`.
     next: u64,
     end: u64,
+    /// Units of a free block that short blocks are being cut from: `cut..cut_end`.
+    cut: u32,
+    cut_end: u32,
     free: FreeLists,
     /// Units in blocks handed out.
     used_units: u64,
@@ -102,6 +105,8 @@ impl Arena {
             table: Arc::new(Table::empty()),
             next: first,
             end: first,
+            cut: 0,
+            cut_end: 0,
             free: FreeLists::default(),
             used_units: 0,
             chunk_bytes: 0,
@@ -163,36 +168,25 @@ impl Arena {
         self.put_free(unit, block_units(units));
     }
 
-    /// Starts the next chunk, with room for at least `units`.
-    ///
-    /// The chunk's place in the address space is the first after the current one that is long
-    /// enough. It is backed in full unless a long block made the arena skip ahead: then by as much
-    /// as is needed, or an eighth of what the arena has.
+    /// Starts the next chunk: a sixteenth of what the arena has, from an eighth of which on it gets
+    /// a huge page, and at least `units`.
     #[cold]
     #[inline(never)]
     fn open_chunk(&mut self, units: u32) -> Result<(), ArenaError> {
-        let mut chunk = if self.chunk_bytes == 0 {
-            chunk_of(self.next as u32)
-        } else {
-            chunk_of((self.end - 1) as u32) + 1
-        };
-        let (start, limit) = loop {
-            let (start, limit) = (chunk_start(chunk).max(self.next), chunk_start(chunk + 1));
-            if start >= 1 << UNIT_BITS {
-                return Err(ArenaError::Full);
-            }
-            if limit - start >= u64::from(units) {
-                break (start, limit);
-            }
-            chunk += 1;
-        };
-        let wanted = (self.chunk_bytes / 8).max(FIRST_CHUNK_BYTES).max(units as usize * UNIT);
+        let is_first = self.chunk_bytes == 0;
+        let start = if is_first { self.next } else { self.end.next_multiple_of(PLACE_UNITS) };
+        let limit = 1 << UNIT_BITS;
+        if start + u64::from(units) > limit {
+            return Err(ArenaError::Full);
+        }
+        let huge = if self.chunk_bytes / 8 >= HUGE_PAGE { HUGE_PAGE } else { FIRST_CHUNK_BYTES };
+        let wanted = (self.chunk_bytes / 16).max(huge).max(units as usize * UNIT);
         let len = (wanted.next_multiple_of(64) as u64 / UNIT as u64).min(limit - start);
         let block = Block::new(len as usize * UNIT)?;
         hooks::poison(block.as_ptr(), block.len());
         self.retire_window();
         self.chunk_bytes += block.len();
-        self.table = Arc::new(self.table.with_chunk(chunk, start as u32, block));
+        self.table = Arc::new(self.table.with_chunk(start as u32, block));
         (self.next, self.end) = (start, start + len);
         Ok(())
     }
@@ -206,38 +200,62 @@ impl Arena {
         self.next = self.end;
     }
 
+    #[inline]
     fn take_free(&mut self, units: u32) -> Option<u32> {
-        let lists = &mut self.free;
+        if units > EXACT_CLASSES {
+            return self.split_free(units);
+        }
         let class = class_of(units);
-        if units <= EXACT_CLASSES && lists.occupied >> class & 1 == 1 {
-            let unit = lists.heads[class];
+        let unit = self.free.heads.get(class).copied().unwrap_or(0);
+        if unit != 0 {
             hooks::unpoison(self.table.address(unit), units as usize * UNIT);
-            lists.pop(&self.table, class);
+            self.free.pop(&self.table, class);
             return Some(unit);
         }
-        if lists.occupied >> class == 0 {
+        if self.cut_end - self.cut < units && !self.start_cut(units) {
             return None;
         }
-        self.split_free(units)
+        let unit = self.cut;
+        self.cut += units;
+        hooks::unpoison(self.table.address(unit), units as usize * UNIT);
+        Some(unit)
     }
 
-    /// Finds a longer free block and cuts `units` off it.
+    /// Takes a free block of more than `units` to cut short blocks from, if there is one. What is
+    /// left of the last one becomes a free block.
+    fn start_cut(&mut self, units: u32) -> bool {
+        let from = class_of(units + MIN_SPLIT_UNITS);
+        let candidates = self.free.occupied >> from;
+        if candidates == 0 {
+            return false;
+        }
+        let class = from + candidates.trailing_zeros() as usize;
+        let unit = self.free.heads[class];
+        let len = block_header::len(&self.table, unit);
+        self.free.pop(&self.table, class);
+        if self.cut < self.cut_end {
+            self.put_free(self.cut, self.cut_end - self.cut);
+        }
+        hooks::poison(self.table.address(unit), len as usize * UNIT);
+        (self.cut, self.cut_end) = (unit, unit + len);
+        true
+    }
+
+    /// Takes a free block of at least `units` and gives back what is too much of it.
     #[inline(never)]
     fn split_free(&mut self, units: u32) -> Option<u32> {
-        let lists = &mut self.free;
-        // The first class whose blocks are surely long enough, and leave no splinter of a short one.
-        let from = class_of(if units <= EXACT_CLASSES { units + MIN_SPLIT_UNITS } else { units });
-        let candidates = lists.occupied >> from;
+        let from = class_of(units);
+        let candidates = self.free.occupied >> from;
         if candidates == 0 {
             return None;
         }
         let class = from + candidates.trailing_zeros() as usize;
-        let unit = lists.heads[class];
+        let unit = self.free.heads[class];
         let len = block_header::len(&self.table, unit);
         if len < units {
             return None;
         }
-        lists.pop(&self.table, class);
+        self.free.pop(&self.table, class);
         hooks::unpoison(self.table.address(unit), len as usize * UNIT);
         if len > units {
             self.put_free(unit + units, len - units);

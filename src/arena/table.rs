@@ -1,35 +1,27 @@
-//! From a 32-bit unit to an address: chunks of doubling size, eight of each.
+//! From a 29-bit unit to an address: one look into a flat table.
 //!
-//! The address space of an arena is `0..2^29` units of 8 bytes. It is cut at fixed places: sixteen
-//! chunks of 512 bytes, then eight each of 1 KiB, 2 KiB, 4 KiB and so on, so that a chunk is never
-//! more than an eighth of what stands before it, and its number is a shift and an add away from
-//! the unit. A chunk need not be backed in full (see `Arena::open_chunk`), nor at all.
+//! The address space of an arena is `0..2^29` units of 8 bytes, cut into *places* of 64 KiB. A
+//! chunk takes whole places, and the table has its address for each of them, so that a walk gets
+//! from a reference to an address with a shift and a load. Small chunks leave most of their only
+//! place unused, which costs addresses and no memory.
 
-use super::UNIT;
 use super::memory::Block;
+use super::{UNIT, UNIT_BITS};
 use crate::sync::{Arc, AtomicU32, Mutex, Ordering};
 
-/// Units below this are cut into sixteen equal chunks of the smallest size.
-const LINEAR_BITS: u32 = 9;
+/// Bits of the number of a unit in its place: 64 KiB.
+const PLACE_BITS: u32 = 13;
 
-/// Number of the chunk that holds `unit`.
-#[inline]
-pub(super) fn chunk_of(unit: u32) -> usize {
-    let level = (unit | 1 << LINEAR_BITS).ilog2();
-    ((level - LINEAR_BITS) * 8 + (unit >> (level - 3))) as usize
-}
+// A unit, as an offset in bytes, fills 32 bits; `Table::address` relies on it.
+const _: () = assert!(UNIT_BITS + UNIT.ilog2() == u32::BITS);
 
-/// First unit of a chunk; for the number after the last chunk, 2^29.
-pub(super) fn chunk_start(chunk: usize) -> u64 {
-    let chunk = chunk as u64;
-    let level = if chunk < 16 { 0 } else { chunk / 8 - 1 };
-    (chunk - level * 8) << (u64::from(LINEAR_BITS) - 3 + level)
-}
+/// Units of one place.
+pub(super) const PLACE_UNITS: u64 = 1 << PLACE_BITS;
 
 /// Where the chunks of an arena lie. Immutable: an arena that opens a chunk publishes a new table,
 /// and a pin keeps the one that it was taken with, so that neither waits for the other.
 pub(crate) struct Table {
-    /// For each chunk, the address that unit 0 would have if the chunk reached down to it.
+    /// For each place, the address that unit 0 would have if the place's chunk reached down to it.
     biased: Box<[*mut u8]>,
     /// Keeps the chunks alive.
     memory: Arc<Memory>,
@@ -49,11 +41,13 @@ impl Table {
         Self { biased: Box::new([]), memory: Arc::new(Memory::default()) }
     }
 
-    /// This table with one more chunk, whose backing starts at `start_unit`.
-    pub(super) fn with_chunk(&self, chunk: usize, start_unit: u32, block: Block) -> Self {
-        let mut biased = vec![std::ptr::null_mut(); chunk + 1].into_boxed_slice();
+    /// This table with one more chunk, which starts at `start_unit`, in a place of its own.
+    pub(super) fn with_chunk(&self, start_unit: u32, block: Block) -> Self {
+        let end = start_unit as usize + block.len() / UNIT;
+        let places = start_unit as usize >> PLACE_BITS..end.div_ceil(PLACE_UNITS as usize);
+        let mut biased = vec![std::ptr::null_mut(); places.end].into_boxed_slice();
         biased[..self.biased.len()].copy_from_slice(&self.biased);
-        biased[chunk] = block.as_ptr().wrapping_sub(start_unit as usize * UNIT);
+        biased[places].fill(block.as_ptr().wrapping_sub(start_unit as usize * UNIT));
         let mut blocks = self.memory.blocks.lock();
         if blocks.len() < 4 {
             // Tiny deltas are many, and have one chunk.
@@ -64,10 +58,14 @@ impl Table {
         Self { biased, memory: Arc::clone(&self.memory) }
     }
 
-    /// Address of a unit. Only an address: whether it may be read is the caller's knowledge (I1).
+    /// Address of the unit whose number is in the low bits of `reference`. Only an address: whether
+    /// it may be read is the caller's knowledge (I1).
     #[inline]
-    pub(crate) fn address(&self, unit: u32) -> *mut u8 {
-        self.biased[chunk_of(unit)].wrapping_add(unit as usize * UNIT)
+    pub(crate) fn address(&self, reference: u32) -> *mut u8 {
+        // As bytes, the unit fills the word: what stands above it is gone.
+        let offset = reference << UNIT.ilog2();
+        let place = offset >> (PLACE_BITS + UNIT.ilog2());
+        self.biased[place as usize].wrapping_add(offset as usize)
     }
 
     /// What all tables of one arena share.
@@ -218,19 +216,24 @@ impl Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arena::UNIT_BITS;
 
     #[test]
-    fn chunk_numbers_and_starts_agree_over_the_whole_address_space() {
-        let chunks = chunk_of((1 << UNIT_BITS) - 1) + 1;
-        assert_eq!(chunk_start(chunks), 1 << UNIT_BITS);
-        for chunk in 0..chunks {
-            let (start, end) = (chunk_start(chunk), chunk_start(chunk + 1));
-            assert!(start < end);
-            assert_eq!(chunk_of(start as u32), chunk);
-            assert_eq!(chunk_of((end - 1) as u32), chunk);
-            assert!(chunk < 16 || (end - start) * 8 <= start, "at most an eighth of what was");
+    fn addresses_lie_in_their_chunks_whatever_stands_above_the_unit() {
+        let places = [(1, 384), (PLACE_UNITS, 3 << 16), (4 * PLACE_UNITS, 64)];
+        let mut table = Table::empty();
+        for (start, len) in places {
+            let block = Block::new(len).expect("memory for a test");
+            let first = block.as_ptr();
+            table = table.with_chunk(start as u32, block);
+            for offset in (0..len / UNIT).step_by(7) {
+                let unit = start as u32 + offset as u32;
+                for kind in [0, 1, 7] {
+                    let address = table.address(unit | kind << UNIT_BITS);
+                    assert_eq!(address, first.wrapping_add(offset * UNIT));
+                }
+            }
         }
+        assert_eq!(table.biased.len(), 5);
     }
 
     #[test]

@@ -4,8 +4,8 @@
 //! tree as it was (nodes copied for a pin are equal to what they replace).
 
 use super::node::{
-    EXTENT_TAIL, Kind, LeafImage, NODE4_PREFIX, NodeRef, PREFIX_MAX, Shape, leaf_flags,
-    prefix_units,
+    EXTENT_TAIL, Kind, LeafImage, NODE4_PREFIX, NodeRef, PREFIX_MAX, Shape, Tail, leaf_flags,
+    prefix_units, tail_len,
 };
 use super::search::{Plan, Point, Step};
 use super::tree::{Tree, TreeError};
@@ -17,9 +17,6 @@ use crate::planted::{Bug, planted};
 
 /// Units of a Node4.
 const NODE4_UNITS: u32 = 4;
-
-/// A leaf's stored bytes after the suffix: the value in two parts, and the epoch if it is stored.
-type Tail<'a> = [&'a [u8]; 3];
 
 impl Tree {
     /// Writes `entry` at the planned place, which is `key`'s.
@@ -65,7 +62,7 @@ impl Tree {
         weight: i32,
     ) -> Result<(), TreeError> {
         let depth = self.path.len();
-        let image = |suffix| LeafImage { flags, suffix: [suffix, &[]], tail };
+        let image = |suffix| LeafImage::new(flags, suffix, tail);
         match point {
             Point::Root => {
                 let leaf = self.new_leaf(&image(key))?;
@@ -89,12 +86,14 @@ impl Tree {
     }
 
     /// Makes a counted leaf.
+    #[inline]
     fn new_leaf(&mut self, image: &LeafImage<'_>) -> Result<NodeRef, TreeError> {
         self.arena.reserve(image.units())?;
         Ok(self.place_leaf(image))
     }
 
     /// Makes a counted leaf whose block is reserved.
+    #[inline]
     pub(super) fn place_leaf(&mut self, image: &LeafImage<'_>) -> NodeRef {
         let leaf = self.editor().new_leaf(image);
         self.count(leaf, 1);
@@ -111,7 +110,7 @@ impl Tree {
     ) -> Result<(), TreeError> {
         let old = self.view().node(leaf).leaf();
         let (old_weight, old_extent) = (old.entry().weight(), old.extent_slot());
-        let in_place = self.is_unpinned() && old.tail().len() == tail.map(<[u8]>::len).iter().sum();
+        let in_place = self.is_unpinned() && old.tail().len() == tail_len(&tail);
         if in_place {
             if let Some(slot) = old_extent {
                 self.arena.table().memory().remove_extent(slot);
@@ -120,8 +119,7 @@ impl Tree {
         } else {
             let mut suffix = KeyBuf::new();
             suffix.extend_from_slice(self.view().node(leaf).leaf().suffix());
-            let made =
-                self.new_leaf(&LeafImage { flags, suffix: [suffix.as_slice(), &[]], tail })?;
+            let made = self.new_leaf(&LeafImage::new(flags, suffix.as_slice(), tail))?;
             self.link(self.path.len(), Some(made));
             self.retire_leaf(leaf, old_extent);
         }
@@ -130,69 +128,72 @@ impl Tree {
     }
 
     /// Adds a leaf below the last node of the path, which grows if it is full.
+    #[inline]
     fn add_child(&mut self, byte: u8, image: &LeafImage<'_>, weight: i32) -> Result<(), TreeError> {
-        let depth = self.path.len();
-        let node = self.path[depth - 1].node;
-        let grown = self.shape_for_one_more(node, false);
-        self.reserve_with_rebuild(node, grown, image.units())?;
-        let leaf = self.place_leaf(image);
-        let node = self.rebuild(depth - 1, node, grown);
+        let mut node = self.path[self.path.len() - 1].node;
+        let leaf = if self.view().node(node).has_room(false) {
+            self.new_leaf(image)?
+        } else {
+            let leaf;
+            (node, leaf) = self.grow(node, image)?;
+            leaf
+        };
         self.editor().insert_child(node, byte, leaf);
         self.add_weight(self.path.len(), weight);
         Ok(())
+    }
+
+    /// Replaces a full inner node, the last of the path, by one with room for one more child, and
+    /// makes the leaf that will be that child.
+    #[inline(never)]
+    fn grow(
+        &mut self,
+        node: NodeRef,
+        image: &LeafImage<'_>,
+    ) -> Result<(NodeRef, NodeRef), TreeError> {
+        let shape = self.shape_for_one_more(node, false);
+        self.reserve_with_rebuild(node, shape, image.units())?;
+        let leaf = self.place_leaf(image);
+        Ok((self.rebuild_from(self.path.len() - 1, node, shape, None, None), leaf))
     }
 
     /// Gives the last node of the path a value.
     fn add_value(&mut self, image: &LeafImage<'_>, weight: i32) -> Result<(), TreeError> {
         let depth = self.path.len();
         let node = self.path[depth - 1].node;
-        let grown = self.shape_for_one_more(node, true);
-        self.reserve_with_rebuild(node, grown, image.units())?;
-        let leaf = self.place_leaf(image);
-        match grown {
-            Some(shape) if shape.kind == Kind::Node256 => {
-                // A Node256 has no room for a value later: it is rebuilt with it.
-                self.rebuild_from(depth - 1, node, shape, Some(leaf), None);
-            }
-            _ => {
-                let node = self.rebuild(depth - 1, node, grown);
-                self.editor().insert_value(node, leaf);
-            }
+        if self.view().node(node).has_room(true) {
+            let leaf = self.new_leaf(image)?;
+            self.editor().insert_value(node, leaf);
+        } else {
+            // With its value, since a Node256 has no room for one later.
+            let shape = self.shape_for_one_more(node, true);
+            self.reserve_with_rebuild(node, shape, image.units())?;
+            let leaf = self.place_leaf(image);
+            self.rebuild_from(depth - 1, node, shape, Some(leaf), None);
         }
         self.add_weight(self.path.len(), weight);
         Ok(())
     }
 
-    /// The shape that `node` must take to get one more child, if it must change.
-    fn shape_for_one_more(&mut self, node: NodeRef, is_value: bool) -> Option<Shape> {
-        if self.editor().has_room(node, is_value) {
-            return None;
-        }
+    /// The shape that a node without room must take to get one more child.
+    fn shape_for_one_more(&self, node: NodeRef, is_value: bool) -> Shape {
         let view = self.view().node(node);
+        if view.kind() == Kind::Node256 {
+            // Even one with few children only gets a slot for its value.
+            return Shape { kind: Kind::Node256, slots: 257 };
+        }
         let keyed = view.slots() - usize::from(view.has_value()) + usize::from(!is_value);
-        let shape = Shape::for_children(keyed, is_value || view.has_value());
-        // A Node256 with few children may only change by its value slot.
-        let stays = view.kind() == Kind::Node256;
-        Some(if stays { Shape { kind: Kind::Node256, slots: 257 } } else { shape })
+        Shape::for_children(keyed, is_value || view.has_value())
     }
 
     fn reserve_with_rebuild(
         &mut self,
         node: NodeRef,
-        shape: Option<Shape>,
+        shape: Shape,
         more: u32,
     ) -> Result<(), TreeError> {
-        let rebuilt = shape.map_or(0, |shape| {
-            units(shape.bytes()) + prefix_units(self.view().node(node).prefix().len())
-        });
-        Ok(self.arena.reserve(rebuilt + more)?)
-    }
-
-    /// Replaces the inner node at step `depth` by one of another shape, if one is given, and
-    /// answers the node that is there now.
-    pub(super) fn rebuild(&mut self, depth: usize, node: NodeRef, shape: Option<Shape>) -> NodeRef {
-        let Some(shape) = shape else { return node };
-        self.rebuild_from(depth, node, shape, None, None)
+        let prefix = prefix_units(self.view().node(node).prefix().len());
+        Ok(self.arena.reserve(units(shape.bytes()) + prefix + more)?)
     }
 
     /// Replaces an inner node by one of `shape`, with a new value or without the child in a slot.
@@ -283,8 +284,7 @@ impl Tree {
         let (suffix, tail) = moved.as_slice().split_at(suffix_len);
         let (old_byte, old_rest) = split_at_byte(suffix, common);
         let (new_byte, new_rest) = split_at_byte(rest, common);
-        let shortened =
-            LeafImage { flags: old_flags, suffix: [old_rest, &[]], tail: [tail, &[], &[]] };
+        let shortened = LeafImage::new(old_flags, old_rest, [tail, &[], &[]]);
         let new = image(new_rest);
         let needed = shortened.units() + new.units() + NODE4_UNITS + wrap_units(common);
         self.arena.reserve(needed)?;

@@ -110,16 +110,12 @@ impl Tree {
         match view.kind() {
             Kind::Leaf => {
                 let leaf = view.leaf();
-                let (flags, prefix_len) = (leaf.flags(), bytes.as_slice().len());
+                let flags = leaf.flags();
                 bytes.extend_from_slice(leaf.suffix());
                 let suffix_end = bytes.as_slice().len();
                 bytes.extend_from_slice(leaf.tail());
-                let bytes = bytes.as_slice();
-                let image = LeafImage {
-                    flags,
-                    suffix: [&bytes[..prefix_len], &bytes[prefix_len..suffix_end]],
-                    tail: [&bytes[suffix_end..], &[], &[]],
-                };
+                let (suffix, tail) = bytes.as_slice().split_at(suffix_end);
+                let image = LeafImage::new(flags, suffix, [tail, &[], &[]]);
                 self.arena.reserve(image.units())?;
                 let made = self.place_leaf(&image);
                 self.retire_leaf(child, None);

@@ -91,33 +91,44 @@ impl Tree {
     fn locate(&self, key: &[u8], path: &mut Vec<Step>) -> Point {
         let view = self.view();
         let Some(mut at_node) = self.root else { return Point::Root };
-        let mut at = 0;
+        let mut rest = key;
         loop {
             let node = view.descend(at_node);
-            let kind = node.kind();
-            if kind == Kind::Leaf {
-                let (suffix, rest) = (node.leaf().suffix(), &key[at..]);
-                if equal(suffix, rest) {
-                    return Point::Leaf(at_node);
+            let inside = match node.kind() {
+                Kind::Leaf => {
+                    let suffix = node.leaf().suffix();
+                    if equal(suffix, rest) {
+                        return Point::Leaf(at_node);
+                    }
+                    let (at, common) = (key.len() - rest.len(), common_prefix(suffix, rest));
+                    return Point::LeafFork { leaf: at_node, at, common };
                 }
-                return Point::LeafFork { leaf: at_node, at, common: common_prefix(suffix, rest) };
-            }
-            let prefix = node.prefix();
-            if strip_prefix(&key[at..], prefix).is_none() {
+                Kind::Prefix => strip_prefix(rest, node.prefix()),
+                Kind::Node4 => node.strip_inline_prefix(rest),
+                _ => Some(rest),
+            };
+            let Some(inside) = inside else {
                 path.push(Step { node: at_node, slot: 0 });
-                return Point::PrefixFork { at, common: common_prefix(prefix, &key[at..]) };
+                let (at, common) = (key.len() - rest.len(), common_prefix(node.prefix(), rest));
+                return Point::PrefixFork { at, common };
+            };
+            rest = inside;
+            if node.kind() == Kind::Prefix {
+                path.push(Step { node: at_node, slot: 0 });
+                at_node = node.child(0);
+                continue;
             }
-            at += prefix.len();
-            let slot = match (kind, key.get(at)) {
-                (Kind::Prefix, _) => Some(0),
-                (_, None) => node.value_slot(),
-                (_, Some(&byte)) => node.find(byte),
+            let Some((&byte, below)) = rest.split_first() else {
+                let slot = node.value_slot();
+                path.push(Step { node: at_node, slot: slot.unwrap_or(0) as u16 });
+                let Some(slot) = slot else { return Point::Value };
+                at_node = node.child(slot);
+                continue;
             };
+            let slot = node.find(byte);
             path.push(Step { node: at_node, slot: slot.unwrap_or(0) as u16 });
-            let Some(slot) = slot else {
-                return if at == key.len() { Point::Value } else { Point::Child { at } };
-            };
-            at += usize::from(kind != Kind::Prefix && at < key.len());
+            let Some(slot) = slot else { return Point::Child { at: key.len() - rest.len() } };
+            rest = below;
             at_node = node.child(slot);
         }
     }

@@ -129,9 +129,9 @@ impl Core {
             return Err(Error::ValueTooLong { len: value.len() });
         }
         let mut replaced = None;
-        self.retrying(|partition| {
+        self.retrying(|partition, attention| {
             replaced = None;
-            partition.put(key, value, |bytes| replaced = Some(old(bytes)))
+            partition.put(key, value, attention, |bytes| replaced = Some(old(bytes)))
         })?;
         Ok(replaced)
     }
@@ -152,9 +152,9 @@ impl Core {
             return Ok(None);
         }
         let mut removed = None;
-        self.retrying(|partition| {
+        self.retrying(|partition, attention| {
             removed = None;
-            partition.remove(key, |bytes| removed = Some(old(bytes)))
+            partition.remove(key, attention, |bytes| removed = Some(old(bytes)))
         })?;
         Ok(removed)
     }
@@ -163,18 +163,19 @@ impl Core {
     #[inline]
     fn retrying(
         self: &Arc<Self>,
-        mut write: impl FnMut(&Partition) -> Result<Fill, WriteError>,
+        mut write: impl FnMut(&Partition, usize) -> Result<Option<Fill>, WriteError>,
     ) -> Result<(), Error> {
-        let outcome = match write(&self.partition) {
+        let attention = self.attention_bytes();
+        let outcome = match write(&self.partition, attention) {
             Err(WriteError::DeltaFull) => {
                 self.make_room()?;
-                write(&self.partition)
+                write(&self.partition, attention)
             }
             outcome => outcome,
         };
         match outcome {
             Ok(fill) => {
-                if fill.bytes.max(fill.kept_for_pins) >= self.attention_bytes() {
+                if let Some(fill) = fill {
                     self.react(fill);
                 }
                 Ok(())

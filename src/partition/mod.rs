@@ -53,7 +53,7 @@ impl From<Corruption> for WriteError {
     }
 }
 
-/// How full the delta is, as seen by the write that has just been made.
+/// How full the delta is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Fill {
     /// Which delta it was: freezing it starts a new number.
@@ -133,12 +133,16 @@ impl Partition {
     }
 
     /// Sets the value of `key`. If it had one, `old` is called with that, under the lock.
+    ///
+    /// Answers how full the delta is, if it and what pins keep of it take at least `attention`
+    /// bytes: writers do not look at smaller ones.
     pub(crate) fn put(
         &self,
         key: &[u8],
         value: &[u8],
+        attention: usize,
         old: impl FnOnce(&[u8]),
-    ) -> Result<Fill, WriteError> {
+    ) -> Result<Option<Fill>, WriteError> {
         let extent: Extent;
         let value = if self.width == ValueWidth::Bytes && value.len() > INLINE_VALUE_MAX {
             extent = Extent::from(value);
@@ -168,21 +172,27 @@ impl Partition {
             delta.filter_key(key, layers.as_deref());
         }
         delta.tree.apply(plan, key, Entry::value(value, below))?;
-        Ok(state.fill())
+        Ok(state.fill_from(attention))
     }
 
-    /// Removes `key`. If it had a value, `old` is called with that, under the lock.
-    pub(crate) fn remove(&self, key: &[u8], old: impl FnOnce(&[u8])) -> Result<Fill, WriteError> {
+    /// Removes `key`. If it had a value, `old` is called with that, under the lock. Answers as
+    /// [`put`](Self::put) does.
+    pub(crate) fn remove(
+        &self,
+        key: &[u8],
+        attention: usize,
+        old: impl FnOnce(&[u8]),
+    ) -> Result<Option<Fill>, WriteError> {
         let mut state = self.state.write();
         let State { delta, layers, .. } = &mut *state;
         if delta.is_none() && layers.is_none() {
-            return Ok(Fill::default());
+            return Ok(None);
         }
         let delta = delta.get_or_insert_with(|| Box::new(Delta::new(self.width)));
         let plan = delta.tree.plan(key)?;
         match (delta.tree.existing(&plan), layers) {
             (Some(entry), _) => {
-                let Some(value) = entry.live() else { return Ok(state.fill()) };
+                let Some(value) = entry.live() else { return Ok(state.fill_from(attention)) };
                 let below = entry.below;
                 old(value);
                 match below {
@@ -192,14 +202,14 @@ impl Partition {
             }
             (None, Some(layers)) => {
                 let found = layers.find(key, None)?.0.and_then(Entry::live);
-                let Some(value) = found else { return Ok(state.fill()) };
+                let Some(value) = found else { return Ok(state.fill_from(attention)) };
                 old(value);
                 delta.filter_key(key, Some(layers));
                 delta.tree.apply(plan, key, Entry::tombstone(Below::Live))?;
             }
             (None, None) => {}
         }
-        Ok(state.fill())
+        Ok(state.fill_from(attention))
     }
 
     /// Number of live keys.
@@ -339,6 +349,14 @@ impl State {
         let below = self.layers.as_ref().map_or(0, |layers| layers.live);
         let delta = self.delta.as_ref().map_or(0, |delta| delta.tree.weight());
         below.checked_add_signed(delta).expect("no more keys are hidden than there are (I7)")
+    }
+
+    /// How full the delta is, if that is worth a thought: see [`Partition::put`].
+    #[inline]
+    fn fill_from(&self, attention: usize) -> Option<Fill> {
+        let delta = self.delta.as_ref()?;
+        let bytes = delta.tree.used_bytes() + delta.tree.limbo_bytes();
+        (bytes + delta.tree.limbo_extent_bytes() >= attention).then(|| self.fill())
     }
 
     fn fill(&self) -> Fill {

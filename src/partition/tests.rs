@@ -11,12 +11,12 @@ use crate::testing::keys;
 struct Spread(Partition);
 
 fn put(partition: &Partition, key: &[u8], value: &[u8]) {
-    partition.put(key, value, |_| ()).expect("room");
+    partition.put(key, value, usize::MAX, |_| ()).expect("room");
 }
 
 fn remove(partition: &Partition, key: &[u8]) -> bool {
     let mut was_there = false;
-    partition.remove(key, |_| was_there = true).expect("room");
+    partition.remove(key, usize::MAX, |_| was_there = true).expect("room");
     was_there
 }
 

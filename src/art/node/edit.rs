@@ -6,11 +6,11 @@
 )]
 
 use super::layout::{
-    CHILDREN, DETAIL_SHIFT, HAS_VALUE, Header, Kind, NODE4_PREFIX, NODE256_VALUE, Node4, Node16,
-    Node48, NodeRef, PREFIX_BYTES, PREFIX_MAX, Shape, kind_of, node_ref, node48_code, prefix_units,
-    unit_of,
+    CHILDREN, DETAIL_SHIFT, HAS_VALUE, Header, Kind, NODE4_PREFIX, NODE16_SHORT_SLOTS,
+    NODE256_VALUE, Node4, Node16, Node48, NodeRef, PREFIX_BYTES, PREFIX_MAX, Shape, kind_of,
+    node_ref, node48_code, prefix_units, unit_of,
 };
-use super::leaf::LeafImage;
+use super::leaf::{LeafImage, Tail, tail_len};
 use super::view::View;
 use crate::arena::{Arena, UNIT, units};
 use crate::entry::ValueWidth;
@@ -34,6 +34,46 @@ unsafe fn write_long_len(to: *mut u8, len: usize) -> *mut u8 {
         to.add(1).write((len >> 7) as u8 | 0x80);
         to.add(2).write((len >> 14) as u8);
         to.add(3)
+    }
+}
+
+/// Writes `part` at `to` and answers where it ends. Parts of a leaf are short: up to two words are
+/// written without a call, as two pieces that may overlap.
+///
+/// # Safety
+/// - As many bytes as `part` has are writable at `to`, and none of them are `part`'s own.
+#[inline]
+unsafe fn put(to: *mut u8, part: &[u8]) -> *mut u8 {
+    let len = part.len();
+    // SAFETY: every piece lies inside the `len` bytes that the caller vouches for.
+    unsafe {
+        match len {
+            0 => {}
+            1..4 => {
+                to.write(part[0]);
+                to.add(len / 2).write(part[len / 2]);
+                to.add(len - 1).write(part[len - 1]);
+            }
+            4..8 => put_ends::<4>(to, part),
+            8..=16 => put_ends::<8>(to, part),
+            _ => to.copy_from_nonoverlapping(part.as_ptr(), len),
+        }
+        to.add(len)
+    }
+}
+
+/// Writes the first and the last `N` bytes of `part`.
+///
+/// # Safety
+/// - As for [`put`].
+/// - `part` has at least `N` bytes.
+#[inline]
+unsafe fn put_ends<const N: usize>(to: *mut u8, part: &[u8]) {
+    let last = part.len() - N;
+    // SAFETY: both pieces lie inside `part`, which has at least `N` bytes, and inside the target.
+    unsafe {
+        to.cast::<[u8; N]>().copy_from_nonoverlapping(part.as_ptr().cast(), 1);
+        to.add(last).cast::<[u8; N]>().copy_from_nonoverlapping(part.as_ptr().add(last).cast(), 1);
     }
 }
 
@@ -66,12 +106,13 @@ impl<'a> Editor<'a> {
     }
 
     /// Makes a leaf.
+    #[inline]
     pub(crate) fn new_leaf(&mut self, image: &LeafImage<'_>) -> NodeRef {
         let block_units = image.units();
         let (node, start) = self.block(Kind::Leaf, block_units);
-        let len = image.suffix_len();
+        let len = image.suffix.len();
         // SAFETY: the block is fresh and has `block_units` units, which is what flags, length, suffix
-        // and tail need (`LeafImage::units`). Its last unit is zeroed first, since they may end
+        // and tail need (`LeafImage::new`). Its last unit is zeroed first, since they may end
         // anywhere in it; all before is written.
         unsafe {
             start.add((block_units as usize - 1) * UNIT).cast::<u64>().write(0);
@@ -83,24 +124,19 @@ impl<'a> Editor<'a> {
             } else {
                 to = write_long_len(to, len);
             }
-            for part in image.suffix.into_iter().chain(image.tail) {
-                if part.len() == 8 {
-                    // Most values: one store instead of a call.
-                    to.cast::<[u8; 8]>().copy_from_nonoverlapping(part.as_ptr().cast(), 1);
-                } else if !part.is_empty() {
-                    to.copy_from_nonoverlapping(part.as_ptr(), part.len());
-                }
-                to = to.add(part.len());
+            to = put(to, image.suffix);
+            for part in image.tail {
+                to = put(to, part);
             }
         }
         node
     }
 
     /// Overwrites flags and tail of a leaf whose tail keeps its length.
-    pub(crate) fn rewrite_leaf(&mut self, leaf: NodeRef, flags: u8, tail: [&[u8]; 3]) {
+    pub(crate) fn rewrite_leaf(&mut self, leaf: NodeRef, flags: u8, tail: Tail<'_>) {
         let (start, offset) = {
             let view = self.view().node(leaf);
-            debug_assert_eq!(view.leaf().tail().len(), tail.map(<[u8]>::len).iter().sum());
+            debug_assert_eq!(view.leaf().tail().len(), tail_len(&tail));
             (view.start, view.leaf().tail)
         };
         // SAFETY: the leaf's block holds a tail of this length at this offset (I1), and `&mut
@@ -109,8 +145,7 @@ impl<'a> Editor<'a> {
             start.write(flags);
             let mut to = start.add(offset);
             for part in tail {
-                to.copy_from_nonoverlapping(part.as_ptr(), part.len());
-                to = to.add(part.len());
+                to = put(to, part);
             }
         }
     }
@@ -220,15 +255,6 @@ impl<'a> Editor<'a> {
         self.arena.free(unit_of(node), units);
     }
 
-    /// Whether one more slot fits into an inner node.
-    pub(crate) fn has_room(&self, node: NodeRef, for_value: bool) -> bool {
-        let view = self.view().node(node);
-        match view.kind() {
-            Kind::Node256 => !for_value,
-            _ => view.slots() < view.shape().slots,
-        }
-    }
-
     /// Adds to an inner node's weight.
     #[inline]
     pub(crate) fn add_weight(&mut self, node: NodeRef, change: i32) {
@@ -255,33 +281,28 @@ impl<'a> Editor<'a> {
     /// Adds a keyed child, which must be new, to a node with room.
     pub(crate) fn insert_child(&mut self, node: NodeRef, byte: u8, child: NodeRef) {
         let view = self.view().node(node);
-        let (shape, slots, at) = (view.shape(), view.slots(), view.slots_below(byte));
-        let keyed = slots - usize::from(view.has_value());
-        let value = usize::from(view.has_value());
-        let mut raw = self.raw(node);
-        match shape.kind {
-            Kind::Node256 => raw.children()[usize::from(byte)] = child.raw(),
-            Kind::Node48 => {
-                raw.open_slot(at, slots);
-                raw.children()[at] = child.raw();
-                raw.present()[usize::from(byte >> 6)] |= 1 << (byte & 63);
-            }
-            _ => {
-                raw.open_slot(at, slots);
-                raw.children()[at] = child.raw();
-                raw.keys()[..=keyed].copy_within(at - value..keyed, at - value + 1);
-                raw.keys()[at - value] = byte;
-            }
+        let (kind, header) = (view.kind(), view.header());
+        let (slots, at) = (view.slots(), view.slots_below(byte));
+        let mut raw = RawInner { start: view.start, life: PhantomData };
+        if kind != Kind::Node256 {
+            raw.open_slot(kind, at, slots);
         }
-        raw.set_keyed(keyed as u32 + 1);
+        *raw.slot(kind, at) = child.raw();
+        match kind {
+            Kind::Node256 => {}
+            Kind::Node48 => raw.present()[usize::from(byte >> 6)] |= 1 << (byte & 63),
+            _ => raw.open_key(kind, at - usize::from(header.tag & HAS_VALUE != 0), byte),
+        }
+        raw.header_mut().count = header.count.wrapping_add(1);
     }
 
     /// Adds the node's own value, which must be new, to a node with room.
     pub(crate) fn insert_value(&mut self, node: NodeRef, value: NodeRef) {
-        let slots = self.view().node(node).slots();
+        let view = self.view().node(node);
+        let (kind, slots) = (view.kind(), view.slots());
         let mut raw = self.raw(node);
-        raw.open_slot(0, slots);
-        raw.children()[0] = value.raw();
+        raw.open_slot(kind, 0, slots);
+        *raw.slot(kind, 0) = value.raw();
         raw.header_mut().tag |= HAS_VALUE;
     }
 
@@ -374,9 +395,44 @@ impl RawInner<'_> {
         self.array(offset_of!(Node48<24>, present), 4)
     }
 
-    /// Moves the slots from `at` on up by one.
-    fn open_slot(&mut self, at: usize, slots: usize) {
-        self.children()[..=slots].copy_within(at..slots, at + 1);
+    /// Moves the slots from `at` on, of `slots` in use, up by one.
+    #[inline]
+    fn open_slot(&mut self, kind: Kind, at: usize, slots: usize) {
+        debug_assert!(at <= slots && slots < self.shape().slots);
+        match kind {
+            Kind::Node4 => open(self.slots_of::<4>(kind), at),
+            Kind::Node16Short => open(self.slots_of::<NODE16_SHORT_SLOTS>(kind), at),
+            Kind::Node16 => open(self.slots_of::<16>(kind), at),
+            _ => {
+                let from: *mut u32 = self.slot(kind, at);
+                // SAFETY: the caller vouches for room, so that source and target lie inside the
+                // block's child slots; exclusiveness as in `header_mut`.
+                unsafe { from.add(1).copy_from(from, slots - at) }
+            }
+        }
+    }
+
+    /// All slots of a node of this kind, which has as many.
+    #[inline]
+    fn slots_of<const SLOTS: usize>(&mut self, kind: Kind) -> &mut [u32; SLOTS] {
+        debug_assert_eq!(self.shape().slots, SLOTS);
+        // SAFETY: as in `array`: the node's child slots.
+        unsafe { &mut *self.start.add(CHILDREN[kind as usize]).cast() }
+    }
+
+    /// Puts a key byte at position `at` of a sorted node with room, moving up those behind it.
+    #[inline]
+    fn open_key(&mut self, kind: Kind, at: usize, byte: u8) {
+        let key = u128::from(byte) << (8 * at);
+        let before = (1 << (8 * at)) - 1;
+        let opened = |keys: u128| keys & before | key | (keys & !before) << 8;
+        if kind == Kind::Node4 {
+            let keys = self.array::<[u8; 4]>(offset_of!(Node4, keys), 1);
+            keys[0] = (opened(u32::from_le_bytes(keys[0]).into()) as u32).to_le_bytes();
+        } else {
+            let keys = self.array::<[u8; 16]>(offset_of!(Node16<16>, keys), 1);
+            keys[0] = opened(u128::from_le_bytes(keys[0])).to_le_bytes();
+        }
     }
 
     /// Moves the slots after `at` down by one.
@@ -389,6 +445,16 @@ impl RawInner<'_> {
     fn set_keyed(&mut self, keyed: u32) {
         debug_assert!((1..=256).contains(&keyed));
         self.header_mut().count = (keyed - 1) as u8;
+    }
+}
+
+/// Moves the elements from `at` on up by one; the last, which is not in use, goes. Every element is
+/// written, whatever `at` is: there is nothing to guess, and vectors do it.
+#[inline]
+fn open<const SLOTS: usize>(slots: &mut [u32; SLOTS], at: usize) {
+    let old = *slots;
+    for i in 1..SLOTS {
+        slots[i] = if i > at { old[i - 1] } else { old[i] };
     }
 }
 

@@ -132,23 +132,37 @@ pub(crate) fn leaf_flags(kind: EntryKind, below: Below, is_extent: bool, has_epo
     Kind::Leaf as u8 | (kind as u8) << LEAF_KIND_SHIFT | below | extent | epoch
 }
 
-/// A leaf to be written: flags, and the parts of its suffix and tail.
-#[derive(Clone, Copy)]
-pub(crate) struct LeafImage<'a> {
-    pub(crate) flags: u8,
-    pub(crate) suffix: [&'a [u8]; 2],
-    pub(crate) tail: [&'a [u8]; 3],
+/// What a leaf stores after its suffix: a length or an address, a value, and an epoch, each of
+/// which may be empty.
+pub(crate) type Tail<'a> = [&'a [u8]; 3];
+
+/// Bytes of all parts of a tail.
+#[inline]
+pub(crate) fn tail_len(tail: &Tail<'_>) -> usize {
+    tail[0].len() + tail[1].len() + tail[2].len()
 }
 
-impl LeafImage<'_> {
-    pub(super) fn suffix_len(&self) -> usize {
-        self.suffix[0].len() + self.suffix[1].len()
+/// A leaf to be written: flags, suffix, and the parts of its tail.
+#[derive(Clone, Copy)]
+pub(crate) struct LeafImage<'a> {
+    pub(super) flags: u8,
+    pub(super) suffix: &'a [u8],
+    pub(super) tail: Tail<'a>,
+    units: u32,
+}
+
+impl<'a> LeafImage<'a> {
+    #[inline]
+    pub(crate) fn new(flags: u8, suffix: &'a [u8], tail: Tail<'a>) -> Self {
+        let len = suffix.len();
+        let varint = 1 + usize::from(len >= 0x80) + usize::from(len >= 0x4000);
+        let units = units(1 + varint + len + tail_len(&tail));
+        Self { flags, suffix, tail, units }
     }
 
     /// Units of the block it needs.
+    #[inline]
     pub(crate) fn units(&self) -> u32 {
-        let len = self.suffix_len();
-        let varint = 1 + usize::from(len >= 0x80) + usize::from(len >= 0x4000);
-        units(1 + varint + len + self.tail.iter().map(|part| part.len()).sum::<usize>())
+        self.units
     }
 }

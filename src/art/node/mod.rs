@@ -22,7 +22,7 @@ mod view;
 
 pub(crate) use edit::Editor;
 pub(crate) use layout::{Kind, NODE4_PREFIX, NodeRef, PREFIX_MAX, Shape, prefix_units};
-pub(crate) use leaf::{EXTENT_TAIL, LeafImage, extent_tail, leaf_flags};
+pub(crate) use leaf::{EXTENT_TAIL, LeafImage, Tail, extent_tail, leaf_flags, tail_len};
 pub(crate) use view::View;
 
 #[cfg(test)]
@@ -57,9 +57,7 @@ mod tests {
     fn leaves_have_the_sizes_of_the_design() {
         let image = |suffix: usize, tail: usize| {
             let bytes = vec![7; suffix.max(tail)];
-            let parts: [&[u8]; 2] = [&bytes[..suffix], &[]];
-            LeafImage { flags: 0, suffix: parts, tail: [&bytes[..tail], &[], &[]] }.units() as usize
-                * 8
+            LeafImage::new(0, &bytes[..suffix], [&bytes[..tail], &[], &[]]).units() as usize * 8
         };
         assert_eq!(image(0, 0), 8, "a set's value in a node");
         assert_eq!(image(6, 0), 8);

@@ -7,8 +7,8 @@
 
 use super::super::find;
 use super::layout::{
-    CHILDREN, DETAIL_SHIFT, HAS_VALUE, Header, Kind, NODE256_VALUE, Node4, Node16, Node48, NodeRef,
-    PREFIX_BYTES, Shape, kind_of, prefix_units, unit_of,
+    CHILDREN, DETAIL_SHIFT, HAS_VALUE, Header, Kind, NODE16_SHORT_SLOTS, NODE256_VALUE, Node4,
+    Node16, Node48, NodeRef, PREFIX_BYTES, Shape, kind_of, prefix_units,
 };
 use super::leaf::Leaf;
 use crate::arena::{Ref, Table, units};
@@ -43,7 +43,7 @@ impl<'a> View<'a> {
     /// The node behind a reference.
     #[inline]
     pub(crate) fn node(self, node: NodeRef) -> NodeView<'a> {
-        let start = self.table.address(unit_of(node));
+        let start = self.table.address(node.raw());
         NodeView { start, kind: kind_of(node), view: self, life: PhantomData }
     }
 }
@@ -85,7 +85,7 @@ impl<'a> NodeView<'a> {
     }
 
     #[inline]
-    fn header(self) -> Header {
+    pub(super) fn header(self) -> Header {
         self.read(0)
     }
 
@@ -122,6 +122,18 @@ impl<'a> NodeView<'a> {
         match self.kind() {
             Kind::Leaf => self.leaf().entry().weight(),
             _ => self.header().weight,
+        }
+    }
+
+    /// Whether one more slot fits into an inner node.
+    #[inline]
+    pub(crate) fn has_room(self, for_value: bool) -> bool {
+        match self.kind {
+            Kind::Node256 => !for_value,
+            Kind::Node4 => self.slots() < 4,
+            Kind::Node16Short => self.slots() < NODE16_SHORT_SLOTS,
+            Kind::Node16 => self.slots() < 16,
+            _ => self.slots() < self.shape().slots,
         }
     }
 
@@ -322,6 +334,7 @@ impl<'a> NodeView<'a> {
 
     /// How many slots stand before the place of `byte` (the value's included, but for a Node256,
     /// where a byte is its own slot).
+    #[inline]
     pub(super) fn slots_below(self, byte: u8) -> usize {
         let header = self.header();
         let value = usize::from(header.tag & HAS_VALUE != 0);
@@ -329,11 +342,13 @@ impl<'a> NodeView<'a> {
         match self.kind {
             Kind::Node4 => {
                 let keys: [u8; 4] = self.read(offset_of!(Node4, keys));
-                value + keys[..in_use as usize].iter().filter(|&&key| key < byte).count()
+                let below = |i: u32| u32::from(i < in_use && keys[i as usize] < byte);
+                value + (below(0) + below(1) + below(2) + below(3)) as usize
             }
             Kind::Node16Short | Kind::Node16 => {
                 let below = find::below(&self.read(offset_of!(Node16<16>, keys)), byte);
-                value + (u32::from(below) & ((1 << in_use) - 1)).count_ones() as usize
+                // Keys ascend, so that those below are the first ones.
+                value + (u32::from(below) & ((1 << in_use) - 1)).trailing_ones() as usize
             }
             Kind::Node48 => value + self.rank48(byte),
             Kind::Node256 => usize::from(byte),
@@ -348,10 +363,15 @@ impl<'a> NodeView<'a> {
     /// How many present bytes of a Node48 are smaller than `byte`.
     #[inline]
     fn rank48(self, byte: u8) -> usize {
-        let present = self.present48();
-        let (word, bit) = (usize::from(byte >> 6), byte & 63);
-        let whole: u32 = present[..word].iter().map(|bits| bits.count_ones()).sum();
-        (whole + (present[word] & ((1 << bit) - 1)).count_ones()) as usize
+        let (place, below) = (usize::from(byte >> 6), (1 << (byte & 63)) - 1);
+        let mut rank = 0;
+        // All four words are counted, behind masks: a branch on the place would be a guess.
+        for (word, bits) in self.present48().into_iter().enumerate() {
+            let upper = if word == place { below } else { 0 };
+            let mask = if word < place { u64::MAX } else { upper };
+            rank += (bits & mask).count_ones();
+        }
+        rank as usize
     }
 
     /// The node as a leaf.
