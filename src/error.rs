@@ -1,6 +1,7 @@
 //! What can go wrong, as data: one public enum, and the one kind of damage that bytes can have.
 
-use std::fmt;
+use std::path::{Path, PathBuf};
+use std::{fmt, io};
 
 /// Why an operation was refused. Nothing was changed by it, unless its documentation says
 /// otherwise.
@@ -35,6 +36,90 @@ pub enum Error {
         /// What the fold said when it failed.
         reason: String,
     },
+    /// Another map, of this process or another, is attached to the file or is writing it.
+    Locked {
+        /// The file, not its lock.
+        path: PathBuf,
+    },
+    /// The map was opened read-only.
+    ReadOnly,
+    /// The map was not opened from a file, so there is none to save it to.
+    NotAttached,
+    /// The operating system refused an operation on a file.
+    Io {
+        /// The file that was worked on.
+        path: PathBuf,
+        /// What was being done, such as `"write"`.
+        action: &'static str,
+        /// The kind of refusal.
+        kind: io::ErrorKind,
+        /// The operating system's words.
+        message: String,
+    },
+    /// The file is something else than a saved map.
+    NotAStore {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file has a format that this release does not know.
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// Version of its format.
+        found: u32,
+        /// The newest version that this release knows.
+        supported: u32,
+    },
+    /// The file holds a map of other keys or values.
+    TypeMismatch {
+        /// The file.
+        path: PathBuf,
+        /// How its keys and values are stored.
+        stored: String,
+        /// How those of the map that was asked for are.
+        asked: String,
+    },
+    /// The file ends too early.
+    Truncated {
+        /// The file.
+        path: PathBuf,
+        /// The length it should have, in bytes.
+        expected: u64,
+        /// The length it has.
+        found: u64,
+    },
+    /// The bytes of a file are not what this library wrote.
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Where and in what.
+        corruption: Corruption,
+    },
+}
+
+impl Error {
+    /// The operating system's refusal to do `action` with the file at `path`.
+    pub(crate) fn io(path: &Path, action: &'static str, error: &io::Error) -> Self {
+        Self::Io { path: path.into(), action, kind: error.kind(), message: error.to_string() }
+    }
+
+    /// Damage in the file at `path`.
+    pub(crate) fn damaged(path: &Path, corruption: Corruption) -> Self {
+        Self::Damaged { path: path.into(), corruption }
+    }
+
+    /// Advice for an error of the operating system.
+    fn advice(kind: io::ErrorKind) -> &'static str {
+        match kind {
+            io::ErrorKind::NotFound => "check the path",
+            io::ErrorKind::PermissionDenied => "check the permissions of the file and its folder",
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free some space",
+            io::ErrorKind::AlreadyExists => "move away what has that name",
+            io::ErrorKind::IsADirectory | io::ErrorKind::NotADirectory => "choose another path",
+            io::ErrorKind::ReadOnlyFilesystem => "choose another place",
+            _ => "nothing was lost; try again when the cause is gone",
+        }
+    }
 }
 
 /// In which way sorted input was out of order.
@@ -107,6 +192,44 @@ impl fmt::Display for Error {
             Self::FoldFailed { reason } => {
                 write!(f, "folding failed ({reason}); nothing is lost, the next fold tries again")
             }
+            Self::Locked { path } => write!(
+                f,
+                "{} is in use by another map; drop that one first, or open it read-only",
+                path.display()
+            ),
+            Self::ReadOnly => {
+                write!(f, "the map was opened read-only; open it with `open` to change it")
+            }
+            Self::NotAttached => {
+                write!(f, "the map was not opened from a file; save it with `save_to`")
+            }
+            Self::Io { path, action, kind, message } => {
+                let (path, advice) = (path.display(), Self::advice(*kind));
+                write!(f, "could not {action} {path}: {message}; {advice}")
+            }
+            Self::NotAStore { path } => {
+                write!(f, "{} is not a saved map; check the path", path.display())
+            }
+            Self::Version { path, found, supported } => write!(
+                f,
+                "{} has version {found} of the format, this release knows up to {supported}; use \
+                 the release that wrote it, or a newer one",
+                path.display()
+            ),
+            Self::TypeMismatch { path, stored, asked } => write!(
+                f,
+                "{} holds a map of {stored}, not of {asked}; open it with the types it was saved \
+                 with",
+                path.display()
+            ),
+            Self::Truncated { path, expected, found } => write!(
+                f,
+                "{} ends at byte {found} instead of {expected}; restore it from a good copy",
+                path.display()
+            ),
+            Self::Damaged { path, corruption } => {
+                write!(f, "{}: {corruption}; restore it from a good copy", path.display())
+            }
         }
     }
 }
@@ -116,7 +239,7 @@ impl std::error::Error for Corruption {}
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Corrupted(corruption) => Some(corruption),
+            Self::Corrupted(corruption) | Self::Damaged { corruption, .. } => Some(corruption),
             _ => None,
         }
     }

@@ -1,15 +1,17 @@
 //! Public iterators: a thin typed shell over a walk between two bounds of a pinned view.
 
 use crate::cursor::Cursor;
-use crate::error::Corruption;
+use crate::error::{Corruption, Error};
 use crate::key::Key;
 use crate::partition::{LiveCursor, Pinned};
 use crate::range::ByteRange;
+use crate::sync::Arc;
 use crate::value::Value;
 use std::fmt;
 use std::iter::FusedIterator;
 use std::marker::PhantomData;
 use std::ops::Bound;
+use std::path::Path;
 
 /// A walk from both ends of a range towards the middle; untyped.
 ///
@@ -17,6 +19,8 @@ use std::ops::Bound;
 /// a step finds no entry before the other end's; the pin is then released at once.
 pub(crate) struct Walk {
     ends: Option<Ends>,
+    /// The file that the map was opened from.
+    file: Option<Arc<Path>>,
 }
 
 struct Ends {
@@ -32,10 +36,22 @@ type Item<'a> = (&'a [u8], &'a [u8]);
 impl Walk {
     /// A walk over the entries of `range` in the view that `pin` makes; no view is needed for a
     /// range that is empty in itself.
-    pub(crate) fn new(range: ByteRange, pin: impl FnOnce() -> Pinned) -> Self {
+    pub(crate) fn new(
+        range: ByteRange,
+        file: Option<Arc<Path>>,
+        pin: impl FnOnce() -> Pinned,
+    ) -> Self {
         let ends =
             (!range.is_empty()).then(|| Ends { pinned: pin(), range, front: None, back: None });
-        Self { ends }
+        Self { ends, file }
+    }
+
+    /// What a corruption met by this walk is to the caller.
+    fn named(&self, corruption: Corruption) -> Error {
+        match &self.file {
+            Some(file) => Error::damaged(file, corruption),
+            None => Error::Corrupted(corruption),
+        }
     }
 
     /// The next entry from the front.
@@ -139,16 +155,17 @@ fn seek_upper(cursor: &mut impl Cursor, upper: &Bound<Vec<u8>>) {
     }
 }
 
-/// Hands a found item to the typed side, which cannot go on over damaged bytes.
+/// Steps, and hands what is found to the typed side, which cannot go on over damaged bytes.
 #[track_caller]
 #[inline]
 fn decoded<T>(
-    found: Result<Option<Item<'_>>, Corruption>,
+    walk: &mut Walk,
+    step: impl FnOnce(&mut Walk) -> Result<Option<Item<'_>>, Corruption>,
     decode: impl FnOnce(Item<'_>) -> Result<T, Corruption>,
 ) -> Option<T> {
-    match found.and_then(|item| item.map(decode).transpose()) {
+    match step(walk).and_then(|item| item.map(decode).transpose()) {
         Ok(item) => item,
-        Err(corruption) => panic!("{corruption}"),
+        Err(corruption) => panic!("{}", walk.named(corruption)),
     }
 }
 
@@ -172,7 +189,7 @@ macro_rules! iterator {
 
             #[inline]
             fn next(&mut self) -> Option<$item> {
-                decoded(self.walk.next(), $decode)
+                decoded(&mut self.walk, Walk::next, $decode)
             }
 
             #[inline]
@@ -184,7 +201,7 @@ macro_rules! iterator {
         impl<K: Key, V: Value> DoubleEndedIterator for $name<K, V> {
             #[inline]
             fn next_back(&mut self) -> Option<$item> {
-                decoded(self.walk.next_back(), $decode)
+                decoded(&mut self.walk, Walk::next_back, $decode)
             }
         }
 

@@ -15,6 +15,18 @@ pub enum Compaction {
     Manual,
 }
 
+/// Where the bytes of an opened file are while the map is in use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Residence {
+    /// In the file, which is mapped: opening takes the same time whatever its length, pages come
+    /// into memory when they are first read and are checked then, and the system may drop them.
+    #[default]
+    Mapped,
+    /// Copied into memory, with huge pages where the system has them, and checked completely while
+    /// it is opened: reads never wait for the disk afterwards.
+    Resident,
+}
+
 /// Settings of one map; see the fields for defaults.
 ///
 /// ```
@@ -41,6 +53,9 @@ pub struct Options {
     /// An overlay of more than this share of its base, in percent of entries, is merged into the
     /// base by the next fold. 0 writes no overlays. Default: 20.
     pub overlay_percent: f64,
+    /// Where the bytes of an opened file are. No effect on maps that are not opened from a file.
+    /// Default: [`Residence::Mapped`].
+    pub residence: Residence,
 }
 
 impl Default for Options {
@@ -51,6 +66,7 @@ impl Default for Options {
             delta_floor_bytes: 256 << 10,
             delta_max_age: Some(Duration::from_mins(1)),
             overlay_percent: 20.0,
+            residence: Residence::Mapped,
         }
     }
 }

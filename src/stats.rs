@@ -63,6 +63,17 @@ pub struct SegmentStats {
     pub codec: &'static str,
 }
 
+/// How far [`verify_with`](crate::MemKV::verify_with) has come.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct VerifyProgress {
+    /// Bytes that have been read and found sound. Those of a file count twice: once as blocks, once
+    /// for what they mean.
+    pub done_bytes: u64,
+    /// Bytes to read in all.
+    pub total_bytes: u64,
+}
+
 /// A map's state in numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
@@ -82,6 +93,8 @@ pub struct Stats {
     pub overlay: Option<SegmentStats>,
     /// The base, if there is one.
     pub base: Option<SegmentStats>,
+    /// Bytes of the segment that is read from the file the map was opened from; 0 if there is none.
+    pub stored_bytes: usize,
     /// Folds that published a segment.
     pub folds: u64,
     /// Folds that failed and left their input in place.

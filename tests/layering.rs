@@ -28,7 +28,7 @@ const LEVELS: &[(&str, Within, &[&str])] = &[
     (
         "L1 contracts",
         Within::Earlier,
-        &["mmap", "storage", "arena", "blocks", "entry", "value", "cursor", "merge", "filter"],
+        &["mmap", "arena", "storage", "blocks", "entry", "value", "cursor", "merge", "filter"],
     ),
     ("L2 indexes", Within::Nothing, &["art", "segment"]),
     ("L3 state", Within::Earlier, &["partition", "directory", "snapshot"]),

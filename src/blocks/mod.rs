@@ -148,6 +148,13 @@ impl Blocks {
         file + self.checked.as_deref().map_or(0, size_of_val)
     }
 
+    /// How many blocks of data and tree have been checked since the file was opened.
+    #[cfg(test)]
+    pub(crate) fn checked_blocks(&self) -> u32 {
+        let words = self.checked.as_deref().unwrap_or(&[]);
+        words.iter().map(|word| word.load(Ordering::Relaxed).count_ones()).sum()
+    }
+
     /// The data, of which only bytes may be lent that [`admit`](Self::admit) let pass.
     #[inline]
     fn data(&self) -> &[u8] {

@@ -3,10 +3,10 @@
 use super::policy::Target;
 use crate::cursor::Cursor;
 use crate::entry::{Below, EntryKind, ValueWidth};
-use crate::error::Error;
-use crate::partition::{Depth, Layers};
+use crate::error::{Corruption, Error};
+use crate::partition::{Depth, Layers, Pinned};
 use crate::planted::{Bug, planted};
-use crate::segment::{CodecChoice, SegmentBuilder};
+use crate::segment::{CodecChoice, Segment, SegmentBuilder};
 use crate::sync::Arc;
 use bumpalo::Bump;
 
@@ -52,6 +52,12 @@ pub(super) fn fold(
     }
     cursor.status()?;
     let written = builder.len();
+    if target == Target::Base && written != layers.live {
+        // The count of an opened file is taken at its word until all of it is read.
+        return Err(
+            Corruption::new("segment", written, "it has as many values as it counts").into()
+        );
+    }
     let segment = if written == 0 { None } else { Some(Arc::new(builder.finish()?)) };
     let folded = Layers { frozen: None, ..layers.clone() };
     let folded = match target {
@@ -59,4 +65,22 @@ pub(super) fn fold(
         Target::Base => Layers { overlay: None, base: segment, ..folded },
     };
     Ok(Some((folded, written)))
+}
+
+/// All live entries of a view in one base: its own, if nothing is above that, or a new one. `None`
+/// if there are none.
+pub(super) fn gather(view: &Pinned, width: ValueWidth) -> Result<Option<Arc<Segment>>, Error> {
+    if view.is_base_only() {
+        return Ok(view.segments().next().cloned());
+    }
+    let bump = Bump::new();
+    let mut builder = SegmentBuilder::new(width, &bump, CodecChoice::Automatic)?;
+    let mut cursor = view.cursor();
+    cursor.first();
+    while cursor.valid() {
+        builder.push(cursor.key(), cursor.entry())?;
+        cursor.next();
+    }
+    cursor.status()?;
+    if builder.len() == 0 { Ok(None) } else { Ok(Some(Arc::new(builder.finish()?))) }
 }

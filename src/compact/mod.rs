@@ -30,6 +30,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 pub(crate) struct Core {
     partition: Partition,
     options: Options,
+    /// Writes are refused.
+    is_read_only: bool,
     /// Held by whoever folds; one fold at a time.
     slot: FoldSlot,
     /// A fold has been asked of the worker and has not begun.
@@ -65,6 +67,7 @@ impl Core {
         Self {
             partition: Partition::new(width),
             options,
+            is_read_only: false,
             slot: FoldSlot::new(),
             is_queued: AtomicBool::new(false),
             watched: AtomicU64::new(0),
@@ -73,6 +76,20 @@ impl Core {
             failed_folds: AtomicU64::new(0),
             entries_encoded: AtomicU64::new(0),
         }
+    }
+
+    /// A map with these layers, which may be one that is never written.
+    pub(crate) fn opened(
+        width: ValueWidth,
+        options: Options,
+        layers: Option<Layers>,
+        is_read_only: bool,
+    ) -> Self {
+        let core = Self { is_read_only, ..Self::new(width, options) };
+        if let Some(layers) = layers {
+            assert!(core.partition.adopt(layers).is_ok(), "a new partition is empty");
+        }
+        core
     }
 
     /// One more handle refers to the map.
@@ -165,6 +182,9 @@ impl Core {
         self: &Arc<Self>,
         mut write: impl FnMut(&Partition, usize) -> Result<Option<Fill>, WriteError>,
     ) -> Result<(), Error> {
+        if self.is_read_only {
+            return Err(Error::ReadOnly);
+        }
         let attention = self.attention_bytes();
         let outcome = match write(&self.partition, attention) {
             Err(WriteError::DeltaFull) => {
@@ -343,6 +363,9 @@ impl Core {
         self: &Arc<Self>,
         fill: &mut dyn FnMut(&mut Vec<u8>, &mut Vec<u8>) -> bool,
     ) -> Result<u64, Error> {
+        if self.is_read_only {
+            return Err(Error::ReadOnly);
+        }
         let bump = Bump::new();
         let width = self.partition.width();
         let mut builder = SegmentBuilder::new(width, &bump, CodecChoice::Automatic)?;
@@ -385,8 +408,18 @@ impl Core {
     }
 
     /// Removes everything.
-    pub(crate) fn clear(&self) {
+    pub(crate) fn clear(&self) -> Result<(), Error> {
+        if self.is_read_only {
+            return Err(Error::ReadOnly);
+        }
         self.partition.clear();
+        Ok(())
+    }
+
+    /// All live entries as of now in one base: the one that is there, if nothing is above it, or a
+    /// new one that nobody else knows. `None` if there are none.
+    pub(crate) fn gather(&self) -> Result<Option<Arc<Segment>>, Error> {
+        fold::gather(&self.partition.pin(), self.partition.width())
     }
 
     /// Number of live keys.

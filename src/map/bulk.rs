@@ -104,7 +104,7 @@ impl<K: Key, V: Value> MemKV<K, V> {
         I: IntoIterator<Item = (Q, W)>,
     {
         let mut entries = entries.into_iter();
-        self.core().extend_sorted(&mut |key, value| {
+        let added = self.core().extend_sorted(&mut |key, value| {
             let Some((next_key, next_value)) = entries.next() else {
                 return false;
             };
@@ -113,7 +113,8 @@ impl<K: Key, V: Value> MemKV<K, V> {
             value.clear();
             next_value.with_bytes(|bytes| value.extend_from_slice(bytes));
             true
-        })
+        });
+        added.map_err(|error| self.named(error))
     }
 
     /// [Puts](Self::put) all entries, in any order; of entries with the same key the last counts.

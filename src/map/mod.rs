@@ -7,6 +7,7 @@
 mod bulk;
 mod ordered;
 mod point;
+mod store;
 #[cfg(test)]
 mod tests;
 mod upkeep;
@@ -15,6 +16,7 @@ use crate::compact::Core;
 use crate::error::Error;
 use crate::key::Key;
 use crate::options::Options;
+use crate::store::Attached;
 use crate::sync::Arc;
 use crate::value::{Value, width_of};
 use std::fmt;
@@ -51,26 +53,30 @@ pub struct MemKV<K, V> {
     types: PhantomData<fn() -> (K, V)>,
 }
 
-/// One counted handle: the core learns when the last of them goes.
-struct Handle(Arc<Core>);
+/// One counted handle: the core learns when the last of them goes, and the file is unlocked then.
+struct Handle {
+    core: Arc<Core>,
+    /// The file that the map was opened from. Iterators have no share in it.
+    attached: Option<Arc<Attached>>,
+}
 
 impl Handle {
-    fn new(core: Core) -> Self {
+    fn new(core: Core, attached: Option<Arc<Attached>>) -> Self {
         core.add_handle();
-        Self(Arc::new(core))
+        Self { core: Arc::new(core), attached }
     }
 }
 
 impl Clone for Handle {
     fn clone(&self) -> Self {
-        self.0.add_handle();
-        Self(Arc::clone(&self.0))
+        self.core.add_handle();
+        Self { core: Arc::clone(&self.core), attached: self.attached.clone() }
     }
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.0.drop_handle();
+        self.core.drop_handle();
     }
 }
 
@@ -108,12 +114,24 @@ impl<K: Key, V: Value> MemKV<K, V> {
     /// kv.insert(1, 1);
     /// ```
     pub fn with_options(options: Options) -> Self {
-        Self { handle: Handle::new(Core::new(width_of::<V>(), options)), types: PhantomData }
+        let core = Core::new(width_of::<V>(), options);
+        Self { handle: Handle::new(core, None), types: PhantomData }
     }
 
     #[inline]
     pub(crate) fn core(&self) -> &Arc<Core> {
-        &self.handle.0
+        &self.handle.core
+    }
+
+    /// An error as the caller sees it: damage names the file that the map was opened from.
+    #[cold]
+    fn named(&self, error: Error) -> Error {
+        match (error, &self.handle.attached) {
+            (Error::Corrupted(corruption), Some(attached)) => {
+                Error::damaged(attached.path(), corruption)
+            }
+            (error, _) => error,
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use super::MemKV;
 use crate::iter::{Iter, Keys, Values, Walk};
 use crate::key::{Key, KeyBuf, KeyPrefix, KeyRange};
 use crate::range::ByteRange;
+use crate::sync::Arc;
 use crate::value::Value;
 
 /// In key order.
@@ -159,7 +160,8 @@ impl<K: Key, V: Value> MemKV<K, V> {
     }
 
     fn walk(&self, range: ByteRange) -> Walk {
-        Walk::new(range, || self.core().pin())
+        let file = self.handle.attached.as_ref().map(|attached| Arc::clone(attached.path()));
+        Walk::new(range, file, || self.core().pin())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{MemKV, refuse};
 use crate::entry::ValueWidth;
-use crate::error::Error;
+use crate::error::{Corruption, Error};
 use crate::key::MAX_KEY_LEN;
 use crate::key::{Key, KeyForm};
 use crate::value::{Value, ValueForm, width_of};
@@ -58,8 +58,8 @@ impl<K: Key, V: Value> MemKV<K, V> {
     /// ```
     #[inline]
     pub fn try_get<Q: KeyForm<K>>(&self, key: Q) -> Result<Option<V>, Error> {
-        let found = key.with_bytes(|key| self.core().get(key, V::decode))?;
-        Ok(found.transpose()?)
+        let found = key.with_bytes(|key| self.core().get(key, V::decode));
+        found.and_then(Option::transpose).map_err(|corruption| self.named(corruption.into()))
     }
 
     /// Calls `f` with the value of `key` and gives its result, or `None` if the key is absent.
@@ -112,10 +112,12 @@ impl<K: Key, V: Value> MemKV<K, V> {
                 return Ok(None);
             }
             let view = self.core().pin();
-            match view.get(key)? {
-                Some(value) => Ok(Some(V::with_borrowed(value.as_slice(), f)?)),
-                None => Ok(None),
-            }
+            let lent = match view.get(key) {
+                Ok(Some(value)) => V::with_borrowed(value.as_slice(), f).map(Some),
+                Ok(None) => Ok(None),
+                Err(corruption) => Err(corruption),
+            };
+            lent.map_err(|corruption| self.named(corruption.into()))
         })
     }
 
@@ -140,7 +142,7 @@ impl<K: Key, V: Value> MemKV<K, V> {
     pub fn contains_key<Q: KeyForm<K>>(&self, key: Q) -> bool {
         match key.with_bytes(|key| self.core().contains(key)) {
             Ok(found) => found,
-            Err(corruption) => refuse(&corruption.into()),
+            Err(corruption) => refuse(&self.named(corruption.into())),
         }
     }
 
@@ -198,10 +200,9 @@ impl<K: Key, V: Value> MemKV<K, V> {
         key: Q,
         value: W,
     ) -> Result<Option<V>, Error> {
-        let old = key.with_bytes(|key| {
-            value.with_bytes(|value| self.core().insert(key, value, V::decode))
-        })?;
-        Ok(old.transpose()?)
+        let old = key
+            .with_bytes(|key| value.with_bytes(|value| self.core().insert(key, value, V::decode)));
+        self.decoded(old)
     }
 
     /// Sets the value of `key` without reading the one it had.
@@ -250,6 +251,7 @@ impl<K: Key, V: Value> MemKV<K, V> {
     #[inline]
     pub fn try_put<Q: KeyForm<K>, W: ValueForm<V>>(&self, key: Q, value: W) -> Result<(), Error> {
         key.with_bytes(|key| value.with_bytes(|value| self.core().put(key, value)))
+            .map_err(|error| self.named(error))
     }
 
     /// Removes `key` and returns the value it had, if any.
@@ -307,8 +309,8 @@ impl<K: Key, V: Value> MemKV<K, V> {
                 return Ok(None);
             }
             self.core().remove(key, V::decode)
-        })?;
-        Ok(old.transpose()?)
+        });
+        self.decoded(old)
     }
 
     /// Removes `key` without reading the value it had.
@@ -365,5 +367,20 @@ impl<K: Key, V: Value> MemKV<K, V> {
             }
             self.core().delete(key)
         })
+        .map_err(|error| self.named(error))
+    }
+
+    /// The value that a write found.
+    #[inline]
+    fn decoded(
+        &self,
+        old: Result<Option<Result<V, Corruption>>, Error>,
+    ) -> Result<Option<V>, Error> {
+        match old {
+            Ok(None) => Ok(None),
+            Ok(Some(Ok(value))) => Ok(Some(value)),
+            Ok(Some(Err(corruption))) => Err(self.named(corruption.into())),
+            Err(error) => Err(self.named(error)),
+        }
     }
 }

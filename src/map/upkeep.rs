@@ -1,6 +1,6 @@
 //! The map as a whole: its size, its memory, emptying and folding it.
 
-use super::MemKV;
+use super::{MemKV, refuse};
 use crate::error::Error;
 use crate::key::Key;
 use crate::stats::{MemoryUsage, Stats};
@@ -47,6 +47,9 @@ impl<K: Key, V: Value> MemKV<K, V> {
     /// # Complexity
     /// O(1), and the freeing of memory that no iterator uses.
     ///
+    /// # Panics
+    /// If the map was opened read-only.
+    ///
     /// # Example
     /// ```
     /// use memkv::MemKV;
@@ -56,13 +59,18 @@ impl<K: Key, V: Value> MemKV<K, V> {
     /// assert!(kv.is_empty());
     /// assert_eq!(entries.count(), 2);
     /// ```
+    #[track_caller]
     pub fn clear(&self) {
-        self.core().clear();
+        if let Err(error) = self.core().clear() {
+            refuse(&error);
+        }
     }
 
     /// The heap bytes the map owns, by part.
     ///
-    /// Memory that only iterators keep alive is not counted.
+    /// Memory that only iterators keep alive is not counted. Of an opened file, a
+    /// [`Resident`](crate::Residence::Resident) one counts, a mapped one does not, but for one bit
+    /// for each 4,096 bytes.
     ///
     /// # Complexity
     /// O(1).
@@ -74,7 +82,11 @@ impl<K: Key, V: Value> MemKV<K, V> {
     /// assert!(kv.memory_usage().total() <= 256);
     /// ```
     pub fn memory_usage(&self) -> MemoryUsage {
-        self.core().memory_usage()
+        let mut usage = self.core().memory_usage();
+        if let Some(attached) = &self.handle.attached {
+            usage.overhead += attached.heap_bytes();
+        }
+        usage
     }
 
     /// The map's state in numbers: entries and nodes by layer, folds so far.
@@ -103,8 +115,8 @@ impl<K: Key, V: Value> MemKV<K, V> {
     /// new base: its columns as they are collected, and the segment they are put together in.
     ///
     /// # Errors
-    /// [`Error::OutOfMemory`], [`Error::FoldFailed`] and [`Error::Corrupted`]; nothing is lost
-    /// then.
+    /// [`Error::OutOfMemory`], [`Error::FoldFailed`] and [`Error::Corrupted`], of an opened map
+    /// [`Error::Damaged`]; nothing is lost then.
     ///
     /// # Example
     /// ```
@@ -115,6 +127,6 @@ impl<K: Key, V: Value> MemKV<K, V> {
     /// # Ok::<(), memkv::Error>(())
     /// ```
     pub fn compact(&self) -> Result<(), Error> {
-        self.core().compact()
+        self.core().compact().map_err(|error| self.named(error))
     }
 }

@@ -34,9 +34,8 @@ impl Layers {
     /// `below` with a delta frozen on top.
     pub(super) fn with_frozen(below: Option<&Self>, delta: Delta) -> Self {
         let below = below.cloned().unwrap_or_default();
-        let live = below.live.checked_add_signed(delta.tree.weight());
         Self {
-            live: live.expect("no more keys are hidden than there are (I7)"),
+            live: below.live.saturating_add_signed(delta.tree.weight()),
             frozen: Some(Arc::new(Frozen { tree: Arc::new(delta.tree), filter: delta.filter })),
             ..below
         }

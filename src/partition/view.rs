@@ -32,6 +32,17 @@ impl Pinned {
         Ok(found.filter(|entry| entry.live().is_some()).map(|entry| entry.value))
     }
 
+    /// Whether all there is, if anything, is a base.
+    pub(crate) fn is_base_only(&self) -> bool {
+        let is_covered = |layers: &Layers| layers.frozen.is_some() || layers.overlay.is_some();
+        self.delta.is_none() && !self.layers.as_deref().is_some_and(is_covered)
+    }
+
+    /// Overlay and base, as far as there are any.
+    pub(crate) fn segments(&self) -> impl Iterator<Item = &Arc<Segment>> + Clone {
+        self.layers.iter().flat_map(|layers| layers.overlay.iter().chain(&layers.base))
+    }
+
     /// A cursor over the live entries.
     pub(crate) fn cursor(&self) -> LiveCursor {
         let mut children = Vec::new();

@@ -216,6 +216,14 @@ impl Segment {
         self.file.as_ref()
     }
 
+    /// Bytes of the image that are in a file.
+    pub(crate) fn stored_bytes(&self) -> usize {
+        match &self.image {
+            Image::Heap(_) => 0,
+            Image::Stored(_, range) => range.len(),
+        }
+    }
+
     /// Heap bytes owned, besides the struct itself, the shared content of the extents and what its
     /// file holds.
     pub(crate) fn heap_bytes(&self) -> usize {

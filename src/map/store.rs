@@ -1,0 +1,285 @@
+//! Saving a map to a file, and opening it again.
+
+use super::{Handle, MemKV};
+use crate::compact::Core;
+use crate::error::Error;
+use crate::key::{CodecName, Key};
+use crate::options::Options;
+use crate::stats::VerifyProgress;
+use crate::storage::{FileSystem, Storage};
+use crate::store::{self, Access, Attached, Content, TypeNames};
+use crate::sync::Arc;
+use crate::value::{Value, width_of};
+use std::marker::PhantomData;
+use std::path::Path;
+
+/// Files.
+///
+/// A saved map is one file, read in place: opening takes the same time whatever its length. It is
+/// replaced as a whole and never changed, so whoever has it open goes on reading what it opened.
+/// A map that was opened for writing holds a lock on `path.lock`, an empty file that stays beside
+/// it, until its last handle is dropped.
+///
+/// While a file is open nobody may write to it or cut it off by other means than this library:
+/// what is read then may be wrong, or the process may be ended by the system. To replace it, give
+/// another file its name.
+impl<K: Key, V: Value> MemKV<K, V> {
+    /// Saves all entries, as of one moment, to a file, in place of what is there.
+    ///
+    /// The new file is written to `path` with `.tmp` appended, synced, and given its name in one
+    /// step, so that a crash at any moment leaves the old file or the new one. Other threads read
+    /// and write the map meanwhile. The file depends on the entries alone, not on how they came
+    /// into the map. Links are followed: the file they lead to is replaced.
+    ///
+    /// The map is not attached to the file by this; see [`open`](Self::open). On a map that was
+    /// opened from this very file it is the same as [`save`](Self::save).
+    ///
+    /// # Complexity
+    /// O(bytes of the map). Entries that have not been folded into the base are merged with it
+    /// first, which takes up to two and a half times the memory of the base meanwhile, as
+    /// [`compact`](Self::compact) does; after a `compact` it takes 1 MiB.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] if another map is attached to the file or saving to it, [`Error::Io`],
+    /// [`Error::OutOfMemory`], and [`Error::Corrupted`] or [`Error::Damaged`] if bytes of this map
+    /// are damaged. What was at `path` is then untouched and nothing is left behind, unless only
+    /// the last step failed, the syncing of the folder: then the new file is in place, but a crash
+    /// of the system may bring the old one back.
+    ///
+    /// # Example
+    /// ```
+    /// use memkv::MemKV;
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("fruit.memkv");
+    /// let kv: MemKV<String, u64> = MemKV::from_iter([("apple", 3), ("pear", 4)]);
+    /// kv.save_to(&path)?;
+    /// let copy: MemKV<String, u64> = MemKV::open_read_only(&path)?;
+    /// assert_eq!(copy.get("pear"), Some(4));
+    /// # Ok::<(), memkv::Error>(())
+    /// ```
+    pub fn save_to(&self, path: impl AsRef<Path>) -> Result<(), Error> {
+        self.save_in(&FileSystem, path.as_ref())
+    }
+
+    /// Saves all entries to the file that the map was opened from.
+    ///
+    /// As [`save_to`](Self::save_to) in all else. Of several threads that call it at once, one
+    /// saves after the other.
+    ///
+    /// # Complexity
+    /// As [`save_to`](Self::save_to).
+    ///
+    /// # Errors
+    /// [`Error::NotAttached`] if the map was not opened from a file, [`Error::ReadOnly`] if it was
+    /// opened read-only; else as [`save_to`](Self::save_to).
+    ///
+    /// # Example
+    /// ```
+    /// use memkv::{Error, MemKV};
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("fruit.memkv");
+    /// let new: MemKV<String, u64> = MemKV::new();
+    /// assert_eq!(new.save(), Err(Error::NotAttached));
+    /// new.save_to(&path)?;
+    ///
+    /// let kv: MemKV<String, u64> = MemKV::open(&path)?;
+    /// kv.insert("apple", 3);
+    /// kv.save()?;
+    /// # Ok::<(), memkv::Error>(())
+    /// ```
+    pub fn save(&self) -> Result<(), Error> {
+        let attached = self.handle.attached.as_ref().ok_or(Error::NotAttached)?;
+        attached.save(|| self.content()).map_err(|error| self.named(error))
+    }
+
+    /// Opens a saved map, to read and to change it.
+    ///
+    /// The map is attached to the file: no other one can be, in this process or another, until the
+    /// last handle to it is dropped (iterators do not count). Changes stay in memory until
+    /// [`save`](Self::save) is called; nothing is saved by itself.
+    ///
+    /// Bytes are checked when they are first read, against checksums of blocks of 4,096 bytes;
+    /// [`verify`](Self::verify) reads them all.
+    ///
+    /// # Complexity
+    /// O(1): a few blocks of the file are read, and one bit is allocated for each block.
+    ///
+    /// # Errors
+    /// [`Error::Locked`], [`Error::NotAStore`], [`Error::Version`], [`Error::TypeMismatch`] if the
+    /// map was saved with other types of keys or values, [`Error::Truncated`], [`Error::Damaged`],
+    /// [`Error::Io`] and [`Error::OutOfMemory`]. A file that is not a saved map is not touched.
+    ///
+    /// # Example
+    /// ```
+    /// use memkv::{Error, MemKV};
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("fruit.memkv");
+    /// # MemKV::<String, u64>::from_iter([("pear", 4)]).save_to(&path)?;
+    /// let kv: MemKV<String, u64> = MemKV::open(&path)?;
+    /// assert_eq!(kv.get("pear"), Some(4));
+    /// assert!(matches!(MemKV::<String, u64>::open(&path), Err(Error::Locked { .. })));
+    /// assert!(matches!(MemKV::<u64, u64>::open_read_only(&path), Err(Error::TypeMismatch { .. })));
+    /// # Ok::<(), memkv::Error>(())
+    /// ```
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Self::open_with_options(path, Options::default())
+    }
+
+    /// [`open`](Self::open) with options, of which
+    /// [`residence`](Options::residence) says where the file's bytes will be.
+    ///
+    /// # Complexity
+    /// As [`open`](Self::open); O(bytes of the file) with
+    /// [`Residence::Resident`](crate::Residence::Resident).
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    ///
+    /// # Example
+    /// ```
+    /// use memkv::{MemKV, Options, Residence};
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("fruit.memkv");
+    /// # MemKV::<String, u64>::from_iter([("pear", 4)]).save_to(&path)?;
+    /// let options = Options { residence: Residence::Resident, ..Options::default() };
+    /// let kv: MemKV<String, u64> = MemKV::open_with_options(&path, options)?;
+    /// assert_eq!(kv.get("pear"), Some(4));
+    /// # Ok::<(), memkv::Error>(())
+    /// ```
+    pub fn open_with_options(path: impl AsRef<Path>, options: Options) -> Result<Self, Error> {
+        Self::open_in(Arc::new(FileSystem), path.as_ref(), options, Access::ReadWrite)
+    }
+
+    /// Opens a saved map to read it. Any number of maps and processes can, beside one that has it
+    /// open for writing, whose saves this one does not see.
+    ///
+    /// Writes are refused: [`try_insert`](Self::try_insert) and the like return
+    /// [`Error::ReadOnly`], and [`insert`](Self::insert) and the like panic with its text. Nothing
+    /// is ever folded. No lock is taken and nothing is written anywhere.
+    ///
+    /// # Complexity
+    /// As [`open`](Self::open).
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), but for [`Error::Locked`].
+    ///
+    /// # Example
+    /// ```
+    /// use memkv::{Error, MemKV};
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("fruit.memkv");
+    /// # MemKV::<String, u64>::from_iter([("pear", 4)]).save_to(&path)?;
+    /// let kv: MemKV<String, u64> = MemKV::open_read_only(&path)?;
+    /// assert_eq!(kv.get("pear"), Some(4));
+    /// assert_eq!(kv.try_insert("plum", 5), Err(Error::ReadOnly));
+    /// # Ok::<(), memkv::Error>(())
+    /// ```
+    pub fn open_read_only(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Self::open_read_only_with_options(path, Options::default())
+    }
+
+    /// [`open_read_only`](Self::open_read_only) with options, of which
+    /// [`residence`](Options::residence) says where the file's bytes will be.
+    ///
+    /// # Complexity
+    /// As [`open_with_options`](Self::open_with_options).
+    ///
+    /// # Errors
+    /// As [`open_read_only`](Self::open_read_only).
+    ///
+    /// # Example
+    /// ```
+    /// use memkv::{MemKV, Options, Residence};
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("fruit.memkv");
+    /// # MemKV::<String, u64>::from_iter([("pear", 4)]).save_to(&path)?;
+    /// let options = Options { residence: Residence::Resident, ..Options::default() };
+    /// let kv: MemKV<String, u64> = MemKV::open_read_only_with_options(&path, options)?;
+    /// assert_eq!(kv.len(), 1);
+    /// # Ok::<(), memkv::Error>(())
+    /// ```
+    pub fn open_read_only_with_options(
+        path: impl AsRef<Path>,
+        options: Options,
+    ) -> Result<Self, Error> {
+        Self::open_in(Arc::new(FileSystem), path.as_ref(), options, Access::ReadOnly)
+    }
+
+    /// Reads everything that is stored and checks it: each block of the file against its checksum,
+    /// as if it had never been read, and each segment by every rule of its format. Other threads
+    /// read and write meanwhile.
+    ///
+    /// # Complexity
+    /// O(bytes of the map). Takes about 24 bytes for each node of a transducer meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::Corrupted`], or [`Error::Damaged`] for a map that was opened from a file.
+    ///
+    /// # Example
+    /// ```
+    /// use memkv::MemKV;
+    /// let kv: MemKV<u64, u64> = MemKV::from_sorted((0..1000).map(|n| (n, n)))?;
+    /// kv.verify()?;
+    /// # Ok::<(), memkv::Error>(())
+    /// ```
+    pub fn verify(&self) -> Result<(), Error> {
+        self.verify_with(|_| ())
+    }
+
+    /// [`verify`](Self::verify), telling `progress` how far it has come: at the beginning, at the
+    /// end, and now and then between. It runs outside any lock and may use the map.
+    ///
+    /// # Complexity
+    /// As [`verify`](Self::verify).
+    ///
+    /// # Errors
+    /// As [`verify`](Self::verify).
+    ///
+    /// # Example
+    /// ```
+    /// use memkv::MemKV;
+    /// let kv: MemKV<u64, u64> = MemKV::from_sorted((0..1000).map(|n| (n, n)))?;
+    /// let mut last = Default::default();
+    /// kv.verify_with(|progress| last = progress)?;
+    /// assert_eq!(last.done_bytes, last.total_bytes);
+    /// # Ok::<(), memkv::Error>(())
+    /// ```
+    pub fn verify_with(&self, mut progress: impl FnMut(VerifyProgress)) -> Result<(), Error> {
+        let view = self.core().pin();
+        store::verify(view.segments(), &mut progress)
+            .map_err(|corruption| self.named(corruption.into()))
+    }
+
+    /// Saves through this storage.
+    pub(crate) fn save_in(&self, storage: &dyn Storage, path: &Path) -> Result<(), Error> {
+        let attached = self.handle.attached.as_deref();
+        store::export(storage, path, attached, || self.content()).map_err(|error| self.named(error))
+    }
+
+    /// Opens through this storage, which saves will go through too.
+    pub(crate) fn open_in(
+        storage: Arc<dyn Storage>,
+        path: &Path,
+        options: Options,
+        access: Access,
+    ) -> Result<Self, Error> {
+        let width = width_of::<V>();
+        let (attached, layers) =
+            Attached::open(storage, path, &type_names::<K, V>(), width, options.residence, access)?;
+        let core = Core::opened(width, options, layers, access == Access::ReadOnly);
+        Ok(Self { handle: Handle::new(core, Some(Arc::new(attached))), types: PhantomData })
+    }
+
+    /// All entries as of now, to be saved.
+    fn content(&self) -> Result<Content, Error> {
+        let segment = self.core().gather()?;
+        Ok(Content { segment, width: width_of::<V>(), names: type_names::<K, V>() })
+    }
+}
+
+/// What a store says of its types.
+fn type_names<K: Key, V: Value>() -> TypeNames {
+    let mut value = CodecName::new();
+    V::write_codec(&mut value);
+    TypeNames { key: CodecName::of::<K>().to_string().into(), value: value.to_string().into() }
+}

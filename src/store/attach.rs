@@ -1,0 +1,137 @@
+//! Who may write a store: one map at a time, which holds the lock beside the file.
+
+use super::{Content, TypeNames, read, write};
+use crate::entry::ValueWidth;
+use crate::error::Error;
+use crate::options::Residence;
+use crate::partition::Layers;
+use crate::storage::{FileKind, Lock, Storage};
+use crate::sync::{Arc, Mutex};
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What is appended to a store's name for the name of its lock.
+const LOCK_SUFFIX: &str = ".lock";
+
+/// What a map that is opened will be allowed to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Everything; no other map may write the file meanwhile.
+    ReadWrite,
+    /// Nothing that changes the map.
+    ReadOnly,
+}
+
+/// A map's tie to the file it was opened from.
+pub(crate) struct Attached {
+    path: Arc<Path>,
+    storage: Arc<dyn Storage>,
+    /// Held while the map may be saved to the file; the mutex lets one thread save at a time.
+    lock: Option<Mutex<Box<dyn Lock>>>,
+}
+
+impl Attached {
+    /// Opens a store, and answers what is in it.
+    pub(crate) fn open(
+        storage: Arc<dyn Storage>,
+        path: &Path,
+        asked: &TypeNames,
+        width: ValueWidth,
+        residence: Residence,
+        access: Access,
+    ) -> Result<(Self, Option<Layers>), Error> {
+        let path = storage.resolve(path).map_err(|error| Error::io(path, "open", &error))?;
+        match kind(&*storage, &path)? {
+            FileKind::Regular => {}
+            FileKind::Missing => {
+                return Err(Error::io(&path, "open", &io::ErrorKind::NotFound.into()));
+            }
+            other => return Err(not_a_file(&path, "open", other)),
+        }
+        let lock = match access {
+            Access::ReadOnly => None,
+            Access::ReadWrite => {
+                // Before the lock, so that none is left beside a file that is not a store.
+                read::check(&*storage, &path, asked, width)?;
+                Some(Mutex::new(lock(&*storage, &path)?))
+            }
+        };
+        let layers = read::read(&*storage, &path, asked, width, residence)?;
+        Ok((Self { path: path.into(), storage, lock }, layers))
+    }
+
+    /// The file.
+    pub(crate) fn path(&self) -> &Arc<Path> {
+        &self.path
+    }
+
+    /// Heap bytes of the tie.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        const COUNTS: usize = 2 * size_of::<usize>();
+        let lock = if self.lock.is_some() { size_of::<std::fs::File>() } else { 0 };
+        2 * COUNTS + size_of::<Self>() + self.path.as_os_str().len() + lock
+    }
+
+    /// Replaces the file by one with this content, which is made when nobody else is saving.
+    pub(crate) fn save(
+        &self,
+        content: impl FnOnce() -> Result<Content, Error>,
+    ) -> Result<(), Error> {
+        let Some(lock) = &self.lock else { return Err(Error::ReadOnly) };
+        let _saving = lock.lock();
+        write::replace(&*self.storage, &self.path, &content()?)
+    }
+}
+
+/// Writes a store at `path`, in place of what is there. `attached` is the file that the map which
+/// is being saved holds the lock of.
+pub(crate) fn export(
+    storage: &dyn Storage,
+    path: &Path,
+    attached: Option<&Attached>,
+    content: impl FnOnce() -> Result<Content, Error>,
+) -> Result<(), Error> {
+    let path = storage.resolve(path).map_err(|error| Error::io(path, "save to", &error))?;
+    if let Some(attached) = attached.filter(|own| own.lock.is_some() && *own.path == *path) {
+        return attached.save(content);
+    }
+    match kind(storage, &path)? {
+        FileKind::Missing | FileKind::Regular => {}
+        other => return Err(not_a_file(&path, "save to", other)),
+    }
+    let content = content()?;
+    let _lock = lock(storage, &path)?;
+    write::replace(storage, &path, &content)
+}
+
+/// Takes the lock of a store.
+fn lock(storage: &dyn Storage, path: &Path) -> Result<Box<dyn Lock>, Error> {
+    let lock_path = sibling(path, LOCK_SUFFIX);
+    match storage.lock(&lock_path) {
+        Ok(Some(lock)) => Ok(lock),
+        Ok(None) => Err(Error::Locked { path: path.into() }),
+        Err(error) => Err(Error::io(&lock_path, "lock", &error)),
+    }
+}
+
+/// What has this name.
+pub(super) fn kind(storage: &dyn Storage, path: &Path) -> Result<FileKind, Error> {
+    storage.kind(path).map_err(|error| Error::io(path, "look at", &error))
+}
+
+/// The error for a name that something else than a file has.
+pub(super) fn not_a_file(path: &Path, action: &'static str, kind: FileKind) -> Error {
+    let error = match kind {
+        FileKind::Folder => io::ErrorKind::IsADirectory.into(),
+        _ => io::Error::new(io::ErrorKind::AlreadyExists, "it is not a regular file"),
+    };
+    Error::io(path, action, &error)
+}
+
+/// The name of a file that belongs to `path`.
+pub(super) fn sibling(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    name.into()
+}

@@ -1,0 +1,140 @@
+//! Opening a store: header, trailer and directory are looked at, nothing else, so that it takes
+//! the same time whatever the length of the file.
+
+use super::format::{self, HEADER_LEN, Header, HeaderFault, ROW_LEN, Row};
+use super::format::{TRAILER_LEN, TypeNames};
+use crate::blocks::{Blocks, FileBytes, TreeShape};
+use crate::entry::ValueWidth;
+use crate::error::{Corruption, Error};
+use crate::options::Residence;
+use crate::partition::Layers;
+use crate::segment::{Extents, Image, Segment};
+use crate::storage::Storage;
+use crate::sync::Arc;
+use std::ops::Range;
+use std::path::Path;
+
+/// Looks whether the file is a whole store of these types, and at nothing behind its header but
+/// the trailer.
+pub(super) fn check(
+    storage: &dyn Storage,
+    path: &Path,
+    asked: &TypeNames,
+    width: ValueWidth,
+) -> Result<(), Error> {
+    let file = storage.open(path).map_err(|error| Error::io(path, "open", &error))?;
+    let mapping = file.map().map_err(|error| Error::io(path, "map", &error))?;
+    check_frame(mapping.as_slice(), path, asked, width).map(|_| ())
+}
+
+/// Opens a store, and answers its entries.
+pub(super) fn read(
+    storage: &dyn Storage,
+    path: &Path,
+    asked: &TypeNames,
+    width: ValueWidth,
+    residence: Residence,
+) -> Result<Option<Layers>, Error> {
+    let mut file = storage.open(path).map_err(|error| Error::io(path, "open", &error))?;
+    let mapping = file.map().map_err(|error| Error::io(path, "map", &error))?;
+    let mut frame = check_frame(mapping.as_slice(), path, asked, width)?;
+    let bytes = match residence {
+        Residence::Mapped => FileBytes::Mapped(mapping),
+        Residence::Resident => {
+            let buffer = file.read().map_err(|error| Error::io(path, "read", &error))?;
+            frame = check_frame(buffer.as_slice(), path, asked, width)?;
+            FileBytes::Resident(buffer)
+        }
+    };
+    let named = |error| match error {
+        Error::Corrupted(corruption) => Error::damaged(path, corruption),
+        other => other,
+    };
+    let Frame { header, root } = frame;
+    let blocks = Arc::new(Blocks::open(bytes, header.data_len, root).map_err(named)?);
+    read_partition(&blocks, &header, width).map_err(|corruption| Error::damaged(path, corruption))
+}
+
+/// What surrounds the data.
+struct Frame {
+    header: Header,
+    /// Root of the checksum tree.
+    root: u32,
+}
+
+fn check_frame(
+    file: &[u8],
+    path: &Path,
+    asked: &TypeNames,
+    width: ValueWidth,
+) -> Result<Frame, Error> {
+    let found = file.len() as u64;
+    let truncated = |expected| Error::Truncated { path: path.into(), expected, found };
+    let damaged = |corruption| Error::damaged(path, corruption);
+    let header = Header::decode(file).map_err(|fault| match fault {
+        HeaderFault::NotAStore => Error::NotAStore { path: path.into() },
+        HeaderFault::Version(found) => {
+            Error::Version { path: path.into(), found, supported: format::VERSION }
+        }
+        HeaderFault::Short => truncated(HEADER_LEN as u64),
+        HeaderFault::Damaged(corruption) => damaged(corruption),
+    })?;
+    if header.names != *asked {
+        let (stored, asked) = (header.names.phrase(), asked.phrase());
+        return Err(Error::TypeMismatch { path: path.into(), stored, asked });
+    }
+    let rule = |rule| damaged(Corruption::new("store", header.total, rule));
+    if header.width != width {
+        return Err(rule("values are as wide as their type says"));
+    }
+    if found < header.total {
+        return Err(truncated(header.total));
+    }
+    let tree_end = TreeShape::of(header.data_len).tree_end();
+    if found > header.total || tree_end.checked_add(TRAILER_LEN as u64) != Some(found) {
+        return Err(rule("the file ends with the trailer behind the checksum tree"));
+    }
+    let root = format::decode_trailer(file).map_err(damaged)?;
+    Ok(Frame { header, root })
+}
+
+/// Opens the partition of a store.
+fn read_partition(
+    blocks: &Arc<Blocks>,
+    header: &Header,
+    width: ValueWidth,
+) -> Result<Option<Layers>, Corruption> {
+    let rule = |rule| Corruption::new("store directory", 0, rule);
+    if header.partitions != 1 {
+        return Err(rule("there is one partition"));
+    }
+    let directory = usable(&header.directory)?;
+    let bytes = blocks.get(directory.start..directory.start + ROW_LEN)?;
+    let bytes = bytes.first_chunk().ok_or_else(|| rule("rows have 64 bytes"))?;
+    let row = Row::decode(bytes, 0, header)?;
+    if row.live != header.entries {
+        return Err(rule("the only partition has all entries"));
+    }
+    if row.image.is_empty() {
+        return Ok(None);
+    }
+    let image = Image::Stored(Arc::clone(blocks), usable(&row.image)?);
+    let (table, data) = (usable(&row.extent_table)?, usable(&row.extent_bytes)?);
+    let extents = Extents::Stored { blocks: Arc::clone(blocks), table, data };
+    let segment = Segment::open(image, extents, width)?;
+    let live = segment.len();
+    // What lies under a delta has values only, and at least one.
+    if live == 0 || live != row.live || segment.weight() != live.cast_signed() {
+        return Err(rule("a segment has as many values as its row says"));
+    }
+    Ok(Some(Layers { base: Some(Arc::new(segment)), live, ..Layers::default() }))
+}
+
+/// A range of the file as offsets in memory.
+fn usable(range: &Range<u64>) -> Result<Range<usize>, Corruption> {
+    let (start, end) = (usize::try_from(range.start), usize::try_from(range.end));
+    match (start, end) {
+        (Ok(start), Ok(end)) => Ok(start..end),
+        _ => Err(Corruption::new("store", range.end, "the file can be addressed")),
+    }
+}
