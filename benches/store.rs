@@ -60,7 +60,7 @@ fn run(options: &BenchOptions) -> Result<(), String> {
     drop(map);
     opens(&[(small, &small_path), (large, &large_path)], rounds * 20)?;
     verifies(&large_path)?;
-    memory(&large_path, options.seed)
+    memory(&large_path, large, options.seed)
 }
 
 /// Every word with as many random others behind it as it takes; in order.
@@ -184,25 +184,28 @@ fn verifies(path: &Path) -> Result<(), String> {
 }
 
 /// Memory of a fresh process that opens the store and makes a few gets.
-fn memory(path: &Path, seed: u64) -> Result<(), String> {
+fn memory(path: &Path, entries: usize, seed: u64) -> Result<(), String> {
     let len = fs::metadata(path).map_err(|error| error.to_string())?.len() as f64 / MIB;
     println!("\nmemory after open and {GETS} random gets, of a file of {len:.1} MiB");
     println!(
-        "{:<28} {:>14} {:>12} {:>14} {:>12}",
-        "", "RssFile MiB", "of file", "RssAnon MiB", "gets µs"
+        "{:<22} {:>12} {:>9} {:>12} {:>9} {:>11}",
+        "", "RssFile MiB", "of file", "RssAnon MiB", "get µs", "scan MiB/s"
     );
     for cache in ["warm", "cold"] {
         for residence in ["mapped", "resident"] {
-            if cache == "cold" {
-                forget(path)?;
-            } else {
-                fs::read(path).map(black_box).map_err(|error| error.to_string())?;
-            }
-            let this = std::env::current_exe().map_err(|error| error.to_string())?;
-            let told = format!("{cache} {residence} {seed} {}", path.display());
-            let child = Command::new(this).env(CHILD, told).status();
-            if !child.map_err(|error| error.to_string())?.success() {
-                return Err("the child failed".to_owned());
+            for work in ["gets", "scan"] {
+                if cache == "cold" {
+                    forget(path)?;
+                } else {
+                    fs::read(path).map(black_box).map_err(|error| error.to_string())?;
+                }
+                let this = std::env::current_exe().map_err(|error| error.to_string())?;
+                let told =
+                    format!("{cache} {residence} {work} {entries} {seed} {}", path.display());
+                let child = Command::new(this).env(CHILD, told).status();
+                if !child.map_err(|error| error.to_string())?.success() {
+                    return Err("the child failed".to_owned());
+                }
             }
         }
     }
@@ -226,45 +229,45 @@ fn forget(_: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// The child: `told` is cache, residence, seed and path.
+/// The child: `told` is cache, residence, work, entries, seed and path.
 fn memory_in_child(told: &str) -> Result<(), String> {
-    let mut told = told.splitn(4, ' ');
-    let mut next = || told.next().ok_or("the child is told four things");
-    let (cache, residence, seed, path) = (next()?, next()?, next()?, next()?);
+    let mut told = told.splitn(6, ' ');
+    let mut next = || told.next().ok_or("the child is told six things");
+    let (cache, residence, work) = (next()?, next()?, next()?);
+    let (entries, seed, path) = (next()?, next()?, next()?);
     let seed: u64 = seed.parse().map_err(|_| "a seed is a number")?;
-    let words = shipped_words()?;
+    // Keys that are there, spread over all of them, in random order.
+    let entries: usize = entries.parse().map_err(|_| "entries are a number")?;
+    let mut keys: Vec<Vec<u8>> =
+        pairs(entries, seed)?.step_by((entries / GETS).max(1)).take(GETS).collect();
     let mut random = Random::new(!seed);
-    let keys: Vec<Vec<u8>> = (0..GETS)
-        .map(|_| {
-            let (a, b) = (random.below(words.len()), random.below(words.len()));
-            [words.key(a), b" ", words.key(b)].concat()
-        })
-        .collect();
+    random.shuffle(&mut keys);
     let (file_before, anon_before) = (status("RssFile"), status("RssAnon"));
-    let residence_option = match residence {
-        "resident" => Residence::Resident,
-        _ => Residence::Mapped,
-    };
-    let options = Options { residence: residence_option, ..Options::default() };
+    let resident = Options { residence: Residence::Resident, ..Options::default() };
+    let options = if residence == "resident" { resident } else { Options::default() };
     let map = Map::open_read_only_with_options(path, options).map_err(|error| error.to_string())?;
-    let (time, found) = timed(|| {
-        let near = |key: &Vec<u8>| map.range(key.clone()..).next().is_some();
-        keys.iter().filter(|key| near(key)).count()
-    });
-    if found + 5 < GETS {
-        return Err(format!("{found} of {GETS} keys have a neighbour"));
-    }
     let len = fs::metadata(path).map_err(|error| error.to_string())?.len() as f64;
+    if work == "scan" {
+        let (time, sum) = timed(|| map.values().fold(0, u64::wrapping_add));
+        black_box(sum);
+        println!("{:>11.0}", len / MIB / time.as_secs_f64());
+        return Ok(());
+    }
+    let (time, found) =
+        timed(|| keys.iter().filter(|key| map.get(key.as_slice()).is_some()).count());
+    if found < keys.len() {
+        return Err(format!("{found} of {} keys are found", keys.len()));
+    }
     let (file, anon) = (status("RssFile") - file_before, status("RssAnon") - anon_before);
-    println!(
-        "{:<28} {:>14.1} {:>11.1}% {:>14.1} {:>12.1}",
+    print!(
+        "{:<22} {:>12.1} {:>8.1}% {:>12.1} {:>9.1} ",
         format!("{residence}, cache {cache}"),
         file / MIB,
         100.0 * file / len,
         anon / MIB,
         time.as_secs_f64() * 1e6 / GETS as f64
     );
-    Ok(())
+    std::io::stdout().flush().map_err(|error| error.to_string())
 }
 
 /// A size that the system tells of this process, in bytes.
