@@ -30,6 +30,77 @@ impl Mapping {
     }
 }
 
+/// Bytes with a page behind and before them that nobody may touch: what reads past either end dies.
+#[cfg(all(test, unix))]
+pub(crate) mod guarded {
+    use std::ptr::NonNull;
+
+    /// A page that is touched nowhere, at both ends.
+    const GUARD: usize = 64 << 10;
+
+    /// Where the bytes stand between the guards.
+    #[derive(Clone, Copy, Debug)]
+    pub(crate) enum Flush {
+        /// Right behind the first one.
+        Front,
+        /// Right before the second one.
+        Back,
+    }
+
+    /// A copy of some bytes beside a guard.
+    pub(crate) struct Guarded {
+        map: NonNull<u8>,
+        map_len: usize,
+        start: usize,
+        len: usize,
+    }
+
+    // SAFETY: plain memory of its own, never written after `new`.
+    unsafe impl Send for Guarded {}
+    // SAFETY: as above.
+    unsafe impl Sync for Guarded {}
+
+    impl Guarded {
+        pub(crate) fn new(bytes: &[u8], flush: Flush) -> Self {
+            let room = bytes.len().next_multiple_of(GUARD);
+            let map_len = room + 2 * GUARD;
+            let start = match flush {
+                Flush::Front => GUARD,
+                Flush::Back => GUARD + room - bytes.len(),
+            };
+            // SAFETY: a new private mapping at a place of the kernel's choice. Its middle, which
+            // is made writable, has room for all bytes.
+            unsafe {
+                let (none, flags) = (libc::PROT_NONE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+                let map = libc::mmap(std::ptr::null_mut(), map_len, none, flags, -1, 0);
+                assert_ne!(map, libc::MAP_FAILED, "address space for a test");
+                let map = map.cast::<u8>();
+                if room > 0 {
+                    let open = libc::PROT_READ | libc::PROT_WRITE;
+                    assert_eq!(libc::mprotect(map.add(GUARD).cast(), room, open), 0);
+                    map.add(start).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
+                }
+                let map = NonNull::new(map).expect("it is not mapped at zero");
+                Self { map, map_len, start, len: bytes.len() }
+            }
+        }
+
+        pub(crate) fn as_slice(&self) -> &[u8] {
+            // SAFETY: `new` wrote that many bytes there, and they are never written again.
+            unsafe { std::slice::from_raw_parts(self.map.as_ptr().add(self.start), self.len) }
+        }
+    }
+
+    impl Drop for Guarded {
+        fn drop(&mut self) {
+            // SAFETY: the mapping is ours and ends here.
+            unsafe {
+                libc::munmap(self.map.as_ptr().cast(), self.map_len);
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -81,12 +81,23 @@ impl<'a> Bytes<'a> {
     pub(crate) fn admit(self, range: Range<usize>) -> Result<(), Corruption> {
         match self.blocks {
             None => Ok(()),
-            Some(blocks) => {
-                // Saturating: what is past the end of everything is refused as outside.
-                let start = range.start.saturating_add(self.offset);
-                blocks.admit(&(start..range.end.saturating_add(self.offset)))
-            }
+            Some(blocks) => blocks.admit(&self.in_file(range)),
         }
+    }
+
+    /// Whether [`admit`](Self::admit) lets `range` pass: for readers that are in too much of a
+    /// hurry to hand an error on, and ask for it later.
+    #[inline]
+    pub(crate) fn admits(self, range: Range<usize>) -> bool {
+        match self.blocks {
+            None => true,
+            Some(blocks) => blocks.admits(self.in_file(range)),
+        }
+    }
+
+    fn in_file(self, range: Range<usize>) -> Range<usize> {
+        // Saturating: what is past the end of everything is refused as outside.
+        range.start.saturating_add(self.offset)..range.end.saturating_add(self.offset)
     }
 
     /// All bytes of the run, of which only those may be read that [`get`](Self::get) or

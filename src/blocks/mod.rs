@@ -186,6 +186,13 @@ impl Blocks {
         self.check_all(first, last)
     }
 
+    /// Whether [`admit`](Self::admit) lets the range pass. Not inlined: in the loops that ask it
+    /// for each node, code for bytes on the heap would suffer from it.
+    #[inline(never)]
+    fn admits(&self, range: Range<usize>) -> bool {
+        self.admit(&range).is_ok()
+    }
+
     #[inline(never)]
     fn check_all(&self, first: u64, last: u64) -> Result<(), Corruption> {
         for block in first..=last {

@@ -37,24 +37,24 @@ pub(super) struct Bits<'a> {
     /// Name of the column in errors.
     part: &'static str,
     entries: u64,
-    /// Empty for a column left out.
-    words: Bytes<'a>,
-    directory: Bytes<'a>,
+    /// Words and directory; empty for a column left out.
+    section: Bytes<'a>,
 }
 
 impl<'a> Bits<'a> {
     /// The column over `entries` bits in `section`, which is empty if it was left out.
     #[inline]
     pub(super) fn new(section: Bytes<'a>, entries: u64, part: &'static str) -> Self {
-        let words_len = words_len(entries).unwrap_or(0).min(section.len());
-        let words = section.part(0..words_len);
-        let directory = section.part(words_len..section.len());
-        Self { part, entries, words, directory }
+        Self { part, entries, section }
+    }
+
+    fn words_len(self) -> usize {
+        words_len(self.entries).unwrap_or(0).min(self.section.len())
     }
 
     /// Checks in constant time that the section is as long as its entries need.
     pub(super) fn check_frame(self) -> Result<(), Corruption> {
-        let len = self.words.len() + self.directory.len();
+        let len = self.section.len();
         if len == 0 || encoded_len(self.entries) == Some(len) {
             Ok(())
         } else {
@@ -65,27 +65,25 @@ impl<'a> Bits<'a> {
     /// The bit of entry `i`; zero past the end.
     #[inline]
     pub(super) fn bit(self, i: u64) -> Result<bool, Corruption> {
-        let at = (i / 8) as usize;
         // A left-out column has no words, and so reads as zero.
-        match self.words.admitted().get(at) {
-            None => Ok(false),
-            Some(byte) => {
-                self.words.admit(at..at + 1)?;
-                Ok(byte >> (i % 8) & 1 == 1)
-            }
+        if self.section.is_empty() || i >= self.entries {
+            return Ok(false);
         }
+        let at = (i / 8) as usize;
+        let byte = self.section.get(at..at + 1)?;
+        Ok(byte[0] >> (i % 8) & 1 == 1)
     }
 
     /// How many of the first `i` bits are ones.
     pub(super) fn rank(self, i: u64) -> Result<u64, Corruption> {
-        if self.words.is_empty() {
+        if self.section.is_empty() {
             return Ok(0);
         }
         let i = i.min(self.entries);
         let block = i / BLOCK;
         let mut ones = self.directory_at(block)?;
         let start = (block * BLOCK / 8) as usize;
-        let words = self.words.get(start..(i.div_ceil(64) * 8) as usize)?;
+        let words = self.section.get(start..(i.div_ceil(64) * 8) as usize)?;
         let mut left = i % BLOCK;
         for word in words.as_chunks::<8>().0 {
             let word = u64::from_le_bytes(*word) & ones_below(left);
@@ -105,12 +103,14 @@ impl<'a> Bits<'a> {
 
     /// Reads every byte and checks that the directory counts what the words hold.
     pub(super) fn verify(self) -> Result<(), Corruption> {
-        if self.words.is_empty() {
+        if self.section.is_empty() {
             return Ok(());
         }
         let mut ones = 0;
         let words_per_block = (BLOCK / 64) as usize;
-        for (i, word) in self.words.all()?.as_chunks::<8>().0.iter().enumerate() {
+        for (i, word) in
+            self.section.get(0..self.words_len())?.as_chunks::<8>().0.iter().enumerate()
+        {
             if i.is_multiple_of(words_per_block) {
                 self.expect_count((i / words_per_block) as u64, ones)?;
             }
@@ -138,15 +138,15 @@ impl<'a> Bits<'a> {
 
     fn directory_at(self, block: u64) -> Result<u64, Corruption> {
         let width = count_width(self.entries);
-        let at = (block as usize).saturating_mul(width);
-        let slot = self.directory.get(at..at.saturating_add(width))?;
+        let at = (block as usize).saturating_mul(width).saturating_add(self.words_len());
+        let slot = self.section.get(at..at.saturating_add(width))?;
         uint_at(slot, 0, width)
             .ok_or_else(|| self.damaged(block, "the directory covers every block"))
     }
 
     fn damaged(self, block: u64, rule: &'static str) -> Corruption {
         let at = (block as usize).saturating_mul(count_width(self.entries));
-        self.damaged_at(self.words.len().saturating_add(at), rule)
+        self.damaged_at(self.words_len().saturating_add(at), rule)
     }
 
     fn damaged_at(self, offset: usize, rule: &'static str) -> Corruption {

@@ -49,6 +49,9 @@ pub(crate) enum Image {
     Heap(Buffer),
     /// In these bytes of a file's data. A range outside of that reads as empty.
     Stored(Arc<Blocks>, Range<usize>),
+    /// Between pages that nobody may touch.
+    #[cfg(all(test, unix))]
+    Guarded(crate::mmap::guarded::Guarded),
 }
 
 impl Image {
@@ -57,14 +60,13 @@ impl Image {
         match self {
             Self::Heap(buffer) => Bytes::heap(buffer.as_slice()),
             Self::Stored(blocks, range) => blocks.bytes(range.clone()),
+            #[cfg(all(test, unix))]
+            Self::Guarded(bytes) => Bytes::heap(bytes.as_slice()),
         }
     }
 
     fn file(&self) -> Option<&Arc<Blocks>> {
-        match self {
-            Self::Heap(_) => None,
-            Self::Stored(blocks, _) => Some(blocks),
-        }
+        if let Self::Stored(blocks, _) = self { Some(blocks) } else { None }
     }
 }
 
@@ -218,19 +220,13 @@ impl Segment {
 
     /// Bytes of the image that are in a file.
     pub(crate) fn stored_bytes(&self) -> usize {
-        match &self.image {
-            Image::Heap(_) => 0,
-            Image::Stored(_, range) => range.len(),
-        }
+        if let Image::Stored(_, range) = &self.image { range.len() } else { 0 }
     }
 
     /// Heap bytes owned, besides the struct itself, the shared content of the extents and what its
     /// file holds.
     pub(crate) fn heap_bytes(&self) -> usize {
-        let image = match &self.image {
-            Image::Heap(buffer) => buffer.heap_bytes(),
-            Image::Stored(..) => 0,
-        };
+        let image = if let Image::Heap(buffer) = &self.image { buffer.heap_bytes() } else { 0 };
         image + self.extents.list_bytes()
     }
 

@@ -77,7 +77,7 @@ pub(super) struct Edge {
 /// A node with any number of edges, or one that ends a key and goes on.
 #[derive(Clone, Copy)]
 pub(super) struct Many<'a> {
-    nodes: Nodes<'a>,
+    bytes: Unchecked<'a>,
     /// Whether a key ends here.
     pub(super) is_final: bool,
     /// What the end of that key adds to its ordinal.
@@ -119,6 +119,10 @@ pub(super) enum Step {
 #[derive(Clone, Copy)]
 pub(super) struct Nodes<'a>(pub(super) Bytes<'a>);
 
+/// The bytes of a transducer, where they are admitted.
+#[derive(Clone, Copy)]
+struct Unchecked<'a>(&'a [u8]);
+
 impl<'a> Nodes<'a> {
     /// The node at `at`.
     #[inline]
@@ -126,11 +130,10 @@ impl<'a> Nodes<'a> {
         if at == LEAF {
             return Some(Node::Leaf);
         }
-        self.admit_last(at)?;
-        let state = *self.slice().get(at)?;
+        let (bytes, state) = self.state(at)?;
         if state >= FORM_ONE {
-            let (input, below) = self.single_input(at, state)?;
-            let (output, child, _) = self.single_edge(below, state)?;
+            let (input, below) = bytes.single_input(at, state)?;
+            let (output, child, _) = bytes.single_edge(below, state)?;
             return Some(Node::One(Edge { input, output, child }));
         }
         self.many(at, state).map(Node::Many)
@@ -150,17 +153,17 @@ impl<'a> Nodes<'a> {
         if at == LEAF {
             return Step::Miss;
         }
-        let Some(&state) = self.admit_last(at).and_then(|()| self.slice().get(at)) else {
+        let Some((bytes, state)) = self.state(at) else {
             return Step::Damaged;
         };
         if state >= FORM_ONE {
-            let Some((input, below)) = self.single_input(at, state) else {
+            let Some((input, below)) = bytes.single_input(at, state) else {
                 return Step::Damaged;
             };
             if input != byte {
                 return Step::Miss;
             }
-            return match self.single_edge(below, state) {
+            return match bytes.single_edge(below, state) {
                 Some((output, child, _)) => Step::To(output, child),
                 None => Step::Damaged,
             };
@@ -180,11 +183,10 @@ impl<'a> Nodes<'a> {
 
     /// Address of the lowest byte of the node at `at`, which is not the leaf.
     pub(super) fn start(self, at: usize) -> Option<usize> {
-        self.admit_last(at)?;
-        let state = *self.slice().get(at)?;
+        let (bytes, state) = self.state(at)?;
         if state >= FORM_ONE {
-            let (_, below) = self.single_input(at, state)?;
-            return self.single_edge(below, state).map(|(_, _, start)| start);
+            let (_, below) = bytes.single_input(at, state)?;
+            return bytes.single_edge(below, state).map(|(_, _, start)| start);
         }
         self.many(at, state).map(|many| many.start)
     }
@@ -192,33 +194,42 @@ impl<'a> Nodes<'a> {
     /// Has the blocks of the node at `at` checked, again if they were found damaged.
     pub(super) fn admit(self, at: usize) -> Result<(), Corruption> {
         self.0.admit(last(at))?;
-        let state = self.slice().get(at).copied().unwrap_or(FORM_ONE);
-        match self.shape(at, state).filter(|_| state < FORM_ONE) {
-            Some(shape) => self.0.admit(shape.start..at + 1),
+        let bytes = Unchecked(self.0.admitted());
+        let state = bytes.0.get(at).copied().filter(|state| *state < FORM_ONE);
+        match state.and_then(|state| bytes.many(at, state)) {
+            Some(many) => self.0.admit(many.start..at + 1),
             None => Ok(()),
         }
     }
 
-    /// Has the blocks of a node with one edge checked, and those of the fields that tell the
-    /// length of another one.
+    /// The last byte of the node at `at`, and the bytes, of which all that a node with one edge
+    /// can have are admitted, and all that tell the length of another one.
     #[inline]
-    fn admit_last(self, at: usize) -> Option<()> {
-        self.0.admit(last(at)).ok()
+    fn state(self, at: usize) -> Option<(Unchecked<'a>, u8)> {
+        if !self.0.admits(last(at)) {
+            return None;
+        }
+        let bytes = self.0.admitted();
+        Some((Unchecked(bytes), *bytes.get(at)?))
     }
 
-    /// The bytes, where they are admitted.
+    /// The node of any edges at `at`, whose [`state`](Self::state) is admitted.
     #[inline]
-    fn slice(self) -> &'a [u8] {
-        self.0.admitted()
+    fn many(self, at: usize, state: u8) -> Option<Many<'a>> {
+        // Read before it is admitted, but not used.
+        let many = Unchecked(self.0.admitted()).many(at, state)?;
+        self.0.admits(many.start..at + 1).then_some(many)
     }
+}
 
+impl<'a> Unchecked<'a> {
     /// The input of a node with one edge, and the address just above the field before it.
     #[inline]
     fn single_input(self, at: usize, state: u8) -> Option<(u8, usize)> {
         let code = state & LOW_BITS;
         if code == 0 {
             let at = at.checked_sub(1)?;
-            Some((*self.slice().get(at)?, at))
+            Some((*self.0.get(at)?, at))
         } else {
             Some((CODED_INPUTS[usize::from(code)], at))
         }
@@ -242,30 +253,12 @@ impl<'a> Nodes<'a> {
 
     #[inline]
     fn many(self, at: usize, state: u8) -> Option<Many<'a>> {
-        let Shape { len, start, inputs_at, delta_len, output_len } = self.shape(at, state)?;
-        self.0.admit(start..at + 1).ok()?;
         let is_final = state & FINAL != 0;
-        let final_output = if is_final { self.uint(start, output_len)? } else { 0 };
-        Some(Many {
-            nodes: self,
-            is_final,
-            final_output,
-            len,
-            start,
-            inputs_at,
-            delta_len,
-            output_len,
-        })
-    }
-
-    /// Where the fields of a node with any edges are.
-    #[inline]
-    fn shape(self, at: usize, state: u8) -> Option<Shape> {
         let (len, below) = match usize::from(state & LOW_BITS) {
             0 => {
                 let at = at.checked_sub(1)?;
                 // A lone edge always fits in the state, so 1 is free to stand for 256.
-                match usize::from(*self.slice().get(at)?) {
+                match usize::from(*self.0.get(at)?) {
                     1 => (256, at),
                     len => (len, at),
                 }
@@ -276,16 +269,26 @@ impl<'a> Nodes<'a> {
         let (delta_len, output_len) = self.sizes(sizes_at)?;
         let index_len = if len >= INDEXED_FROM { INDEX_LEN } else { 0 };
         let inputs_at = sizes_at.checked_sub(index_len + len)?;
-        let finals = usize::from(state & FINAL != 0);
+        let finals = usize::from(is_final);
         // At most 257 integers of at most 8 bytes: no overflow before the subtraction.
         let start = inputs_at.checked_sub(len * delta_len + (len + finals) * output_len)?;
-        Some(Shape { len, start, inputs_at, delta_len, output_len })
+        let final_output = if is_final { self.uint(start, output_len)? } else { 0 };
+        Some(Many {
+            bytes: self,
+            is_final,
+            final_output,
+            len,
+            start,
+            inputs_at,
+            delta_len,
+            output_len,
+        })
     }
 
     /// Widths of deltas and outputs.
     #[inline]
     fn sizes(self, at: usize) -> Option<(usize, usize)> {
-        let sizes = *self.slice().get(at)?;
+        let sizes = *self.0.get(at)?;
         let (delta_len, output_len) = (usize::from(sizes >> 4), usize::from(sizes & 0xf));
         (delta_len <= 8 && output_len <= 8).then_some((delta_len, output_len))
     }
@@ -293,17 +296,8 @@ impl<'a> Nodes<'a> {
     /// An integer of `len` bytes, read as one word: the footer makes room behind every node.
     #[inline]
     fn uint(self, at: usize, len: usize) -> Option<u64> {
-        Some(u64_at(self.slice(), at)? & MASKS.get(len)?)
+        Some(u64_at(self.0, at)? & MASKS.get(len)?)
     }
-}
-
-/// Where the fields of a node with any edges are.
-struct Shape {
-    len: usize,
-    start: usize,
-    inputs_at: usize,
-    delta_len: usize,
-    output_len: usize,
 }
 
 /// The bytes up to the one at `at` that tell how long its node is.
@@ -327,7 +321,7 @@ impl Many<'_> {
     #[inline]
     pub(super) fn input(&self, i: usize) -> Option<u8> {
         let from_last = self.len.checked_sub(i + 1)?;
-        self.nodes.slice().get(self.inputs_at + from_last).copied()
+        self.bytes.0.get(self.inputs_at + from_last).copied()
     }
 
     /// The output of edge `i`.
@@ -335,7 +329,7 @@ impl Many<'_> {
     pub(super) fn output(&self, i: usize) -> Option<u64> {
         let from_last = self.len.checked_sub(i + 1)?;
         let outputs_at = self.inputs_at - self.len * (self.delta_len + self.output_len);
-        self.nodes.uint(outputs_at + from_last * self.output_len, self.output_len)
+        self.bytes.uint(outputs_at + from_last * self.output_len, self.output_len)
     }
 
     /// Edge `i`.
@@ -343,7 +337,7 @@ impl Many<'_> {
     pub(super) fn edge(&self, i: usize) -> Option<Edge> {
         let from_last = self.len.checked_sub(i + 1)?;
         let deltas_at = self.inputs_at - self.len * self.delta_len;
-        let delta = self.nodes.uint(deltas_at + from_last * self.delta_len, self.delta_len)?;
+        let delta = self.bytes.uint(deltas_at + from_last * self.delta_len, self.delta_len)?;
         Some(Edge {
             input: self.input(i)?,
             output: self.output(i)?,
@@ -368,13 +362,13 @@ impl Many<'_> {
     /// What the table from input to edge says about `byte`, in a node that has one.
     fn indexed(&self, byte: u8) -> Option<usize> {
         let at = self.inputs_at + self.len + usize::from(byte);
-        self.nodes.slice().get(at).map(|&i| usize::from(i))
+        self.bytes.0.get(at).map(|&i| usize::from(i))
     }
 
     /// All inputs, last edge first.
     #[inline]
     fn inputs(&self) -> Option<&[u8]> {
-        self.nodes.slice().get(self.inputs_at..self.inputs_at + self.len)
+        self.bytes.0.get(self.inputs_at..self.inputs_at + self.len)
     }
 
     /// The first edge whose input is not below `byte`; the number of edges if there is none.

@@ -1,7 +1,9 @@
 //! The suite that every layer passes, over each codec.
 
+use super::stored::Stored;
 use crate::cursor::Cursor;
 use crate::entry::{Below, Entry, ValueRef, ValueWidth};
+use crate::error::Corruption;
 use crate::segment::{CodecChoice, Segment, SegmentBuilder, SegmentCursor};
 use crate::testing::conformance::{SortedLayer, check_layer};
 use crate::testing::keys;
@@ -43,6 +45,101 @@ impl<const CODEC: u8> SortedLayer for Coded<CODEC> {
     fn len(&self) -> u64 {
         self.0.len()
     }
+}
+
+/// A segment in a file whose keys are stored as `CODEC` says, with an extent for each value.
+struct CodedInFile<const CODEC: u8>(Segment);
+
+/// Bytes of a value made into an extent: the 8 bytes it had, again and again.
+const EXTENT_LEN: usize = 1200;
+
+impl<const CODEC: u8> SortedLayer for CodedInFile<CODEC> {
+    type Cursor<'a> = Shortening<'a>;
+
+    fn build(model: &keys::Model) -> Self {
+        let bump = Bump::new();
+        let choice = [CodecChoice::Plain, CodecChoice::Fst][usize::from(CODEC)];
+        let mut builder = SegmentBuilder::new(ValueWidth::Bytes, &bump, choice).expect("memory");
+        for (key, value) in model {
+            let value = value.repeat(EXTENT_LEN / value.len());
+            let entry = Entry::value(ValueRef::Inline(&value), Below::Absent);
+            builder.push(key, entry).expect("sorted");
+        }
+        let segment = builder.finish().expect("memory");
+        let stored = Stored::new(&segment, ValueWidth::Bytes, 5);
+        Self(stored.open(&stored.mapped()).expect("just written"))
+    }
+
+    fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+        let ordinal = self.0.find(key).expect("sound")?;
+        self.0.entry(ordinal).expect("sound").live().map(|value| value[..8].to_vec())
+    }
+
+    fn cursor(&self) -> Self::Cursor<'_> {
+        Shortening(SegmentCursor::new(&self.0))
+    }
+
+    fn len(&self) -> u64 {
+        self.0.len()
+    }
+}
+
+/// Shows the first 8 bytes of each value.
+struct Shortening<'a>(SegmentCursor<&'a Segment>);
+
+impl Cursor for Shortening<'_> {
+    fn first(&mut self) {
+        self.0.first();
+    }
+
+    fn last(&mut self) {
+        self.0.last();
+    }
+
+    fn seek(&mut self, key: &[u8]) {
+        self.0.seek(key);
+    }
+
+    fn seek_for_prev(&mut self, key: &[u8]) {
+        self.0.seek_for_prev(key);
+    }
+
+    fn next(&mut self) {
+        self.0.next();
+    }
+
+    fn prev(&mut self) {
+        self.0.prev();
+    }
+
+    fn valid(&self) -> bool {
+        self.0.valid()
+    }
+
+    fn key(&self) -> &[u8] {
+        self.0.key()
+    }
+
+    fn entry(&self) -> Entry<'_> {
+        let Entry { kind, below, value } = self.0.entry();
+        let value = value.as_slice();
+        assert!(value.chunks(8).all(|part| part == &value[..8]), "the whole extent");
+        Entry { kind, below, value: ValueRef::Inline(&value[..8]) }
+    }
+
+    fn status(&self) -> Result<(), Corruption> {
+        self.0.status()
+    }
+}
+
+#[test]
+fn plain_segments_in_files_conform() {
+    check_layer::<CodedInFile<0>>();
+}
+
+#[test]
+fn transducer_segments_in_files_conform() {
+    check_layer::<CodedInFile<1>>();
 }
 
 #[test]
