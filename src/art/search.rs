@@ -43,7 +43,7 @@ pub(super) fn get<'a>(view: View<'a>, root: Option<NodeRef>, key: &[u8]) -> Opti
     let mut node = view.node(root?);
     let mut rest = key;
     loop {
-        match node.kind() {
+        let child = match node.kind() {
             Kind::Leaf => {
                 let leaf = node.leaf();
                 let is_it = equal(leaf.suffix(), rest)
@@ -52,20 +52,17 @@ pub(super) fn get<'a>(view: View<'a>, root: Option<NodeRef>, key: &[u8]) -> Opti
             }
             Kind::Prefix => {
                 rest = strip_prefix(rest, node.prefix())?;
-                node = view.descend(node.child(0));
-                continue;
+                node.child(0)
             }
-            Kind::Node4 => rest = node.strip_inline_prefix(rest)?,
-            _ => {}
-        }
-        let slot = match rest.split_first() {
-            Some((&byte, below)) => {
-                rest = below;
-                node.find(byte)?
+            Kind::Node4 => {
+                rest = node.strip_inline_prefix(rest)?;
+                node.step(Kind::Node4, &mut rest)?
             }
-            None => node.value_slot()?,
+            Kind::Node16Short | Kind::Node16 => node.step(Kind::Node16, &mut rest)?,
+            Kind::Node48 => node.step(Kind::Node48, &mut rest)?,
+            Kind::Node256 => node.step(Kind::Node256, &mut rest)?,
         };
-        node = view.descend(node.child(slot));
+        node = view.descend(child);
     }
 }
 

@@ -181,6 +181,25 @@ impl<'a> NodeView<'a> {
         if is_prefix { key.get(len..) } else { None }
     }
 
+    /// Goes down by the first byte of `rest`, which it takes off, or to the node's own value if there
+    /// is none.
+    ///
+    /// `kind` is the node's kind, given as a constant: whoever has branched on it once gets code
+    /// that does not branch on it again. A short Node16 is searched as a Node16.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "half of what it does is decided by the constant")]
+    pub(crate) fn step(self, kind: Kind, rest: &mut &[u8]) -> Option<NodeRef> {
+        let node = Self { kind, ..self };
+        let slot = match rest.split_first() {
+            Some((&byte, below)) => {
+                *rest = below;
+                node.find(byte)?
+            }
+            None => node.value_slot()?,
+        };
+        Some(node.child(slot))
+    }
+
     /// The child in `slot`.
     #[inline]
     pub(crate) fn child(self, slot: usize) -> NodeRef {
