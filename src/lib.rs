@@ -56,6 +56,12 @@
 //! - Damage in stored bytes is [`Error::Corrupted`] from the calls that return a `Result` and a
 //!   panic with the same text from those that do not.
 
+#![cfg_attr(
+    all(test, memkv_tsan),
+    feature(custom_test_frameworks, test),
+    test_runner(testing::runner::run)
+)]
+
 // L0: vocabulary.
 mod bytes;
 mod checksum;

@@ -10,6 +10,7 @@
 pub(crate) mod hooks;
 mod memory;
 mod refs;
+mod shadow;
 mod table;
 
 pub(crate) use memory::{Buffer, OutOfMemory};
@@ -273,6 +274,7 @@ impl Arena {
         // The header stays readable: it is how the block is found again.
         let start = self.table.address(unit);
         hooks::unpoison(start, UNIT);
+        self.table.note_write(start, units as usize * UNIT);
         block_header::write(&self.table, unit, lists.heads[class], units);
         hooks::poison(start.wrapping_add(UNIT), (units as usize - 1) * UNIT);
         lists.heads[class] = unit;

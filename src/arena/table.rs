@@ -6,7 +6,9 @@
 //! place unused, which costs addresses and no memory.
 
 use super::memory::Block;
+use super::shadow::Shadow;
 use super::{UNIT, UNIT_BITS};
+use crate::planted::{Bug, planted};
 use crate::sync::{Arc, AtomicU32, Mutex, Ordering};
 
 /// Bits of the number of a unit in its place: 64 KiB.
@@ -68,6 +70,18 @@ impl Table {
         self.biased[place as usize].wrapping_add(offset as usize)
     }
 
+    /// Tells a model that `len` bytes are read.
+    #[inline]
+    pub(crate) fn note_read(&self, start: *const u8, len: usize) {
+        self.memory.shadow.note_read(start, len);
+    }
+
+    /// Tells a model that `len` bytes are written, or are nobody's from here on.
+    #[inline]
+    pub(crate) fn note_write(&self, start: *const u8, len: usize) {
+        self.memory.shadow.note_write(start, len);
+    }
+
     /// What all tables of one arena share.
     #[inline]
     pub(crate) fn memory(&self) -> &Memory {
@@ -99,6 +113,8 @@ pub(crate) struct Memory {
     /// The newest epoch in `pins` plus one, or 0. Stored with release by `unpin`, loaded with
     /// acquire by the writer: what a dropped pin read happened before the writer's next change.
     newest: AtomicU32,
+    /// Who touched which bytes, in a model.
+    pub(super) shadow: Shadow,
 }
 
 /// A large value that leaves point to: what an arena has to know of it.
@@ -165,7 +181,9 @@ impl Memory {
     /// The newest epoch with a live pin.
     #[inline]
     pub(crate) fn newest_pin(&self) -> Option<u16> {
-        self.newest.load(Ordering::Acquire).checked_sub(1).map(|epoch| epoch as u16)
+        let ordering =
+            if planted(Bug::PinsReadRelaxed) { Ordering::Relaxed } else { Ordering::Acquire };
+        self.newest.load(ordering).checked_sub(1).map(|epoch| epoch as u16)
     }
 
     /// All epochs with a live pin, ascending.
@@ -184,7 +202,9 @@ impl Memory {
         });
         // The address is taken where the box stays: moving a box ends what was borrowed from it.
         let boxed = extents.slots[slot as usize].insert(Box::new(extent));
-        (slot, (&raw const **boxed).cast::<E>())
+        let address = &raw const **boxed;
+        self.shadow.note_write(address.cast(), size_of_val(&**boxed));
+        (slot, address.cast::<E>())
     }
 
     /// Heap bytes of all extents.
@@ -207,6 +227,7 @@ impl Memory {
         let removed = extents.slots.get_mut(slot as usize).and_then(Option::take);
         debug_assert!(removed.is_some(), "an extent is removed once");
         if let Some(extent) = removed {
+            self.shadow.note_write((&raw const *extent).cast(), size_of_val(&*extent));
             extents.heap_bytes -= slot_heap_bytes(&*extent);
             extents.vacant.push(slot);
         }

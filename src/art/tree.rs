@@ -14,6 +14,7 @@ use super::node::{Editor, Kind, NodeRef, View};
 use super::search::{self, Step};
 use crate::arena::{Arena, ArenaError, Table};
 use crate::entry::{Entry, ValueWidth};
+use crate::planted::{Bug, planted};
 use crate::stats::NodeCounts;
 use crate::sync::Arc;
 
@@ -74,8 +75,8 @@ pub(crate) struct Tree {
     pub(super) path: Vec<Step>,
 }
 
-/// Fewest blocks in limbo that are worth a sweep.
-const SWEEP_MIN: usize = 64;
+/// Fewest blocks in limbo that are worth a sweep. A model has few blocks and looks at sweeps.
+const SWEEP_MIN: usize = if cfg!(memkv_loom) { 2 } else { 64 };
 
 impl Tree {
     /// An empty tree for values of `width`. Allocates no chunk.
@@ -213,7 +214,10 @@ impl Tree {
     /// Returns to the arena what no pin reaches any more.
     #[cold]
     fn sweep(&mut self) {
-        let pinned = self.arena.table().memory().pinned_epochs();
+        let mut pinned = self.arena.table().memory().pinned_epochs();
+        if planted(Bug::SweepIgnoresOlderPins) {
+            pinned.drain(..pinned.len().saturating_sub(1));
+        }
         let Some(mut limbo) = self.limbo.take() else { return };
         limbo.blocks.retain(|block| {
             let first = pinned.partition_point(|&epoch| epoch < block.born);
@@ -255,7 +259,7 @@ impl Tree {
     pub(super) fn own(&mut self, node: NodeRef) -> Result<NodeRef, TreeError> {
         let view = self.view().node(node);
         let (epoch, units) = (view.epoch(), view.units());
-        let skip = crate::planted::planted(crate::planted::Bug::CopySkippedUnderPin);
+        let skip = planted(Bug::CopySkippedUnderPin);
         if self.pinned.is_none_or(|newest| epoch > newest) || skip {
             return Ok(node);
         }

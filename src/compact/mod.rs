@@ -127,14 +127,14 @@ impl Core {
     }
 
     /// Sets the value of `key`.
-    pub(crate) fn put(self: &Arc<Self>, key: &[u8], value: &[u8]) -> Result<(), Error> {
-        self.insert(key, value, |_| ()).map(|_| ())
+    pub(crate) fn put(core: &Arc<Self>, key: &[u8], value: &[u8]) -> Result<(), Error> {
+        Self::insert(core, key, value, |_| ()).map(|_| ())
     }
 
     /// Sets the value of `key`; `old` is called, under the lock, with the one it had (again, if
     /// the write had to be tried again).
     pub(crate) fn insert<R>(
-        self: &Arc<Self>,
+        core: &Arc<Self>,
         key: &[u8],
         value: &[u8],
         mut old: impl FnMut(&[u8]) -> R,
@@ -146,7 +146,7 @@ impl Core {
             return Err(Error::ValueTooLong { len: value.len() });
         }
         let mut replaced = None;
-        self.retrying(|partition, attention| {
+        Self::retrying(core, |partition, attention| {
             replaced = None;
             partition.put(key, value, attention, |bytes| replaced = Some(old(bytes)))
         })?;
@@ -154,14 +154,14 @@ impl Core {
     }
 
     /// Removes `key`.
-    pub(crate) fn delete(self: &Arc<Self>, key: &[u8]) -> Result<(), Error> {
-        self.remove(key, |_| ()).map(|_| ())
+    pub(crate) fn delete(core: &Arc<Self>, key: &[u8]) -> Result<(), Error> {
+        Self::remove(core, key, |_| ()).map(|_| ())
     }
 
     /// Removes `key`; `old` is called, under the lock, with the value it had (again, if the write
     /// had to be tried again).
     pub(crate) fn remove<R>(
-        self: &Arc<Self>,
+        core: &Arc<Self>,
         key: &[u8],
         mut old: impl FnMut(&[u8]) -> R,
     ) -> Result<Option<R>, Error> {
@@ -169,7 +169,7 @@ impl Core {
             return Ok(None);
         }
         let mut removed = None;
-        self.retrying(|partition, attention| {
+        Self::retrying(core, |partition, attention| {
             removed = None;
             partition.remove(key, attention, |bytes| removed = Some(old(bytes)))
         })?;
@@ -179,24 +179,24 @@ impl Core {
     /// Makes a write; if the delta takes no more, folds it and tries once more.
     #[inline]
     fn retrying(
-        self: &Arc<Self>,
+        core: &Arc<Self>,
         mut write: impl FnMut(&Partition, usize) -> Result<Option<Fill>, WriteError>,
     ) -> Result<(), Error> {
-        if self.is_read_only {
+        if core.is_read_only {
             return Err(Error::ReadOnly);
         }
-        let attention = self.attention_bytes();
-        let outcome = match write(&self.partition, attention) {
+        let attention = core.attention_bytes();
+        let outcome = match write(&core.partition, attention) {
             Err(WriteError::DeltaFull) => {
-                self.make_room()?;
-                write(&self.partition, attention)
+                core.make_room()?;
+                write(&core.partition, attention)
             }
             outcome => outcome,
         };
         match outcome {
             Ok(fill) => {
                 if let Some(fill) = fill {
-                    self.react(fill);
+                    Self::react(core, fill);
                 }
                 Ok(())
             }
@@ -229,28 +229,28 @@ impl Core {
 
     /// Does what a write's outcome calls for: asks the worker, folds, or nothing.
     #[cold]
-    fn react(self: &Arc<Self>, fill: Fill) {
-        let pressure = policy::pressure(fill, &self.options);
-        match (self.options.compaction, pressure) {
+    fn react(core: &Arc<Self>, fill: Fill) {
+        let pressure = policy::pressure(fill, &core.options);
+        match (core.options.compaction, pressure) {
             (Compaction::Manual, _) | (Compaction::Inline, Pressure::None) => {}
             (Compaction::Inline, _) | (Compaction::Background, Pressure::Overdue) => {
                 // A failure is counted, and the write itself has succeeded.
-                let _held = self.slot.acquire();
-                let _ = self.fold_if(|fill| policy::pressure(fill, &self.options) >= pressure);
+                let _held = core.slot.acquire();
+                let _ = core.fold_if(|fill| policy::pressure(fill, &core.options) >= pressure);
             }
             (Compaction::Background, Pressure::Due) => {
-                if !self.is_queued.swap(true, Ordering::AcqRel) && !worker::fold_soon(self) {
-                    self.is_queued.store(false, Ordering::Release);
+                if !core.is_queued.swap(true, Ordering::AcqRel) && !worker::fold_soon(core) {
+                    core.is_queued.store(false, Ordering::Release);
                 }
             }
             (Compaction::Background, Pressure::None) if fill.bytes < policy::MIN_AGED_BYTES => {}
             (Compaction::Background, Pressure::None) => {
-                let watched = self.watched.swap(fill.serial + 1, Ordering::AcqRel);
+                let watched = core.watched.swap(fill.serial + 1, Ordering::AcqRel);
                 if watched != fill.serial + 1
-                    && let Some(age) = self.options.delta_max_age
-                    && !worker::fold_when_aged(self, fill.serial, age)
+                    && let Some(age) = core.options.delta_max_age
+                    && !worker::fold_when_aged(core, fill.serial, age)
                 {
-                    self.unwatch(fill.serial);
+                    core.unwatch(fill.serial);
                 }
             }
         }
@@ -360,14 +360,14 @@ impl Core {
     /// Adds entries that come in ascending order; see `MemKV::extend_sorted`. On an error nothing
     /// has been added. No lock is held while `fill` runs.
     pub(crate) fn extend_sorted(
-        self: &Arc<Self>,
+        core: &Arc<Self>,
         fill: &mut dyn FnMut(&mut Vec<u8>, &mut Vec<u8>) -> bool,
     ) -> Result<u64, Error> {
-        if self.is_read_only {
+        if core.is_read_only {
             return Err(Error::ReadOnly);
         }
         let bump = Bump::new();
-        let width = self.partition.width();
+        let width = core.partition.width();
         let mut builder = SegmentBuilder::new(width, &bump, CodecChoice::Automatic)?;
         let (mut key, mut value) = (Vec::new(), Vec::new());
         while fill(&mut key, &mut value) {
@@ -387,21 +387,21 @@ impl Core {
         }
         let segment = Arc::new(builder.finish()?);
         drop(bump);
-        self.entries_encoded.fetch_add(count, Ordering::Relaxed);
+        core.entries_encoded.fetch_add(count, Ordering::Relaxed);
         let layers = Layers { base: Some(Arc::clone(&segment)), live: count, ..Layers::default() };
-        if self.partition.adopt(layers).is_err() {
-            self.put_all(segment)?;
+        if core.partition.adopt(layers).is_err() {
+            Self::put_all(core, segment)?;
         }
         Ok(count)
     }
 
     /// Writes the entries of a segment one by one.
-    fn put_all(self: &Arc<Self>, segment: Arc<Segment>) -> Result<(), Error> {
+    fn put_all(core: &Arc<Self>, segment: Arc<Segment>) -> Result<(), Error> {
         use crate::cursor::Cursor;
         let mut cursor = SegmentCursor::new(segment);
         cursor.first();
         while cursor.valid() {
-            self.put(cursor.key(), cursor.entry().value.as_slice())?;
+            Self::put(core, cursor.key(), cursor.entry().value.as_slice())?;
             cursor.next();
         }
         Ok(cursor.status()?)

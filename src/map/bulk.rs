@@ -1,6 +1,7 @@
 //! Many entries at once, in any order or sorted.
 
 use super::MemKV;
+use crate::compact::Core;
 use crate::error::Error;
 use crate::key::{Key, KeyForm};
 use crate::options::Options;
@@ -104,7 +105,7 @@ impl<K: Key, V: Value> MemKV<K, V> {
         I: IntoIterator<Item = (Q, W)>,
     {
         let mut entries = entries.into_iter();
-        let added = self.core().extend_sorted(&mut |key, value| {
+        let added = Core::extend_sorted(self.core(), &mut |key, value| {
             let Some((next_key, next_value)) = entries.next() else {
                 return false;
             };

@@ -1,6 +1,7 @@
 //! Operations on one key.
 
 use super::{MemKV, refuse};
+use crate::compact::Core;
 use crate::entry::ValueWidth;
 use crate::error::{Corruption, Error};
 use crate::key::MAX_KEY_LEN;
@@ -200,8 +201,9 @@ impl<K: Key, V: Value> MemKV<K, V> {
         key: Q,
         value: W,
     ) -> Result<Option<V>, Error> {
-        let old = key
-            .with_bytes(|key| value.with_bytes(|value| self.core().insert(key, value, V::decode)));
+        let old = key.with_bytes(|key| {
+            value.with_bytes(|value| Core::insert(self.core(), key, value, V::decode))
+        });
         self.decoded(old)
     }
 
@@ -250,7 +252,7 @@ impl<K: Key, V: Value> MemKV<K, V> {
     /// ```
     #[inline]
     pub fn try_put<Q: KeyForm<K>, W: ValueForm<V>>(&self, key: Q, value: W) -> Result<(), Error> {
-        key.with_bytes(|key| value.with_bytes(|value| self.core().put(key, value)))
+        key.with_bytes(|key| value.with_bytes(|value| Core::put(self.core(), key, value)))
             .map_err(|error| self.named(error))
     }
 
@@ -308,7 +310,7 @@ impl<K: Key, V: Value> MemKV<K, V> {
             if key.len() > MAX_KEY_LEN {
                 return Ok(None);
             }
-            self.core().remove(key, V::decode)
+            Core::remove(self.core(), key, V::decode)
         });
         self.decoded(old)
     }
@@ -365,7 +367,7 @@ impl<K: Key, V: Value> MemKV<K, V> {
             if key.len() > MAX_KEY_LEN {
                 return Ok(());
             }
-            self.core().delete(key)
+            Core::delete(self.core(), key)
         })
         .map_err(|error| self.named(error))
     }

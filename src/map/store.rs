@@ -147,7 +147,7 @@ impl<K: Key, V: Value> MemKV<K, V> {
     /// # Ok::<(), memkv::Error>(())
     /// ```
     pub fn open_with_options(path: impl AsRef<Path>, options: Options) -> Result<Self, Error> {
-        Self::open_in(Arc::new(FileSystem), path.as_ref(), options, Access::ReadWrite)
+        Self::open_in(Box::new(FileSystem), path.as_ref(), options, Access::ReadWrite)
     }
 
     /// Opens a saved map to read it. Any number of maps and processes can, beside one that has it
@@ -202,7 +202,7 @@ impl<K: Key, V: Value> MemKV<K, V> {
         path: impl AsRef<Path>,
         options: Options,
     ) -> Result<Self, Error> {
-        Self::open_in(Arc::new(FileSystem), path.as_ref(), options, Access::ReadOnly)
+        Self::open_in(Box::new(FileSystem), path.as_ref(), options, Access::ReadOnly)
     }
 
     /// Reads everything that is stored and checks it: each block of the file against its checksum,
@@ -258,7 +258,7 @@ impl<K: Key, V: Value> MemKV<K, V> {
 
     /// Opens through this storage, which saves will go through too.
     pub(crate) fn open_in(
-        storage: Arc<dyn Storage>,
+        storage: Box<dyn Storage>,
         path: &Path,
         options: Options,
         access: Access,

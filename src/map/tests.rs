@@ -157,7 +157,7 @@ fn every_insertion_order_of_short_keys_is_right() {
 fn threads_see_a_consistent_map_in_every_mode() {
     for compaction in [Compaction::Background, Compaction::Inline, Compaction::Manual] {
         for_seeds(1, 6, |seed| {
-            Stress::of_seed(seed).run(seed, &Driven::<Vec<u8>>::new(compaction));
+            Stress::of_seed(seed).run(seed, Driven::<Vec<u8>>::new(compaction));
         });
     }
 }

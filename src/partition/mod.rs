@@ -19,6 +19,7 @@ use crate::art::{Tree, TreeError};
 use crate::entry::{Below, Entry, Extent, INLINE_VALUE_MAX, ValueRef, ValueWidth};
 use crate::error::Corruption;
 use crate::filter::{Filter, KeyHash};
+use crate::planted::{Bug, planted};
 use crate::stats::{MemoryUsage, Stats};
 use crate::sync::{Arc, RwLock};
 
@@ -287,6 +288,11 @@ impl Partition {
         let new = (new.live > 0 || new.has_entries()).then(|| Arc::new(new));
         let mut state = self.state.write();
         let is_current = state.layers.as_ref().is_some_and(|layers| Arc::ptr_eq(layers, old));
+        if is_current && planted(Bug::PublishBeforeFill) {
+            state.layers = Some(Arc::default());
+            drop(state);
+            state = self.state.write();
+        }
         let replaced = if is_current { std::mem::replace(&mut state.layers, new) } else { new };
         drop(state);
         drop(replaced);

@@ -26,7 +26,7 @@ pub(crate) enum Access {
 /// A map's tie to the file it was opened from.
 pub(crate) struct Attached {
     path: Arc<Path>,
-    storage: Arc<dyn Storage>,
+    storage: Box<dyn Storage>,
     /// Held while the map may be saved to the file; the mutex lets one thread save at a time.
     lock: Option<Mutex<Box<dyn Lock>>>,
 }
@@ -34,7 +34,7 @@ pub(crate) struct Attached {
 impl Attached {
     /// Opens a store, and answers what is in it.
     pub(crate) fn open(
-        storage: Arc<dyn Storage>,
+        storage: Box<dyn Storage>,
         path: &Path,
         asked: &TypeNames,
         width: ValueWidth,
@@ -58,7 +58,7 @@ impl Attached {
             }
         };
         let layers = read::read(&*storage, &path, asked, width, residence)?;
-        Ok((Self { path: path.into(), storage, lock }, layers))
+        Ok((Self { path: Arc::from(path.into_boxed_path()), storage, lock }, layers))
     }
 
     /// The file.
@@ -70,7 +70,7 @@ impl Attached {
     pub(crate) fn heap_bytes(&self) -> usize {
         const COUNTS: usize = 2 * size_of::<usize>();
         let lock = if self.lock.is_some() { size_of::<std::fs::File>() } else { 0 };
-        2 * COUNTS + size_of::<Self>() + self.path.as_os_str().len() + lock
+        COUNTS + size_of::<Self>() + self.path.as_os_str().len() + lock
     }
 
     /// Replaces the file by one with this content, which is made when nobody else is saving.

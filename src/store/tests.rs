@@ -9,7 +9,6 @@ use crate::map::MemKV;
 use crate::options::{Compaction, Options, Residence};
 use crate::partition::LiveCursor;
 use crate::storage::testing::Watched;
-use crate::sync::Arc;
 use crate::testing::conformance::{SortedLayer, check_layer_built_by};
 use crate::testing::keys::{self, Model};
 use std::fs;
@@ -181,7 +180,7 @@ fn opening_refused_at_any_step_is_an_error_and_frees_the_lock() {
         for refused in 0.. {
             let storage = Watched::refusing(refused);
             let opened =
-                Map::open_in(Arc::new(storage.clone()), &path, options.clone(), Access::ReadWrite);
+                Map::open_in(Box::new(storage.clone()), &path, options.clone(), Access::ReadWrite);
             if storage.calls().len() <= refused {
                 assert!(opened.is_ok());
                 break;
@@ -199,7 +198,7 @@ fn saving_through_an_attached_map_uses_the_storage_it_was_opened_with() {
     let path = saved(10, &folder);
     let storage = Watched::default();
     let options = Options::default();
-    let map = Map::open_in(Arc::new(storage.clone()), &path, options, Access::ReadWrite);
+    let map = Map::open_in(Box::new(storage.clone()), &path, options, Access::ReadWrite);
     let map = map.expect("a store");
     map.save().expect("a working disk");
     assert_eq!(storage.calls().iter().filter(|call| **call == "rename").count(), 1);

@@ -12,14 +12,17 @@ pub(crate) mod fuzz;
 pub(crate) mod keys;
 pub(crate) mod layered_map;
 pub(crate) mod model;
+#[cfg(memkv_loom)]
+mod models;
 pub(crate) mod rng;
+#[cfg(memkv_tsan)]
+pub(crate) mod runner;
 pub(crate) mod script;
 pub(crate) mod stress;
 pub(crate) mod vec_layer;
 
-use crate::sync::thread;
 use std::any::Any;
-use std::{fmt, panic};
+use std::{fmt, panic, thread};
 
 /// A stack that is enough for every operation, whatever the keys.
 pub(crate) const SMALL_STACK_BYTES: usize = 128 << 10;

@@ -102,7 +102,9 @@ impl<'a> Editor<'a> {
     #[inline]
     fn block(&mut self, kind: Kind, units: u32) -> (NodeRef, *mut u8) {
         let unit = self.arena.allocate(units);
-        (node_ref(unit, kind), self.arena.table().address(unit))
+        let start = self.arena.table().address(unit);
+        self.arena.table().note_write(start, units as usize * UNIT);
+        (node_ref(unit, kind), start)
     }
 
     /// Makes a leaf.
@@ -139,6 +141,7 @@ impl<'a> Editor<'a> {
             debug_assert_eq!(view.leaf().tail().len(), tail_len(&tail));
             (view.start, view.leaf().tail)
         };
+        self.note_write(leaf);
         // SAFETY: the leaf's block holds a tail of this length at this offset (I1), and `&mut
         // self` with the caller's check that no pin is live (I5) makes this the only access.
         unsafe {
@@ -283,6 +286,7 @@ impl<'a> Editor<'a> {
         let view = self.view().node(node);
         let (kind, header) = (view.kind(), view.header());
         let (slots, at) = (view.slots(), view.slots_below(byte));
+        self.note_write(node);
         let mut raw = RawInner { start: view.start, life: PhantomData };
         if kind != Kind::Node256 {
             raw.open_slot(kind, at, slots);
@@ -335,8 +339,17 @@ impl<'a> Editor<'a> {
     }
 
     fn raw(&mut self, node: NodeRef) -> RawInner<'_> {
-        let view = self.view().node(node);
-        RawInner { start: view.start, life: PhantomData }
+        self.note_write(node);
+        RawInner { start: self.view().node(node).start, life: PhantomData }
+    }
+
+    /// Tells a model that a node is written.
+    #[inline]
+    fn note_write(&self, node: NodeRef) {
+        if cfg!(memkv_loom) {
+            let node = self.view().node(node);
+            self.arena.table().note_write(node.start, node.units() as usize * UNIT);
+        }
     }
 }
 

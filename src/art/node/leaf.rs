@@ -57,10 +57,12 @@ impl<'a> Leaf<'a> {
     fn extent(self) -> &'a Extent {
         let stored = self.node.bytes(self.tail, size_of::<u64>()).first_chunk();
         let address = stored.map_or(0, |bytes| u64::from_le_bytes(*bytes)) as usize;
+        let address = std::ptr::with_exposed_provenance::<Extent>(address);
+        self.node.view.table.note_read(address.cast(), size_of::<Extent>());
         // SAFETY: a leaf with the extent flag holds the address that `Memory::add_extent` gave,
         // exposed by `extent_tail`; the extent is removed only after the leaf is out of reach of
         // the tree and of every pin, so it outlives the borrow.
-        unsafe { &*std::ptr::with_exposed_provenance::<Extent>(address) }
+        unsafe { &*address }
     }
 
     /// The slot of the extent that this leaf owns.

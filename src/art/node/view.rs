@@ -20,7 +20,7 @@ use std::mem::offset_of;
 /// Reads nodes of one tree.
 #[derive(Clone, Copy)]
 pub(crate) struct View<'a> {
-    table: &'a Table,
+    pub(super) table: &'a Table,
     pub(super) width: ValueWidth,
 }
 
@@ -61,6 +61,7 @@ impl<'a> NodeView<'a> {
     /// Reads a plain value inside the node's block.
     #[inline]
     pub(super) fn read<T: Copy>(self, offset: usize) -> T {
+        self.view.table.note_read(self.start.wrapping_add(offset), size_of::<T>());
         // SAFETY: `start` is an initialised node (I1) that is not written while `'a` lasts (I5),
         // all callers stay inside its block and read integers, for which any bytes are valid.
         unsafe { self.start.add(offset).cast::<T>().read() }
@@ -69,6 +70,7 @@ impl<'a> NodeView<'a> {
     /// Borrows `len` bytes of the node's block.
     #[inline]
     pub(super) fn bytes(self, offset: usize, len: usize) -> &'a [u8] {
+        self.view.table.note_read(self.start.wrapping_add(offset), len);
         // SAFETY: as in `read`: an initialised range of the node's block, not written during `'a`.
         unsafe { std::slice::from_raw_parts(self.start.add(offset), len) }
     }

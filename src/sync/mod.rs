@@ -1,0 +1,41 @@
+//! Every lock, atomic, `Arc` and thread of the crate, named in one place.
+//!
+//! Model checkers and ThreadSanitizer cannot see through the standard library's own primitives; a
+//! build for one of them swaps the names here and nowhere else. Locks are `parking_lot`'s: one
+//! byte to one word each, no poisoning, compiled (and so instrumented) with this crate.
+//!
+//! | build | locks | atomics, threads | `Arc`, `Weak` | `OnceLock` |
+//! | --- | --- | --- | --- | --- |
+//! | ordinary | `parking_lot` | `std` | `std` | `std` |
+//! | `--cfg memkv_tsan` | `parking_lot` | `std` | `arc` | `once` |
+//! | `--cfg memkv_loom` | `modelled`, over `loom` | `loom` | `arc` | `std` |
+
+#[cfg(any(memkv_loom, memkv_tsan))]
+mod arc;
+#[cfg(memkv_loom)]
+mod modelled;
+#[cfg(memkv_tsan)]
+mod once;
+
+#[cfg(not(memkv_loom))]
+pub(crate) use parking_lot::{Condvar, Mutex, RwLock};
+#[cfg(not(memkv_loom))]
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+#[cfg(not(memkv_loom))]
+pub(crate) use std::thread;
+
+#[cfg(memkv_loom)]
+pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+#[cfg(memkv_loom)]
+pub(crate) use modelled::{Condvar, Mutex, RwLock, thread};
+
+#[cfg(not(any(memkv_loom, memkv_tsan)))]
+pub(crate) use std::sync::{Arc, Weak};
+
+#[cfg(any(memkv_loom, memkv_tsan))]
+pub(crate) use arc::{Arc, Weak};
+
+#[cfg(memkv_tsan)]
+pub(crate) use once::OnceLock;
+#[cfg(not(memkv_tsan))]
+pub(crate) use std::sync::OnceLock;
