@@ -5,6 +5,8 @@
 //! released; under the read lock runs only the decoding of values, which is code of this crate.
 
 mod bulk;
+#[cfg(test)]
+mod callback_tests;
 mod ordered;
 mod point;
 mod store;
