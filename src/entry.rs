@@ -1,6 +1,6 @@
 //! An entry as every layer shows it: a kind, whether it is new to the layers below, and a value.
 
-use crate::arena::OutOfLine;
+use crate::arena::{OutOfLine, OutOfMemory};
 use crate::blocks::{Blocks, StoredBytes};
 use crate::planted::{Bug, planted};
 use crate::sync::Arc;
@@ -15,7 +15,7 @@ pub(crate) const INLINE_VALUE_MAX: usize = 1024;
 #[derive(Clone)]
 pub(crate) enum Extent {
     /// On the heap.
-    Heap(Arc<[u8]>),
+    Heap(Arc<Box<[u8]>>),
     /// In a file, which stays open as long as the extent lives.
     Stored(StoredBytes),
 }
@@ -48,18 +48,29 @@ impl Extent {
     }
 }
 
+impl Extent {
+    /// A copy of these bytes on the heap.
+    pub(crate) fn copy_of(bytes: &[u8]) -> Result<Self, OutOfMemory> {
+        let mut copy = Vec::new();
+        copy.try_reserve_exact(bytes.len()).map_err(|_| OutOfMemory)?;
+        copy.extend_from_slice(bytes);
+        Ok(Self::Heap(Arc::new(copy.into_boxed_slice())))
+    }
+}
+
+#[cfg(any(test, fuzzing))]
 impl From<&[u8]> for Extent {
     fn from(bytes: &[u8]) -> Self {
-        Self::Heap(bytes.into())
+        Self::copy_of(bytes).expect("memory for a test")
     }
 }
 
 impl OutOfLine for Extent {
-    /// Its bytes behind two counts; nothing for one in a file.
+    /// Its bytes, and where they are behind two counts; nothing for one in a file.
     fn heap_bytes(&self) -> usize {
-        const COUNTS: usize = 2 * size_of::<usize>();
+        const HEAD: usize = 2 * size_of::<usize>() + size_of::<Box<[u8]>>();
         match self {
-            Self::Heap(bytes) => (COUNTS + bytes.len()).next_multiple_of(align_of::<usize>()),
+            Self::Heap(bytes) => HEAD + bytes.len(),
             Self::Stored(_) => 0,
         }
     }

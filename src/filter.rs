@@ -5,6 +5,7 @@
 //! Filters", 2007), because a delta that nobody folds may hold any number of keys; a delta within
 //! its budget has one generation. About 12 bits a key; 2 to 3 % false positives.
 
+use crate::arena::OutOfMemory;
 use crate::planted::{Bug, planted};
 use rustc_hash::FxHasher;
 use std::hash::Hasher;
@@ -50,25 +51,26 @@ pub(crate) struct Filter {
 
 impl Filter {
     /// A filter sized for `expected` keys.
-    pub(crate) fn new(expected: usize) -> Self {
+    pub(crate) fn new(expected: usize) -> Result<Self, OutOfMemory> {
         let capacity = expected.max(MIN_CAPACITY);
-        Self { generations: vec![generation(capacity)], room: capacity }
+        Ok(Self { generations: vec![generation(capacity)?], room: capacity })
     }
 
-    /// Adds a key.
-    pub(crate) fn insert(&mut self, hash: KeyHash) {
+    /// Adds a key. Refuses if that takes memory which cannot be had.
+    pub(crate) fn insert(&mut self, hash: KeyHash) -> Result<(), OutOfMemory> {
         if planted(Bug::FilterForgetsKeys) && hash.0.is_multiple_of(4) {
-            return;
+            return Ok(());
         }
         if self.room == 0 {
             let capacity = self.last_capacity();
-            self.generations.push(generation(2 * capacity));
+            self.generations.push(generation(2 * capacity)?);
             self.room = 2 * capacity;
         }
         self.room -= 1;
         if let Some(last) = self.generations.last_mut() {
             last[hash.word(last.len())] |= hash.bits();
         }
+        Ok(())
     }
 
     /// Whether the next key takes more memory although so many keys need none: most of those that
@@ -96,8 +98,12 @@ impl Filter {
     }
 }
 
-fn generation(capacity: usize) -> Box<[u64]> {
-    vec![0; (capacity * BITS_PER_KEY).div_ceil(64)].into_boxed_slice()
+fn generation(capacity: usize) -> Result<Box<[u64]>, OutOfMemory> {
+    let words = capacity.checked_mul(BITS_PER_KEY).ok_or(OutOfMemory)?.div_ceil(64);
+    let mut generation = Vec::new();
+    generation.try_reserve_exact(words).map_err(|_| OutOfMemory)?;
+    generation.resize(words, 0);
+    Ok(generation.into_boxed_slice())
 }
 
 #[cfg(test)]
@@ -106,18 +112,18 @@ mod tests {
 
     #[test]
     fn holds_every_key_and_few_others() {
-        let mut filter = Filter::new(0);
+        let mut filter = Filter::new(0).expect("memory");
         for n in 0..20_000u64 {
-            filter.insert(KeyHash::of(&n.to_le_bytes()));
+            filter.insert(KeyHash::of(&n.to_le_bytes())).expect("memory");
         }
         assert!((0..20_000u64).all(|n| filter.may_contain(KeyHash::of(&n.to_le_bytes()))));
         let others = 20_000..120_000u64;
         let wrong = others.filter(|n| filter.may_contain(KeyHash::of(&n.to_le_bytes()))).count();
         // Six generations at up to 3 % each.
         assert!(wrong < 20_000, "{wrong} of 100,000");
-        let mut sized = Filter::new(20_000);
+        let mut sized = Filter::new(20_000).expect("memory");
         for n in 0..20_000u64 {
-            sized.insert(KeyHash::of(&n.to_le_bytes()));
+            sized.insert(KeyHash::of(&n.to_le_bytes())).expect("memory");
         }
         let others = 20_000..120_000u64;
         let wrong = others.filter(|n| sized.may_contain(KeyHash::of(&n.to_le_bytes()))).count();

@@ -9,6 +9,7 @@
 
 use super::hooks;
 use std::alloc::Layout;
+use std::collections::TryReserveError;
 use std::ptr::NonNull;
 
 /// Size and alignment from which huge pages are asked for.
@@ -20,6 +21,12 @@ const LINE: usize = 64;
 /// The allocator had no memory left, or a test said so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OutOfMemory;
+
+impl From<TryReserveError> for OutOfMemory {
+    fn from(_: TryReserveError) -> Self {
+        Self
+    }
+}
 
 /// An owned, uninitialised block of memory that never moves.
 pub(crate) struct Block {

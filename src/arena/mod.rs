@@ -185,9 +185,11 @@ impl Arena {
         let len = (wanted.next_multiple_of(64) as u64 / UNIT as u64).min(limit - start);
         let block = Block::new(len as usize * UNIT)?;
         hooks::poison(block.as_ptr(), block.len());
+        let bytes = block.len();
+        let table = Arc::new(self.table.with_chunk(start as u32, block)?);
         self.retire_window();
-        self.chunk_bytes += block.len();
-        self.table = Arc::new(self.table.with_chunk(start as u32, block));
+        self.chunk_bytes += bytes;
+        self.table = table;
         (self.next, self.end) = (start, start + len);
         Ok(())
     }

@@ -5,7 +5,7 @@
 //! from a reference to an address with a shift and a load. Small chunks leave most of their only
 //! place unused, which costs addresses and no memory.
 
-use super::memory::Block;
+use super::memory::{Block, OutOfMemory};
 use super::shadow::Shadow;
 use super::{UNIT, UNIT_BITS};
 use crate::planted::{Bug, planted};
@@ -44,20 +44,25 @@ impl Table {
     }
 
     /// This table with one more chunk, which starts at `start_unit`, in a place of its own.
-    pub(super) fn with_chunk(&self, start_unit: u32, block: Block) -> Self {
+    pub(super) fn with_chunk(&self, start_unit: u32, block: Block) -> Result<Self, OutOfMemory> {
         let end = start_unit as usize + block.len() / UNIT;
         let places = start_unit as usize >> PLACE_BITS..end.div_ceil(PLACE_UNITS as usize);
-        let mut biased = vec![std::ptr::null_mut(); places.end].into_boxed_slice();
-        biased[..self.biased.len()].copy_from_slice(&self.biased);
+        let mut biased = Vec::new();
+        biased.try_reserve_exact(places.end)?;
+        biased.extend_from_slice(&self.biased);
+        biased.resize(places.end, std::ptr::null_mut());
+        let mut biased = biased.into_boxed_slice();
         biased[places].fill(block.as_ptr().wrapping_sub(start_unit as usize * UNIT));
         let mut blocks = self.memory.blocks.lock();
         if blocks.len() < 4 {
             // Tiny deltas are many, and have one chunk.
-            blocks.reserve_exact(1);
+            blocks.try_reserve_exact(1)?;
+        } else {
+            blocks.try_reserve(1)?;
         }
         blocks.push(block);
         drop(blocks);
-        Self { biased, memory: Arc::clone(&self.memory) }
+        Ok(Self { biased, memory: Arc::clone(&self.memory) })
     }
 
     /// Address of the unit whose number is in the low bits of `reference`. Only an address: whether
@@ -140,6 +145,14 @@ fn slot_heap_bytes(extent: &dyn OutOfLine) -> usize {
 }
 
 impl Extents {
+    /// One slot more, and room to note one day that it is vacant.
+    fn open_slot(&mut self) -> Result<u32, OutOfMemory> {
+        self.slots.try_reserve(1)?;
+        self.vacant.try_reserve(self.slots.len() + 1)?;
+        self.slots.push(None);
+        Ok(self.slots.len() as u32 - 1)
+    }
+
     fn table_bytes(&self) -> usize {
         size_of::<Self>()
             + self.slots.capacity() * size_of::<Option<Slot>>()
@@ -187,24 +200,31 @@ impl Memory {
     }
 
     /// All epochs with a live pin, ascending.
-    pub(crate) fn pinned_epochs(&self) -> Vec<u16> {
-        self.pins.lock().iter().map(|pin| pin.0).collect()
+    pub(crate) fn pinned_epochs(&self) -> Result<Vec<u16>, OutOfMemory> {
+        let pins = self.pins.lock();
+        let mut epochs = Vec::new();
+        epochs.try_reserve_exact(pins.len())?;
+        epochs.extend(pins.iter().map(|pin| pin.0));
+        Ok(epochs)
     }
 
     /// Takes an extent in; answers its slot and an address that holds until it is removed.
-    pub(crate) fn add_extent<E: OutOfLine + 'static>(&self, extent: E) -> (u32, *const E) {
+    pub(crate) fn add_extent<E: OutOfLine + 'static>(
+        &self,
+        extent: E,
+    ) -> Result<(u32, *const E), OutOfMemory> {
         let mut extents = self.extents.lock();
         let extents = extents.get_or_insert_default();
+        let slot = match extents.vacant.pop() {
+            Some(slot) => slot,
+            None => extents.open_slot()?,
+        };
         extents.heap_bytes += slot_heap_bytes(&extent);
-        let slot = extents.vacant.pop().unwrap_or_else(|| {
-            extents.slots.push(None);
-            extents.slots.len() as u32 - 1
-        });
         // The address is taken where the box stays: moving a box ends what was borrowed from it.
         let boxed = extents.slots[slot as usize].insert(Box::new(extent));
         let address = &raw const **boxed;
         self.shadow.note_write(address.cast(), size_of_val(&**boxed));
-        (slot, address.cast::<E>())
+        Ok((slot, address.cast::<E>()))
     }
 
     /// Heap bytes of all extents.
@@ -245,7 +265,7 @@ mod tests {
         for (start, len) in places {
             let block = Block::new(len).expect("memory for a test");
             let first = block.as_ptr();
-            table = table.with_chunk(start as u32, block);
+            table = table.with_chunk(start as u32, block).expect("memory for a test");
             for offset in (0..len / UNIT).step_by(7) {
                 let unit = start as u32 + offset as u32;
                 for kind in [0, 1, 7] {
@@ -268,7 +288,7 @@ mod tests {
         memory.unpin(5);
         assert_eq!(memory.newest_pin(), Some(3));
         memory.unpin(3);
-        assert_eq!(memory.pinned_epochs(), [3]);
+        assert_eq!(memory.pinned_epochs(), Ok(vec![3]));
         memory.unpin(3);
         assert_eq!(memory.newest_pin(), None);
     }

@@ -39,7 +39,7 @@ impl Tree {
                 [put_varint_array(&mut varint, bytes.len() as u64), bytes, epoch]
             }
             (EntryKind::Value, ValueWidth::Bytes, ValueRef::Extent(shared)) => {
-                let (slot, address) = self.arena.table().memory().add_extent(shared.share());
+                let (slot, address) = self.arena.table().memory().add_extent(shared.share())?;
                 extent = Some(slot);
                 pointer = super::node::extent_tail(slot, address);
                 [&pointer, &[], epoch]
@@ -118,7 +118,7 @@ impl Tree {
             self.editor().rewrite_leaf(leaf, flags, tail);
         } else {
             let mut suffix = KeyBuf::new();
-            suffix.extend_from_slice(self.view().node(leaf).leaf().suffix());
+            suffix.try_extend(self.view().node(leaf).leaf().suffix())?;
             let made = self.new_leaf(&LeafImage::new(flags, suffix.as_slice(), tail))?;
             self.link(self.path.len(), Some(made));
             self.retire_leaf(leaf, old_extent);
@@ -193,6 +193,8 @@ impl Tree {
         more: u32,
     ) -> Result<(), TreeError> {
         let prefix = prefix_units(self.view().node(node).prefix().len());
+        // A spilled prefix node is one more step.
+        self.path.try_reserve(1)?;
         Ok(self.arena.reserve(units(shape.bytes()) + prefix + more)?)
     }
 
@@ -279,8 +281,8 @@ impl Tree {
         let mut moved = KeyBuf::new();
         let old = self.view().node(leaf).leaf();
         let (old_flags, suffix_len) = (old.flags(), old.suffix().len());
-        moved.extend_from_slice(old.suffix());
-        moved.extend_from_slice(old.tail());
+        moved.try_extend(old.suffix())?;
+        moved.try_extend(old.tail())?;
         let (suffix, tail) = moved.as_slice().split_at(suffix_len);
         let (old_byte, old_rest) = split_at_byte(suffix, common);
         let (new_byte, new_rest) = split_at_byte(rest, common);

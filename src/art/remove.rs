@@ -61,13 +61,15 @@ impl Tree {
         let above = above.filter(|&above| {
             rebuilt.kind == Kind::Node4 && self.view().node(above).kind() == Kind::Prefix
         });
-        let run = above.map_or(0, |above| self.view().node(above).prefix().len());
+        let mut bytes = KeyBuf::new();
+        if let Some(above) = above {
+            bytes.try_extend(self.view().node(above).prefix())?;
+        }
+        let run = bytes.as_slice().len();
         self.arena.reserve(units(rebuilt.bytes()) + wrap_units(run))?;
         let made = self.rebuild_from(depth, node, rebuilt, None, Some(slot));
         self.add_weight(self.path.len(), -weight);
         let Some(above) = above else { return Ok(()) };
-        let mut bytes = KeyBuf::new();
-        bytes.extend_from_slice(self.view().node(above).prefix());
         let top = self.wrap(bytes.as_slice(), made);
         self.link(depth - 1, Some(top));
         self.retire_inner(above);
@@ -91,10 +93,10 @@ impl Tree {
 
         let mut joined = KeyBuf::new();
         for step in &self.path[top..] {
-            joined.extend_from_slice(self.view().node(step.node).prefix());
+            joined.try_extend(self.view().node(step.node).prefix())?;
         }
         if let Some(byte) = byte {
-            joined.push(byte);
+            joined.try_extend(&[byte])?;
         }
         let done = self.join(&mut joined, child)?;
         self.link(top, Some(done));
@@ -111,9 +113,9 @@ impl Tree {
             Kind::Leaf => {
                 let leaf = view.leaf();
                 let flags = leaf.flags();
-                bytes.extend_from_slice(leaf.suffix());
+                bytes.try_extend(leaf.suffix())?;
                 let suffix_end = bytes.as_slice().len();
-                bytes.extend_from_slice(leaf.tail());
+                bytes.try_extend(leaf.tail())?;
                 let (suffix, tail) = bytes.as_slice().split_at(suffix_end);
                 let image = LeafImage::new(flags, suffix, [tail, &[], &[]]);
                 self.arena.reserve(image.units())?;
@@ -122,7 +124,7 @@ impl Tree {
                 Ok(made)
             }
             Kind::Prefix => {
-                bytes.extend_from_slice(view.prefix());
+                bytes.try_extend(view.prefix())?;
                 let below = view.child(0);
                 let joined = self.join_inner(bytes, below)?;
                 self.retire_inner(child);
@@ -138,7 +140,7 @@ impl Tree {
             self.arena.reserve(wrap_units(bytes.as_slice().len()))?;
             return Ok(self.wrap(bytes.as_slice(), node));
         }
-        bytes.extend_from_slice(self.view().node(node).prefix());
+        bytes.try_extend(self.view().node(node).prefix())?;
         // Reserved together with the copy that a pin may make necessary.
         self.arena.reserve(wrap_units(bytes.as_slice().len()) + self.view().node(node).units())?;
         let node = self.own(node)?;

@@ -74,7 +74,7 @@ impl Tree {
         let mut path = std::mem::take(&mut self.path);
         let point = self.locate(key, &mut path);
         self.path = path;
-        Ok(Plan { point })
+        Ok(Plan { point: point? })
     }
 
     /// The entry that the tree has at the planned place.
@@ -85,9 +85,9 @@ impl Tree {
         }
     }
 
-    fn locate(&self, key: &[u8], path: &mut Vec<Step>) -> Point {
+    fn locate(&self, key: &[u8], path: &mut Vec<Step>) -> Result<Point, TreeError> {
         let view = self.view();
-        let Some(mut at_node) = self.root else { return Point::Root };
+        let Some(mut at_node) = self.root else { return Ok(Point::Root) };
         let mut rest = key;
         loop {
             let node = view.descend(at_node);
@@ -95,38 +95,50 @@ impl Tree {
                 Kind::Leaf => {
                     let suffix = node.leaf().suffix();
                     if equal(suffix, rest) {
-                        return Point::Leaf(at_node);
+                        return Ok(Point::Leaf(at_node));
                     }
                     let (at, common) = (key.len() - rest.len(), common_prefix(suffix, rest));
-                    return Point::LeafFork { leaf: at_node, at, common };
+                    return Ok(Point::LeafFork { leaf: at_node, at, common });
                 }
                 Kind::Prefix => strip_prefix(rest, node.prefix()),
                 Kind::Node4 => node.strip_inline_prefix(rest),
                 _ => Some(rest),
             };
             let Some(inside) = inside else {
-                path.push(Step { node: at_node, slot: 0 });
+                note(path, Step { node: at_node, slot: 0 })?;
                 let (at, common) = (key.len() - rest.len(), common_prefix(node.prefix(), rest));
-                return Point::PrefixFork { at, common };
+                return Ok(Point::PrefixFork { at, common });
             };
             rest = inside;
             if node.kind() == Kind::Prefix {
-                path.push(Step { node: at_node, slot: 0 });
+                note(path, Step { node: at_node, slot: 0 })?;
                 at_node = node.child(0);
                 continue;
             }
             let Some((&byte, below)) = rest.split_first() else {
                 let slot = node.value_slot();
-                path.push(Step { node: at_node, slot: slot.unwrap_or(0) as u16 });
-                let Some(slot) = slot else { return Point::Value };
+                note(path, Step { node: at_node, slot: slot.unwrap_or(0) as u16 })?;
+                let Some(slot) = slot else { return Ok(Point::Value) };
                 at_node = node.child(slot);
                 continue;
             };
             let slot = node.find(byte);
-            path.push(Step { node: at_node, slot: slot.unwrap_or(0) as u16 });
-            let Some(slot) = slot else { return Point::Child { at: key.len() - rest.len() } };
+            note(path, Step { node: at_node, slot: slot.unwrap_or(0) as u16 })?;
+            let Some(slot) = slot else {
+                return Ok(Point::Child { at: key.len() - rest.len() });
+            };
             rest = below;
             at_node = node.child(slot);
         }
     }
+}
+
+/// Appends a step, unless there is no memory for it.
+#[inline]
+fn note(path: &mut Vec<Step>, step: Step) -> Result<(), TreeError> {
+    if path.len() == path.capacity() {
+        path.try_reserve(1)?;
+    }
+    path.push(step);
+    Ok(())
 }

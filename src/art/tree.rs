@@ -12,11 +12,12 @@
 
 use super::node::{Editor, Kind, NodeRef, View};
 use super::search::{self, Step};
-use crate::arena::{Arena, ArenaError, Table};
+use crate::arena::{Arena, ArenaError, OutOfMemory, Table};
 use crate::entry::{Entry, ValueWidth};
 use crate::planted::{Bug, planted};
 use crate::stats::NodeCounts;
 use crate::sync::Arc;
+use std::collections::TryReserveError;
 
 /// Why a write could not be made; the tree holds what it held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +31,18 @@ pub(crate) enum TreeError {
 impl From<ArenaError> for TreeError {
     fn from(error: ArenaError) -> Self {
         Self::Arena(error)
+    }
+}
+
+impl From<OutOfMemory> for TreeError {
+    fn from(_: OutOfMemory) -> Self {
+        Self::Arena(ArenaError::OutOfMemory)
+    }
+}
+
+impl From<TryReserveError> for TreeError {
+    fn from(_: TryReserveError) -> Self {
+        Self::Arena(ArenaError::OutOfMemory)
     }
 }
 
@@ -77,6 +90,9 @@ pub(crate) struct Tree {
 
 /// Fewest blocks in limbo that are worth a sweep. A model has few blocks and looks at sweeps.
 const SWEEP_MIN: usize = if cfg!(memkv_loom) { 2 } else { 64 };
+
+/// Blocks that one write gives up at most, besides the nodes of its path.
+const GIVEN_UP: usize = 8;
 
 impl Tree {
     /// An empty tree for values of `width`. Allocates no chunk.
@@ -214,7 +230,8 @@ impl Tree {
     /// Returns to the arena what no pin reaches any more.
     #[cold]
     fn sweep(&mut self) {
-        let mut pinned = self.arena.table().memory().pinned_epochs();
+        // Without memory for a list of them, the blocks wait for the next sweep.
+        let Ok(mut pinned) = self.arena.table().memory().pinned_epochs() else { return };
         if planted(Bug::SweepIgnoresOlderPins) {
             pinned.drain(..pinned.len().saturating_sub(1));
         }
@@ -243,6 +260,9 @@ impl Tree {
 
     #[cold]
     fn copy_path(&mut self) -> Result<(), TreeError> {
+        // What a write gives up: copied nodes, a rebuilt one, one or two leaves, a joined prefix.
+        let given_up = self.path.len() + GIVEN_UP;
+        self.open_limbo().blocks.try_reserve(given_up)?;
         for i in 0..self.path.len() {
             let node = self.path[i].node;
             let owned = self.own(node)?;
@@ -323,16 +343,21 @@ impl Tree {
         match self.pinned {
             Some(until) if born <= until => {
                 let extent_bytes = self.extent_bytes_in(extent);
-                let limbo = self.limbo.get_or_insert_with(|| {
-                    let (blocks, sweep_at) = (Vec::new(), SWEEP_MIN);
-                    Box::new(Limbo { blocks, units: 0, extent_bytes: 0, sweep_at })
-                });
+                let limbo = self.open_limbo();
                 limbo.units += u64::from(units);
                 limbo.extent_bytes += extent_bytes;
                 limbo.blocks.push(Retired { node, units, born, until, extent });
             }
             _ => self.release(node, units, extent),
         }
+    }
+
+    /// Where blocks wait for pins.
+    fn open_limbo(&mut self) -> &mut Limbo {
+        self.limbo.get_or_insert_with(|| {
+            let (blocks, sweep_at) = (Vec::new(), SWEEP_MIN);
+            Box::new(Limbo { blocks, units: 0, extent_bytes: 0, sweep_at })
+        })
     }
 
     fn extent_bytes_in(&self, extent: Option<u32>) -> usize {

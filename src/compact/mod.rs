@@ -11,6 +11,7 @@ mod slot;
 pub(crate) mod testing;
 mod worker;
 
+use crate::arena::OutOfMemory;
 use crate::entry::{Below, Entry, Extent, INLINE_VALUE_MAX, MAX_VALUE_LEN};
 use crate::entry::{ValueRef, ValueWidth};
 use crate::error::{Corruption, Error};
@@ -50,6 +51,10 @@ impl fmt::Debug for Core {
         f.debug_struct("Core").field("stats", &self.stats()).finish_non_exhaustive()
     }
 }
+
+/// Writes the next key and value into the buffers, if there is one.
+pub(crate) type NextEntry<'a> =
+    &'a mut dyn FnMut(&mut Vec<u8>, &mut Vec<u8>) -> Result<bool, OutOfMemory>;
 
 /// What a fold that was asked for did.
 enum Folded {
@@ -359,10 +364,7 @@ impl Core {
 
     /// Adds entries that come in ascending order; see `MemKV::extend_sorted`. On an error nothing
     /// has been added. No lock is held while `fill` runs.
-    pub(crate) fn extend_sorted(
-        core: &Arc<Self>,
-        fill: &mut dyn FnMut(&mut Vec<u8>, &mut Vec<u8>) -> bool,
-    ) -> Result<u64, Error> {
+    pub(crate) fn extend_sorted(core: &Arc<Self>, fill: NextEntry<'_>) -> Result<u64, Error> {
         if core.is_read_only {
             return Err(Error::ReadOnly);
         }
@@ -370,12 +372,12 @@ impl Core {
         let width = core.partition.width();
         let mut builder = SegmentBuilder::new(width, &bump, CodecChoice::Automatic)?;
         let (mut key, mut value) = (Vec::new(), Vec::new());
-        while fill(&mut key, &mut value) {
+        while fill(&mut key, &mut value)? {
             if value.len() > MAX_VALUE_LEN {
                 return Err(Error::ValueTooLong { len: value.len() });
             }
             if width == ValueWidth::Bytes && value.len() > INLINE_VALUE_MAX {
-                let extent = Extent::from(value.as_slice());
+                let extent = Extent::copy_of(&value)?;
                 builder.push(&key, Entry::value(ValueRef::extent(&extent), Below::Absent))?;
             } else {
                 builder.push(&key, Entry::value(ValueRef::Inline(&value), Below::Absent))?;

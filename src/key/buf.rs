@@ -1,5 +1,7 @@
 //! The buffer that compound keys are encoded into: on the stack until it is full.
 
+use std::collections::TryReserveError;
+
 /// Keys up to this length are built without allocating.
 const INLINE_LEN: usize = 64;
 
@@ -52,6 +54,23 @@ impl KeyBuf {
         }
     }
 
+    /// Appends bytes unless that takes memory which cannot be had: then nothing is appended.
+    pub(crate) fn try_extend(&mut self, more: &[u8]) -> Result<(), TryReserveError> {
+        match &mut self.0 {
+            Storage::Inline { len, .. } if usize::from(*len) + more.len() > INLINE_LEN => {
+                let written = self.as_slice();
+                let mut heap = Vec::new();
+                heap.try_reserve(written.len() + more.len())?;
+                heap.extend_from_slice(written);
+                self.0 = Storage::Heap(heap);
+            }
+            Storage::Inline { .. } => {}
+            Storage::Heap(heap) => heap.try_reserve(more.len())?,
+        }
+        self.extend_from_slice(more);
+        Ok(())
+    }
+
     /// What was written so far.
     #[inline]
     pub fn as_slice(&self) -> &[u8] {
@@ -102,6 +121,11 @@ mod tests {
             buf.extend_from_slice(&bytes[..split]);
             for &byte in &bytes[split..] {
                 buf.push(byte);
+            }
+            assert_eq!(buf.as_slice(), bytes);
+            let mut buf = KeyBuf::new();
+            for part in [&bytes[..split], &bytes[split..]] {
+                buf.try_extend(part).expect("memory");
             }
             assert_eq!(buf.as_slice(), bytes);
         }

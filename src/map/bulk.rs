@@ -1,6 +1,7 @@
 //! Many entries at once, in any order or sorted.
 
 use super::MemKV;
+use crate::arena::OutOfMemory;
 use crate::compact::Core;
 use crate::error::Error;
 use crate::key::{Key, KeyForm};
@@ -107,13 +108,11 @@ impl<K: Key, V: Value> MemKV<K, V> {
         let mut entries = entries.into_iter();
         let added = Core::extend_sorted(self.core(), &mut |key, value| {
             let Some((next_key, next_value)) = entries.next() else {
-                return false;
+                return Ok(false);
             };
-            key.clear();
-            next_key.with_bytes(|bytes| key.extend_from_slice(bytes));
-            value.clear();
-            next_value.with_bytes(|bytes| value.extend_from_slice(bytes));
-            true
+            next_key.with_bytes(|bytes| replace(key, bytes))?;
+            next_value.with_bytes(|bytes| replace(value, bytes))?;
+            Ok(true)
         });
         added.map_err(|error| self.named(error))
     }
@@ -145,6 +144,14 @@ impl<K: Key, V: Value> MemKV<K, V> {
             self.put(key, value);
         }
     }
+}
+
+/// Makes `buffer` hold these bytes.
+fn replace(buffer: &mut Vec<u8>, bytes: &[u8]) -> Result<(), OutOfMemory> {
+    buffer.clear();
+    buffer.try_reserve(bytes.len())?;
+    buffer.extend_from_slice(bytes);
+    Ok(())
 }
 
 /// Entries in any order; of entries with the same key the last counts. See

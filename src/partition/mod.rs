@@ -15,6 +15,7 @@ mod view;
 pub(crate) use layers::Layers;
 pub(crate) use view::{Depth, LiveCursor, Pinned};
 
+use crate::arena::OutOfMemory;
 use crate::art::{Tree, TreeError};
 use crate::entry::{Below, Entry, Extent, INLINE_VALUE_MAX, ValueRef, ValueWidth};
 use crate::error::Corruption;
@@ -45,6 +46,12 @@ impl From<TreeError> for WriteError {
                 Self::DeltaFull
             }
         }
+    }
+}
+
+impl From<OutOfMemory> for WriteError {
+    fn from(_: OutOfMemory) -> Self {
+        Self::OutOfMemory
     }
 }
 
@@ -146,7 +153,7 @@ impl Partition {
     ) -> Result<Option<Fill>, WriteError> {
         let extent: Extent;
         let value = if self.width == ValueWidth::Bytes && value.len() > INLINE_VALUE_MAX {
-            extent = Extent::from(value);
+            extent = Extent::copy_of(value)?;
             ValueRef::extent(&extent)
         } else {
             ValueRef::Inline(value)
@@ -170,7 +177,7 @@ impl Partition {
             }
         };
         if is_new {
-            delta.filter_key(key, layers.as_deref());
+            delta.filter_key(key, layers.as_deref())?;
         }
         delta.tree.apply(plan, key, Entry::value(value, below))?;
         Ok(state.fill_from(attention))
@@ -205,7 +212,7 @@ impl Partition {
                 let found = layers.find(key, None)?.0.and_then(Entry::live);
                 let Some(value) = found else { return Ok(state.fill_from(attention)) };
                 old(value);
-                delta.filter_key(key, Some(layers));
+                delta.filter_key(key, Some(layers))?;
                 delta.tree.apply(plan, key, Entry::tombstone(Below::Live))?;
             }
             (None, None) => {}
@@ -406,7 +413,7 @@ impl Delta {
 
     /// Lets the filter know of a key that is about to be added (I6). One is made only above
     /// `layers`, but one that exists is told of every key: the layers may go, and others come.
-    fn filter_key(&mut self, key: &[u8], layers: Option<&Layers>) {
+    fn filter_key(&mut self, key: &[u8], layers: Option<&Layers>) -> Result<(), OutOfMemory> {
         use crate::cursor::Cursor;
         let entries = self.tree.len();
         if self.filter.as_ref().is_some_and(|filter| filter.is_outworn(entries)) {
@@ -418,17 +425,18 @@ impl Delta {
         {
             // Twice what the default budget lets a delta hold, or twice what this one holds.
             let expected = (layers.live / 25).max(2 * entries);
-            let mut filter = Filter::new(usize::try_from(expected).unwrap_or(usize::MAX));
+            let mut filter = Filter::new(usize::try_from(expected).unwrap_or(usize::MAX))?;
             let mut cursor = crate::art::ArtCursor::new(&self.tree);
             cursor.first();
             while cursor.valid() {
-                filter.insert(KeyHash::of(cursor.key()));
+                filter.insert(KeyHash::of(cursor.key()))?;
                 cursor.next();
             }
             self.filter = Some(Box::new(filter));
         }
-        if let Some(filter) = &mut self.filter {
-            filter.insert(KeyHash::of(key));
+        match &mut self.filter {
+            Some(filter) => filter.insert(KeyHash::of(key)),
+            None => Ok(()),
         }
     }
 }

@@ -306,13 +306,14 @@ impl<'b> ValueStage<'b> {
             return Err(Error::ValueTooLong { len });
         }
         let index = u32::try_from(self.extents.len()).map_err(|_| OutOfMemory)?;
+        let extent = match value {
+            ValueRef::Extent(extent) => extent.share(),
+            ValueRef::Inline(bytes) => Extent::copy_of(bytes)?,
+        };
         self.extents.try_reserve(1).map_err(|_| OutOfMemory)?;
         self.bytes.append(&index.to_le_bytes())?;
         self.lens.append_u16(EXTENT_MARK)?;
-        self.extents.push(match value {
-            ValueRef::Extent(extent) => extent.share(),
-            ValueRef::Inline(bytes) => bytes.into(),
-        });
+        self.extents.push(extent);
         Ok(())
     }
 

@@ -19,6 +19,7 @@ pub(crate) mod rng;
 pub(crate) mod runner;
 pub(crate) mod script;
 pub(crate) mod stress;
+pub(crate) mod tally;
 pub(crate) mod vec_layer;
 
 use std::any::Any;

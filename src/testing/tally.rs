@@ -1,0 +1,74 @@
+//! Counting the cases of a sweep: how many passed and failed, and the first few that failed.
+
+use std::any::Any;
+use std::fmt;
+use std::panic::{self, AssertUnwindSafe};
+
+/// Failures that are told in full.
+const TOLD: usize = 5;
+
+/// The cases of one sweep so far.
+pub(crate) struct Tally {
+    name: String,
+    passed: u64,
+    failures: Vec<String>,
+    failed: u64,
+}
+
+impl Tally {
+    /// No cases yet.
+    pub(crate) fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), passed: 0, failures: Vec::new(), failed: 0 }
+    }
+
+    /// Counts a case: passed if `body` returns, failed if it panics.
+    pub(crate) fn case(&mut self, case: impl fmt::Display, body: impl FnOnce()) {
+        match panic::catch_unwind(AssertUnwindSafe(body)) {
+            Ok(()) => self.passed += 1,
+            Err(panic) => {
+                self.failed += 1;
+                if self.failures.len() < TOLD {
+                    self.failures.push(format!("{case}: {}", text(&*panic)));
+                }
+            }
+        }
+    }
+
+    /// Prints the counts.
+    ///
+    /// # Panics
+    /// If a case failed, or if there were fewer than `least`, so that the sweep swept nothing.
+    pub(crate) fn finish(self, least: u64) {
+        let Self { name, passed, failures, failed } = self;
+        println!("{name}: {passed} passed, {failed} failed");
+        assert_eq!(failed, 0, "{name}: {failures:#?}");
+        assert!(passed >= least, "{name}: {passed} cases, but there should be {least}");
+    }
+}
+
+fn text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    text.unwrap_or_else(|| "a panic without text".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sweep_with_a_failed_case_or_too_few_cases_fails() {
+        let finished = |cases: &[bool], least| {
+            let mut tally = Tally::new("a sweep");
+            for (case, passes) in cases.iter().enumerate() {
+                tally.case(case, || assert!(passes, "case {case} fails"));
+            }
+            panic::catch_unwind(AssertUnwindSafe(|| tally.finish(least)))
+        };
+        assert!(finished(&[true, true], 2).is_ok());
+        assert!(finished(&[true, true], 3).is_err());
+        let failed = finished(&[true, false, true], 2).expect_err("a case failed");
+        let text = text(&*failed);
+        assert!(text.contains("1: case 1 fails"), "{text}");
+    }
+}

@@ -1,0 +1,304 @@
+//! Every allocation of the fallible calls refused in turn: a typed error and an unchanged map, or
+//! success; and success when it is tried again.
+//!
+//! Refused are allocations of at least [`LEAST_BYTES`]: all that grow with a map's content. Smaller
+//! ones are fixed parts of a call (a counted pointer, a step of a path); where one of those is
+//! refused there is nothing left to go on with, and the process ends as Rust programs do.
+#![allow(unsafe_code, reason = "a global allocator is an unsafe trait")]
+
+#[path = "../src/testing/tally.rs"]
+mod tally;
+
+use memkv::{Compaction, Error, MemKV, Options};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use tally::Tally;
+
+/// Smallest allocation that is refused.
+const LEAST_BYTES: usize = 640;
+
+/// Refuses allocations of the thread that asks for it.
+struct Refusing;
+
+/// Which allocations are refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refusal {
+    /// The one after so many.
+    Once(u64),
+    /// That one and all after it.
+    From(u64),
+}
+
+thread_local! {
+    static REFUSAL: Cell<Option<Refusal>> = const { Cell::new(None) };
+    /// Allocations that were refused.
+    static REFUSED: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Whether this allocation is refused.
+fn is_refused(bytes: usize) -> bool {
+    let refuse = |refusal: &Cell<Option<Refusal>>| {
+        let (next, is_refused) = match refusal.get() {
+            None => return false,
+            Some(_) if bytes < LEAST_BYTES => return false,
+            Some(Refusal::Once(0)) => (None, true),
+            Some(Refusal::From(0)) => (Some(Refusal::From(0)), true),
+            Some(Refusal::Once(left)) => (Some(Refusal::Once(left - 1)), false),
+            Some(Refusal::From(left)) => (Some(Refusal::From(left - 1)), false),
+        };
+        refusal.set(next);
+        is_refused
+    };
+    // A thread that is ending has no countdown any more.
+    let is_refused = REFUSAL.try_with(refuse).unwrap_or(false);
+    if is_refused {
+        REFUSED.set(REFUSED.get() + 1);
+    }
+    is_refused
+}
+
+// SAFETY: every call is refused, as the contract allows, or passed on to the system's allocator.
+unsafe impl GlobalAlloc for Refusing {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if is_refused(layout.size()) {
+            return std::ptr::null_mut();
+        }
+        // SAFETY: the caller keeps the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn realloc(&self, start: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        // A block that gets smaller stays where it is.
+        if new_size > layout.size() && is_refused(new_size) {
+            return std::ptr::null_mut();
+        }
+        // SAFETY: the caller keeps the contract of `realloc`.
+        unsafe { System.realloc(start, layout, new_size) }
+    }
+
+    unsafe fn dealloc(&self, start: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps the contract of `dealloc`.
+        unsafe { System.dealloc(start, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Refusing = Refusing;
+
+/// Calls `body` with allocations refused, and says whether any was.
+fn refusing<R>(refusal: Refusal, body: impl FnOnce() -> R) -> (R, bool) {
+    let before = REFUSED.get();
+    REFUSAL.set(Some(refusal));
+    let result = body();
+    REFUSAL.set(None);
+    (result, REFUSED.get() > before)
+}
+
+/// Tries `attempt` with its first allocation refused, then the second, and so on until it
+/// succeeds; `check` gets whether it did.
+fn sweep<R>(
+    tally: &mut Tally,
+    what: &str,
+    refusal: fn(u64) -> Refusal,
+    mut attempt: impl FnMut() -> Result<R, Error>,
+    mut check: impl FnMut(bool),
+) {
+    for refusal in (0..).map(refusal) {
+        let mut is_done = true;
+        tally.case(format_args!("{what}, {refusal:?}"), || {
+            let (outcome, was_refused) = refusing(refusal, &mut attempt);
+            is_done = outcome.is_ok();
+            assert!(is_done || was_refused, "an error without a refusal");
+            assert!(matches!(outcome, Ok(_) | Err(Error::OutOfMemory)));
+            check(is_done);
+        });
+        if is_done {
+            break;
+        }
+    }
+}
+
+/// As [`sweep`], but for what can be done from the start again and again: goes on until an attempt
+/// came to no refusal, with all allocations refused from some point on and with a single one.
+fn sweep_fresh<S, R>(
+    tally: &mut Tally,
+    what: &str,
+    mut start: impl FnMut() -> S,
+    mut attempt: impl FnMut(&mut S) -> Result<R, Error>,
+    mut check: impl FnMut(S, Result<R, Error>),
+) {
+    for refusal in MODES {
+        for refusal in (0..).map(refusal) {
+            let mut is_over = true;
+            tally.case(format_args!("{what}, {refusal:?}"), || {
+                let mut state = start();
+                let (outcome, was_refused) = refusing(refusal, || attempt(&mut state));
+                is_over = !was_refused;
+                assert!(matches!(outcome, Ok(_) | Err(Error::OutOfMemory)));
+                assert!(outcome.is_ok() || was_refused, "an error without a refusal");
+                check(state, outcome);
+            });
+            if is_over {
+                break;
+            }
+        }
+    }
+}
+
+/// Both kinds of refusal.
+const MODES: [fn(u64) -> Refusal; 2] = [Refusal::From, Refusal::Once];
+
+fn manual() -> Options {
+    Options { compaction: Compaction::Manual, ..Options::default() }
+}
+
+#[test]
+fn writes_that_grow_each_kind_of_node_are_made_or_refused_whole() {
+    let mut tally = Tally::new("writes without memory");
+    for with_iterators in [false, true] {
+        for value_len in [3, 900, 5000] {
+            let kv: MemKV<Vec<u8>, Vec<u8>> = MemKV::with_options(manual());
+            let mut held = Vec::new();
+            for byte in 0..=255 {
+                let key = [&[b'k'; 70][..], &[byte]].concat();
+                let value = vec![byte; value_len];
+                let expected = usize::from(byte);
+                sweep(
+                    &mut tally,
+                    "insert",
+                    MODES[usize::from(byte) % 2],
+                    || kv.try_insert(key.as_slice(), value.as_slice()),
+                    |done| {
+                        assert_eq!(kv.len(), expected + usize::from(done));
+                        assert_eq!(kv.get(key.as_slice()).is_some(), done);
+                    },
+                );
+                if with_iterators {
+                    held.push((kv.iter(), kv.len()));
+                }
+            }
+            for (iterator, len) in held {
+                assert_eq!(iterator.count(), len);
+            }
+            for byte in 0..=255 {
+                let key = [&[b'k'; 70][..], &[byte]].concat();
+                let expected = 256 - usize::from(byte);
+                let open = with_iterators.then(|| kv.iter());
+                sweep(
+                    &mut tally,
+                    "remove",
+                    MODES[usize::from(byte) % 2],
+                    || kv.try_delete(key.as_slice()),
+                    |done| assert_eq!(kv.len(), expected - usize::from(done)),
+                );
+                assert!(open.is_none_or(|open| open.count() == expected));
+            }
+        }
+    }
+    tally.finish(500);
+}
+
+/// Entries with values of all lengths, some of them extents.
+fn entries(count: u32) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let entry = |n: u32| {
+        let len = if n.is_multiple_of(40) { 2000 } else { n % 50 };
+        (format!("some/key/{n:06}").into_bytes(), vec![n as u8; len as usize])
+    };
+    (0..count).map(entry).collect()
+}
+
+fn borrowed(entries: &[(Vec<u8>, Vec<u8>)]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    entries.iter().map(|(key, value)| (key.as_slice(), value.as_slice()))
+}
+
+fn assert_holds(kv: &MemKV<Vec<u8>, Vec<u8>>, expected: &[(Vec<u8>, Vec<u8>)]) {
+    assert_eq!(kv.len(), expected.len());
+    assert!(kv.iter().eq(expected.iter().cloned()));
+}
+
+#[test]
+fn maps_are_built_from_sorted_entries_or_not_at_all() {
+    let mut tally = Tally::new("sorted entries without memory");
+    for count in [10, SMALL] {
+        let entries = entries(count);
+        sweep_fresh(
+            &mut tally,
+            "from_sorted",
+            || (),
+            |()| MemKV::from_sorted_with_options(borrowed(&entries), manual()),
+            |(), kv| drop(kv.map(|kv| assert_holds(&kv, &entries))),
+        );
+    }
+    let entries = entries(SMALL);
+    sweep_fresh(
+        &mut tally,
+        "extend_sorted of an empty map",
+        || MemKV::with_options(manual()),
+        |kv| kv.extend_sorted(borrowed(&entries)),
+        |kv, done| {
+            assert_holds(&kv, if done.is_ok() { &entries } else { &[] });
+            kv.extend_sorted(borrowed(&entries)).expect("memory is back");
+            assert_holds(&kv, &entries);
+        },
+    );
+    tally.finish(60);
+}
+
+/// So few entries that a segment of them is plain: what the `fst` crate allocates for itself while
+/// it builds a transducer cannot be refused without ending the process.
+const SMALL: u32 = 250;
+
+#[test]
+fn a_fold_publishes_everything_or_nothing() {
+    let mut tally = Tally::new("folds without memory");
+    let mut expected = entries(SMALL);
+    let layered = || {
+        let base = entries(SMALL);
+        let kv = MemKV::from_sorted_with_options(borrowed(&base), manual()).expect("sorted");
+        for (key, value) in base.iter().step_by(3) {
+            kv.put(key.as_slice(), [value.as_slice(), b"+"].concat());
+        }
+        for (key, _) in &base[200..] {
+            kv.delete(key.as_slice());
+        }
+        kv
+    };
+    for (_, value) in expected.iter_mut().step_by(3) {
+        value.push(b'+');
+    }
+    expected.truncate(200);
+    sweep_fresh(
+        &mut tally,
+        "compact",
+        layered,
+        |kv| kv.compact(),
+        |kv, _| {
+            assert_holds(&kv, &expected);
+            kv.compact().expect("memory is back");
+            assert_holds(&kv, &expected);
+            assert_eq!((kv.stats().delta_entries, kv.stats().frozen_entries), (0, 0));
+        },
+    );
+    tally.finish(10);
+}
+
+#[test]
+fn writes_above_a_segment_keep_their_filter() {
+    let mut tally = Tally::new("writes above a segment without memory");
+    let below = entries(2_000);
+    let kv = MemKV::from_sorted_with_options(borrowed(&below), manual()).expect("sorted");
+    for n in 0..1_500u32 {
+        let key = format!("some/new/{n}").into_bytes();
+        sweep(
+            &mut tally,
+            "insert above a segment",
+            MODES[n as usize % 2],
+            || kv.try_insert(key.as_slice(), b"new".as_slice()),
+            |done| {
+                assert_eq!(kv.get(key.as_slice()).is_some(), done);
+                assert_eq!(kv.len() as u32, 2_000 + n + u32::from(done));
+            },
+        );
+    }
+    tally.finish(1_500);
+}
