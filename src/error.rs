@@ -100,6 +100,9 @@ pub enum Error {
 impl Error {
     /// The operating system's refusal to do `action` with the file at `path`.
     pub(crate) fn io(path: &Path, action: &'static str, error: &io::Error) -> Self {
+        if error.kind() == io::ErrorKind::OutOfMemory {
+            return Self::OutOfMemory;
+        }
         Self::Io { path: path.into(), action, kind: error.kind(), message: error.to_string() }
     }
 

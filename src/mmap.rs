@@ -12,7 +12,18 @@ use std::io;
 /// The file may be closed, renamed or unlinked meanwhile. Nobody may truncate it or write to it:
 /// the store never does, and a foreign program that does is the one thing that cannot be guarded.
 pub(crate) struct Mapping {
-    map: memmap2::Mmap,
+    source: Source,
+}
+
+/// Where the bytes are.
+enum Source {
+    File(memmap2::Mmap),
+    /// So many bytes of memory that tests and fuzzers made, and may share.
+    #[cfg(any(test, fuzzing))]
+    Shared(std::sync::Arc<[u8]>, usize),
+    /// Beside a page that nobody may touch.
+    #[cfg(all(test, unix))]
+    Guarded(guarded::Guarded),
 }
 
 impl Mapping {
@@ -21,12 +32,31 @@ impl Mapping {
         // SAFETY: published bytes never change (I5); the store neither truncates nor overwrites a
         // file it has mapped, and the documentation forbids others to.
         let map = unsafe { memmap2::MmapOptions::new().map_copy_read_only(file)? };
-        Ok(Self { map })
+        Ok(Self { source: Source::File(map) })
     }
 
     /// The bytes.
+    #[inline]
     pub(crate) fn as_slice(&self) -> &[u8] {
-        &self.map
+        match &self.source {
+            Source::File(map) => map,
+            #[cfg(any(test, fuzzing))]
+            Source::Shared(bytes, len) => &bytes[..*len],
+            #[cfg(all(test, unix))]
+            Source::Guarded(bytes) => bytes.as_slice(),
+        }
+    }
+
+    /// A mapping of a file that is the first `len` of these bytes.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn shared(bytes: std::sync::Arc<[u8]>, len: usize) -> Self {
+        Self { source: Source::Shared(bytes, len) }
+    }
+
+    /// A mapping of a copy of these bytes, beside a page that nobody may touch.
+    #[cfg(all(test, unix))]
+    pub(crate) fn guarded(bytes: &[u8], flush: guarded::Flush) -> Self {
+        Self { source: Source::Guarded(guarded::Guarded::new(bytes, flush)) }
     }
 }
 

@@ -9,7 +9,7 @@
 #[path = "../src/testing/tally.rs"]
 mod tally;
 
-use memkv::{Compaction, Error, MemKV, Options};
+use memkv::{Compaction, Error, MemKV, Options, Residence};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use tally::Tally;
@@ -301,4 +301,61 @@ fn writes_above_a_segment_keep_their_filter() {
         );
     }
     tally.finish(1_500);
+}
+
+#[test]
+fn files_are_saved_and_opened_whole_or_not_at_all() {
+    let mut tally = Tally::new("files without memory");
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("map");
+    let old = entries(100);
+    let new = entries(SMALL);
+    let open = |residence| {
+        let options = Options { residence, ..manual() };
+        MemKV::<Vec<u8>, Vec<u8>>::open_with_options(&path, options)
+    };
+    let save_old = || {
+        let kv = MemKV::from_sorted_with_options(borrowed(&old), manual()).expect("sorted");
+        kv.save_to(&path).expect("a working disk");
+    };
+    // With a delta, an overlay's worth of it, and with a base alone.
+    for is_folded in [false, true] {
+        let start = || {
+            save_old();
+            let kv = MemKV::with_options(manual());
+            for (key, value) in borrowed(&new) {
+                kv.put(key, value);
+            }
+            if is_folded {
+                kv.compact().expect("memory");
+            }
+            kv
+        };
+        sweep_fresh(
+            &mut tally,
+            "save_to",
+            start,
+            |kv| kv.save_to(&path),
+            |kv, done| {
+                assert_holds(&kv, &new);
+                let saved = open(Residence::Mapped).expect("one whole map");
+                assert_holds(&saved, if done.is_ok() { &new } else { &old });
+                assert!(!folder.path().join("map.tmp").exists());
+            },
+        );
+    }
+    save_old();
+    for residence in [Residence::Mapped, Residence::Resident] {
+        sweep_fresh(
+            &mut tally,
+            "open",
+            || (),
+            |()| open(residence),
+            |(), kv| {
+                drop(kv.map(|kv| assert_holds(&kv, &old)));
+                assert_holds(&open(residence).expect("no lock is left, memory is back"), &old);
+            },
+        );
+    }
+    tally.finish(20);
 }

@@ -1,5 +1,5 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    memkv_fuzz::bounded(data, memkv::fuzzing::segment_bytes);
+    memkv::fuzzing::segment_bytes(data, &mut memkv_fuzz::bounded);
 });

@@ -447,6 +447,12 @@ impl Core {
         }
     }
 
+    /// How the map is set up.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn options(&self) -> &Options {
+        &self.options
+    }
+
     /// Freezes the delta, so that tests can look at a map with one.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn freeze(&self) {

@@ -80,6 +80,14 @@ fn a_set_matches_a_model_and_every_layer_answers() {
     assert!(report.hits.is_some(), "the shares of the layers were checked");
 }
 
+#[test]
+fn maps_that_are_saved_and_opened_again_match_a_model() {
+    let make = || Driven::<Vec<u8>, true>::new(Compaction::Manual);
+    check_map(600, &Alphabet::ALL, MODEL_OPS / 16, make);
+    let make = || Driven::<[u8; 8], true>::new(Compaction::Inline);
+    check_map(700, &Alphabet::ALL, MODEL_OPS / 16, make);
+}
+
 /// A map that folds by itself too: which layer answers is then not up to the driver.
 struct Folding(Driven<Vec<u8>>);
 

@@ -336,3 +336,60 @@ pub(super) fn decode_trailer(file: &[u8]) -> Result<u32, Corruption> {
 fn put(bytes: &mut [u8], at: usize, field: &[u8]) {
     bytes[at..at + field.len()].copy_from_slice(field);
 }
+
+/// Makes all checksums of a damaged file right again, so that fuzzers reach what lies behind them:
+/// of its segment, of its header, and of its blocks. What cannot be found any more stays as it is.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn reseal(file: &mut Vec<u8>) {
+    use crate::blocks::{TreeBuilder, TreeShape};
+
+    if let Some(image) = image_span(file) {
+        crate::segment::reseal(&mut file[image]);
+    }
+    let Some(header) = file.first_chunk::<HEADER_LEN>() else { return };
+    let crc = checksum(&header[..CHECKSUM_AT]);
+    put(file, CHECKSUM_AT, &crc.to_le_bytes());
+    let data_len = u64_at(file, DATA_LEN_AT).and_then(|len| usize::try_from(len).ok());
+    let Some(data_len) = data_len.filter(|len| (HEADER_LEN..=file.len()).contains(len)) else {
+        return;
+    };
+    let mut tree = TreeBuilder::new();
+    tree.push(&file[..data_len]).expect("memory");
+    let (tree, root) = tree.finish().expect("memory");
+    file.truncate(data_len);
+    file.resize(TreeShape::of(data_len as u64).tree_offset() as usize, 0);
+    file.extend_from_slice(&tree);
+    let header = *file.first_chunk().expect("it was there above");
+    file.extend_from_slice(&encode_trailer(root, &header));
+}
+
+/// Where the first partition's image is, according to the directory.
+#[cfg(any(test, fuzzing))]
+fn image_span(file: &[u8]) -> Option<Range<usize>> {
+    let row = usize::try_from(u64_at(file, DIRECTORY_AT)?).ok()?;
+    let field = |at| usize::try_from(u64_at(file, row.checked_add(at)?)?).ok();
+    let (start, len) = (field(IMAGE_AT)?, field(IMAGE_LEN_AT)?);
+    let end = start.checked_add(len)?;
+    (start <= end && end <= file.len()).then_some(start..end)
+}
+
+/// Where fields begin: what a forger would write to.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn field_offsets(file: &[u8]) -> Vec<usize> {
+    let mut fields = vec![VERSION_AT, FLAGS_AT, TOTAL_AT, DATA_LEN_AT, ENTRIES_AT, DIRECTORY_AT];
+    fields.extend([DIRECTORY_LEN_AT, PARTITIONS_AT, CLASS_AT, WIDTH_AT, KEY_NAME_LEN_AT]);
+    fields.extend([VALUE_NAME_LEN_AT, KEY_NAME_AT, VALUE_NAME_AT, RESERVED_AT]);
+    let directory = u64_at(file, DIRECTORY_AT).and_then(|at| usize::try_from(at).ok());
+    let directory = directory.filter(|at| *at < file.len());
+    let row = [IMAGE_AT, IMAGE_LEN_AT, EXTENT_TABLE_AT, EXTENT_BYTES_LEN_AT, EXTENT_COUNT_AT];
+    let rest = [BOUND_LEN_AT, BOUND_AT, LIVE_AT, ROW_RESERVED_AT];
+    let row = directory.map(|at| row.into_iter().chain(rest).map(move |field| at + field));
+    fields.extend(row.into_iter().flatten());
+    if let Some(image) = image_span(file) {
+        let start = image.start;
+        let table = image.end.next_multiple_of(TABLE_ALIGN as usize);
+        fields.extend(crate::segment::field_offsets(&file[image]).iter().map(|at| start + at));
+        fields.extend((0..4 * EXTENT_ROW_LEN).step_by(4).map(|at| table + at));
+    }
+    fields
+}

@@ -16,6 +16,8 @@ mod write;
 
 pub(crate) use attach::{Access, Attached, export};
 pub(crate) use format::TypeNames;
+#[cfg(any(test, fuzzing))]
+pub(crate) use format::{field_offsets, reseal};
 pub(crate) use verify::verify;
 
 use crate::entry::ValueWidth;

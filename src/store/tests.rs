@@ -2,6 +2,8 @@
 //! tested in `tests/store.rs`.
 #![expect(clippy::disallowed_methods, reason = "the files of a test")]
 
+mod sweeps;
+
 use super::Access;
 use super::format::{HEADER_LEN, TRAILER_LEN};
 use crate::error::Error;
@@ -267,7 +269,7 @@ fn a_refused_allocation_is_an_error_and_leaves_the_old_store() {
     let options = Options { residence: Residence::Resident, ..Options::default() };
     let refused = Map::open_with_options(&path, options);
     crate::arena::hooks::fail_allocation(None);
-    assert!(matches!(refused, Err(Error::Io { kind: std::io::ErrorKind::OutOfMemory, .. })));
+    assert!(matches!(refused, Err(Error::OutOfMemory)));
 }
 
 #[test]

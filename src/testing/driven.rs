@@ -1,11 +1,15 @@
 //! The public map as the drivers see it: [`MapUnderTest`] over a [`MemKV`] of byte strings.
 
 use super::conformance::Pair;
+use super::memory_storage::MemoryStorage;
 use super::model::{Entries, MapUnderTest};
+use crate::error::Error;
 use crate::map::MemKV;
-use crate::options::{Compaction, Options};
+use crate::options::{Compaction, Options, Residence};
 use crate::range::ByteRange;
+use crate::store::Access;
 use crate::value::Value;
+use std::path::Path;
 
 /// How a value of the model becomes one of the map.
 pub(crate) trait Modelled: Value + Send + Sync + 'static {
@@ -46,18 +50,27 @@ pub(crate) fn eager(compaction: Compaction) -> Options {
     Options { compaction, delta_floor_bytes: 4 << 10, delta_percent: 5.0, ..Options::default() }
 }
 
-/// A map as the drivers see it. Folds of its own only if asked for.
-pub(crate) struct Driven<V>(pub(crate) MemKV<Vec<u8>, V>);
+/// A map as the drivers see it; `REOPENS` lets scripts save and open it. Folds of its own only if asked for.
+pub(crate) struct Driven<V, const REOPENS: bool = false>(
+    pub(crate) MemKV<Vec<u8>, V>,
+    MemoryStorage,
+);
 
-impl<V: Modelled> Driven<V> {
+impl<V: Modelled, const REOPENS: bool> Driven<V, REOPENS> {
     /// An empty map that folds all the time.
     pub(crate) fn new(compaction: Compaction) -> Self {
-        Self(MemKV::with_options(eager(compaction)))
+        Self::with_options(eager(compaction))
+    }
+
+    /// An empty map with these options.
+    pub(crate) fn with_options(options: Options) -> Self {
+        Self(MemKV::with_options(options), MemoryStorage::default())
     }
 }
 
-impl<V: Modelled> MapUnderTest for Driven<V> {
+impl<V: Modelled, const REOPENS: bool> MapUnderTest for Driven<V, REOPENS> {
     const VALUES: crate::entry::ValueWidth = crate::value::width_of::<V>();
+    const REOPENS: bool = REOPENS;
 
     fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
         self.0.get(key).map(|value| value.to_model())
@@ -125,11 +138,26 @@ impl<V: Modelled> MapUnderTest for Driven<V> {
         self.0.core().fold_step().expect("a sound map");
     }
 
+    fn reopen(&mut self, residence: Residence) {
+        let (storage, path) = (self.1.clone(), Path::new("map"));
+        let saved = match self.0.save() {
+            Err(Error::NotAttached) => self.0.save_in(&storage, path),
+            saved => saved,
+        };
+        saved.expect("a sound map");
+        let options = Options { residence, ..self.0.core().options().clone() };
+        // The old one goes first: it may have the lock.
+        self.0 = MemKV::new();
+        let opened = MemKV::open_in(Box::new(storage), path, options, Access::ReadWrite);
+        self.0 = opened.expect("a sound file");
+    }
+
     fn check(&self) {
         self.0.core().check();
     }
 
     fn hits_by_layer(&self) -> Option<[u64; 4]> {
-        Some(self.0.stats().hits_by_layer)
+        // A map that was opened starts to count again.
+        (!REOPENS).then(|| self.0.stats().hits_by_layer)
     }
 }

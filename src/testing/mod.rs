@@ -3,7 +3,8 @@
 //! [`conformance`] checks one sorted layer against a `BTreeMap`, [`model`] drives a whole map with
 //! random operations from a [`script`], [`stress`] does so from several threads. [`driven`] is the
 //! public map as these see it. [`fuzz`] turns bytes into such operations, and into damaged files.
-//! [`keys`] has the key sets, [`rng`] the seeds that replay a run. [`vec_layer`] and [`layered_map`] are simple references,
+//! [`memory_storage`]
+//! has files that can fail and be damaged. [`keys`] has the key sets, [`rng`] the seeds that replay a run. [`vec_layer`] and [`layered_map`] are simple references,
 //! right and deliberately broken, with which the machinery is tested itself.
 
 pub(crate) mod conformance;
@@ -11,6 +12,7 @@ pub(crate) mod driven;
 pub(crate) mod fuzz;
 pub(crate) mod keys;
 pub(crate) mod layered_map;
+pub(crate) mod memory_storage;
 pub(crate) mod model;
 #[cfg(memkv_loom)]
 mod models;
@@ -68,5 +70,28 @@ pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
         (*text).to_owned()
     } else {
         "a panic without text".to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::panic_text;
+    use super::tally::Tally;
+    use std::panic::{self, AssertUnwindSafe};
+
+    #[test]
+    fn a_sweep_with_a_failed_case_or_too_few_cases_fails() {
+        let finished = |cases: &[bool], least| {
+            let mut tally = Tally::new("a sweep");
+            for (case, passes) in cases.iter().enumerate() {
+                tally.case(case, || assert!(passes, "case {case} fails"));
+            }
+            panic::catch_unwind(AssertUnwindSafe(|| tally.finish(least)))
+        };
+        assert!(finished(&[true, true], 2).is_ok());
+        assert!(finished(&[true, true], 3).is_err());
+        let failed = finished(&[true, false, true], 2).expect_err("a case failed");
+        let text = panic_text(&*failed);
+        assert!(text.contains("1: case 1 fails"), "{text}");
     }
 }

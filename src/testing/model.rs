@@ -12,6 +12,7 @@ use super::rng;
 use super::script::{End, OPEN_ITERATORS, Op, Profile, Script, Steps, is_inverted};
 use super::{Brief, panic_text};
 use crate::entry::ValueWidth;
+use crate::options::Residence;
 use crate::range::ByteRange;
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -44,6 +45,9 @@ pub(crate) trait MapUnderTest {
 
     /// Whether [`prefix`](Self::prefix) can be asked.
     const PREFIXES: bool = true;
+
+    /// Whether scripts [`reopen`](Self::reopen) it.
+    const REOPENS: bool = false;
 
     /// The value of `key`.
     fn get(&self, key: &[u8]) -> Option<Vec<u8>>;
@@ -81,6 +85,8 @@ pub(crate) trait MapUnderTest {
     fn freeze(&self) {}
     /// Folds the frozen delta, if there is one, into the overlay or the base.
     fn fold_step(&self) {}
+    /// Saves the map and goes on with what is opened from there.
+    fn reopen(&mut self, _residence: Residence) {}
     /// Checks the map's own invariants.
     fn check(&self) {}
     /// Reads answered so far by delta, frozen delta, overlay and base, if the map counts them.
@@ -252,6 +258,7 @@ impl<M: MapUnderTest> Run<M> {
             Op::Compact => map.compact(),
             Op::Freeze => map.freeze(),
             Op::FoldStep => map.fold_step(),
+            Op::Reopen(residence) => map.reopen(*residence),
             _ => unreachable!("{op:?} changes nothing"),
         }
         Ok(())

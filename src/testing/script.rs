@@ -7,6 +7,7 @@ use super::model::MapUnderTest;
 use super::rng::Rng;
 use crate::entry::{INLINE_VALUE_MAX, ValueWidth};
 use crate::key::MAX_KEY_LEN;
+use crate::options::Residence;
 use crate::range::ByteRange;
 use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
@@ -73,6 +74,8 @@ pub(crate) enum Op {
     Compact,
     Freeze,
     FoldStep,
+    /// Saves the map and opens it again.
+    Reopen(Residence),
     /// Compares everything and lets the map check itself.
     Verify,
 }
@@ -106,6 +109,7 @@ impl fmt::Debug for Op {
             Self::Compact => write!(f, "compact"),
             Self::Freeze => write!(f, "freeze"),
             Self::FoldStep => write!(f, "fold_step"),
+            Self::Reopen(residence) => write!(f, "reopen {residence:?}"),
             Self::Verify => write!(f, "verify"),
         }
     }
@@ -133,11 +137,13 @@ impl Profile {
 }
 
 /// The endless sequence of operations that a seed determines.
+#[expect(clippy::struct_excessive_bools, reason = "what the map can do, and how far it is")]
 pub(crate) struct Script {
     rng: Rng,
     alphabet: Alphabet,
     values: ValueWidth,
     prefixes: bool,
+    reopens: bool,
     pool: Vec<Vec<u8>>,
     /// Keys written lately, the latest at the front.
     written: VecDeque<Vec<u8>>,
@@ -166,6 +172,7 @@ impl Script {
             alphabet: profile.alphabet,
             values: M::VALUES,
             prefixes: M::PREFIXES,
+            reopens: M::REOPENS,
             pool: pool.into_iter().collect(),
             written: VecDeque::new(),
             frozen: false,
@@ -281,6 +288,10 @@ impl Script {
             3..12 => Op::ExtendSorted(self.sorted_pairs()),
             12..20 => Op::Freeze,
             20..28 => Op::FoldStep,
+            28..33 if self.reopens => {
+                let residence = [Residence::Mapped, Residence::Resident];
+                Op::Reopen(*self.rng.pick(&residence))
+            }
             28..39 => Op::Verify,
             _ => Op::Len,
         }

@@ -51,24 +51,3 @@ fn text(panic: &(dyn Any + Send)) -> String {
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
     text.unwrap_or_else(|| "a panic without text".to_owned())
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_sweep_with_a_failed_case_or_too_few_cases_fails() {
-        let finished = |cases: &[bool], least| {
-            let mut tally = Tally::new("a sweep");
-            for (case, passes) in cases.iter().enumerate() {
-                tally.case(case, || assert!(passes, "case {case} fails"));
-            }
-            panic::catch_unwind(AssertUnwindSafe(|| tally.finish(least)))
-        };
-        assert!(finished(&[true, true], 2).is_ok());
-        assert!(finished(&[true, true], 3).is_err());
-        let failed = finished(&[true, false, true], 2).expect_err("a case failed");
-        let text = text(&*failed);
-        assert!(text.contains("1: case 1 fails"), "{text}");
-    }
-}

@@ -2,8 +2,7 @@
 
 use super::Input;
 use crate::entry::ValueWidth;
-use crate::map::MemKV;
-use crate::options::{Compaction, Options};
+use crate::options::{Compaction, Options, Residence};
 use crate::range::ByteRange;
 use crate::testing::driven::{Driven, Modelled};
 use crate::testing::model::{MapUnderTest, check_ops};
@@ -25,9 +24,9 @@ pub(crate) fn run(data: &[u8]) {
         ..Options::default()
     };
     match mode & 3 {
-        0 | 3 => drive(Driven::<Vec<u8>>(MemKV::with_options(options)), &mut input),
-        1 => drive(Driven::<[u8; 8]>(MemKV::with_options(options)), &mut input),
-        _ => drive(Driven::<()>(MemKV::with_options(options)), &mut input),
+        0 | 3 => drive(Driven::<Vec<u8>>::with_options(options), &mut input),
+        1 => drive(Driven::<[u8; 8]>::with_options(options), &mut input),
+        _ => drive(Driven::<()>::with_options(options), &mut input),
     }
 }
 
@@ -70,7 +69,11 @@ fn decode(input: &mut Input<'_>, width: ValueWidth, ops: &mut Vec<Op>) {
         24 | 25 => Op::Compact,
         26 => Op::Freeze,
         27 => Op::FoldStep,
-        28 => Op::Verify,
+        28 => match input.byte() % 3 {
+            0 => Op::Reopen(Residence::Mapped),
+            1 => Op::Reopen(Residence::Resident),
+            _ => Op::Verify,
+        },
         29 => {
             let deletes = input.fan().into_iter().map(Op::Delete);
             return ops.extend(deletes);

@@ -8,6 +8,7 @@
 pub(crate) mod art;
 pub(crate) mod map;
 pub(crate) mod segment;
+pub(crate) mod store;
 #[cfg(test)]
 mod tests;
 
@@ -15,6 +16,9 @@ use super::keys;
 use crate::entry::{INLINE_VALUE_MAX, ValueWidth};
 use crate::key::MAX_KEY_LEN;
 use std::collections::VecDeque;
+
+/// Reads a file of so many bytes by calling what it is given, once, and watches what that costs.
+pub(crate) type Watch<'w> = &'w mut dyn FnMut(usize, &mut dyn FnMut());
 
 /// Keys that an input can refer back to.
 const SEEN_KEYS: usize = 32;

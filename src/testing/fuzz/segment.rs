@@ -1,6 +1,6 @@
 //! Segments of bytes that nobody wrote.
 
-use super::Input;
+use super::{Input, Watch};
 use crate::bytes::uint_at;
 use crate::entry::{Below, Entry, Extent, INLINE_VALUE_MAX, ValueRef, ValueWidth};
 use crate::segment::exercise::{exercise, reopened};
@@ -17,7 +17,7 @@ const PROBES: usize = 12;
 
 /// Opens and reads an image: the bytes of `data` themselves, or an image of our own with a few
 /// forged fields; its checksums are made right if `data` says so. Whether it opened.
-pub(crate) fn run(data: &[u8]) -> bool {
+pub(crate) fn run(data: &[u8], watch: Watch<'_>) -> bool {
     let mut input = Input::new(data);
     let width = input.width();
     let mode = input.byte();
@@ -34,11 +34,15 @@ pub(crate) fn run(data: &[u8]) -> bool {
     }
     let extents = announced_extents(&image).min(EXTENTS);
     let extents: Vec<Extent> = (0..extents).map(|i| [i as u8; 1500].as_slice().into()).collect();
-    let opened = reopened(&image, &extents, width);
-    if let Ok(segment) = &opened {
-        exercise(segment, &probes);
-    }
-    opened.is_ok()
+    let mut is_open = false;
+    watch(image.len(), &mut || {
+        let opened = reopened(&image, &extents, width);
+        if let Ok(segment) = &opened {
+            exercise(segment, &probes);
+        }
+        is_open = opened.is_ok();
+    });
+    is_open
 }
 
 /// An input that is the whole image of a sound segment.

@@ -1,12 +1,12 @@
 //! The targets on random bytes and on what is kept in the folder of the fuzzers.
 
-use super::{art, map, segment};
+use super::{art, map, segment, store};
 use crate::testing::rng::{self, Rng};
 use std::fs;
 use std::path::Path;
 
 /// Random inputs for each target.
-const RUNS: u64 = if cfg!(miri) { 5 } else { 1500 };
+const RUNS: u64 = if cfg!(miri) { 5 } else { 500 };
 
 /// Longest of them.
 const LONGEST: usize = 400;
@@ -14,11 +14,14 @@ const LONGEST: usize = 400;
 /// A target's name and what it does.
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 3] = [
+const TARGETS: [Target; 4] = [
     ("art_ops", art::run),
     ("map_ops", map::run),
     ("segment_bytes", |data| {
-        segment::run(data);
+        segment::run(data, &mut |_, read| read());
+    }),
+    ("store_bytes", |data| {
+        store::run(data, &mut |_, read| read());
     }),
 ];
 
@@ -67,13 +70,15 @@ fn seeds_are_written() {
         fs::create_dir_all(&folder).expect("a writable folder");
         let mut seeds: Vec<Vec<u8>> = (0..RANDOM_SEEDS)
             .map(|seed| {
-                let mut rng = Rng::new(seed);
-                let len = rng.below(LONGEST);
-                rng.bytes(len)
+                // Short ones: a fuzzer is the better the more it can try.
+                Rng::new(seed).bytes(32)
             })
             .collect();
         if name == "segment_bytes" {
             seeds.extend((0..RANDOM_SEEDS).map(segment::sound_input));
+        }
+        if name == "store_bytes" {
+            seeds.extend((0..RANDOM_SEEDS).map(store::sound_input));
         }
         for (i, seed) in seeds.iter().enumerate() {
             fs::write(folder.join(format!("seed-{i}")), seed).expect("a writable folder");
@@ -82,8 +87,15 @@ fn seeds_are_written() {
 }
 
 #[test]
-fn sound_segments_are_among_the_seeds() {
+fn sound_segments_and_stores_are_among_the_seeds() {
     for seed in 0..RANDOM_SEEDS {
-        assert!(segment::run(&segment::sound_input(seed)), "seed {seed}");
+        assert!(
+            segment::run(&segment::sound_input(seed), &mut |_, read| read()),
+            "segment of seed {seed}"
+        );
+        assert!(
+            store::run(&store::sound_input(seed), &mut |_, read| read()),
+            "store of seed {seed}"
+        );
     }
 }

@@ -1,0 +1,5 @@
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    memkv::fuzzing::store_bytes(data, &mut memkv_fuzz::bounded);
+});
