@@ -257,8 +257,9 @@ impl<const N: usize> Value for [u8; N] {
 /// which is what [`bytemuck::Pod`] says.
 ///
 /// The bytes are those of `T` in memory, so they depend on the machine's byte order; use integers
-/// or arrays of bytes for data that moves between machines. A `T` of more than 255 bytes does not
-/// compile:
+/// or arrays of bytes for data that moves between machines. A saved map knows of `T` only size and
+/// alignment: it opens with any other `T` that has the same, and what that makes of the bytes. A `T`
+/// of more than 255 bytes does not compile:
 ///
 /// ```
 /// use memkv::{MemKV, Pod};

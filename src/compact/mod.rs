@@ -43,6 +43,8 @@ pub(crate) struct Core {
     handles: AtomicUsize,
     folds: AtomicU64,
     failed_folds: AtomicU64,
+    /// After a fold that met damage, which does not heal: smaller deltas do not try again.
+    retry_bytes: AtomicUsize,
     entries_encoded: AtomicU64,
 }
 
@@ -79,6 +81,7 @@ impl Core {
             handles: AtomicUsize::new(0),
             folds: AtomicU64::new(0),
             failed_folds: AtomicU64::new(0),
+            retry_bytes: AtomicUsize::new(0),
             entries_encoded: AtomicU64::new(0),
         }
     }
@@ -235,6 +238,9 @@ impl Core {
     /// Does what a write's outcome calls for: asks the worker, folds, or nothing.
     #[cold]
     fn react(core: &Arc<Self>, fill: Fill) {
+        if fill.bytes.max(fill.kept_for_pins) < core.retry_bytes.load(Ordering::Relaxed) {
+            return;
+        }
         let pressure = policy::pressure(fill, &core.options);
         match (core.options.compaction, pressure) {
             (Compaction::Manual, _) | (Compaction::Inline, Pressure::None) => {}
@@ -329,10 +335,17 @@ impl Core {
         match &outcome {
             Ok(Folded::Published) => {
                 self.folds.fetch_add(1, Ordering::Relaxed);
+                self.retry_bytes.store(0, Ordering::Relaxed);
             }
             Ok(Folded::Nothing | Folded::GivenUp) => {}
-            Err(_) => {
+            Err(error) => {
                 self.failed_folds.fetch_add(1, Ordering::Relaxed);
+                if matches!(error, Error::Corrupted(_)) {
+                    let fill = self.partition.fill();
+                    let size = fill.bytes.max(fill.kept_for_pins);
+                    let size = size.max(self.options.delta_floor_bytes);
+                    self.retry_bytes.store(size.saturating_mul(2), Ordering::Relaxed);
+                }
             }
         }
         outcome
@@ -415,6 +428,7 @@ impl Core {
             return Err(Error::ReadOnly);
         }
         self.partition.clear();
+        self.retry_bytes.store(0, Ordering::Relaxed);
         Ok(())
     }
 

@@ -21,15 +21,21 @@ use std::path::Path;
 /// it, until its last handle is dropped.
 ///
 /// While a file is open nobody may write to it or cut it off by other means than this library:
-/// what is read then may be wrong, or the process may be ended by the system. To replace it, give
-/// another file its name.
+/// what is read then may be wrong, or the process may be ended by the system, as it may by a disk
+/// that cannot be read any more. [`Residence::Resident`](crate::Residence::Resident) keeps away from
+/// both. To replace the file, give another one its name.
 impl<K: Key, V: Value> MemKV<K, V> {
     /// Saves all entries, as of one moment, to a file, in place of what is there.
     ///
     /// The new file is written to `path` with `.tmp` appended, synced, and given its name in one
     /// step, so that a crash at any moment leaves the old file or the new one. Other threads read
     /// and write the map meanwhile. The file depends on the entries alone, not on how they came
-    /// into the map. Links are followed: the file they lead to is replaced.
+    /// into the map. Links are followed: the file they lead to is replaced. The new one belongs to
+    /// whoever saves and has the permissions of the old one; where there is none, only its owner may
+    /// read it.
+    ///
+    /// What a killed process has left under the temporary name is removed; anything else under it
+    /// is an error.
     ///
     /// The map is not attached to the file by this; see [`open`](Self::open). On a map that was
     /// opened from this very file it is the same as [`save`](Self::save).
@@ -37,14 +43,15 @@ impl<K: Key, V: Value> MemKV<K, V> {
     /// # Complexity
     /// O(bytes of the map). Entries that have not been folded into the base are merged with it
     /// first, which takes up to two and a half times the memory of the base meanwhile, as
-    /// [`compact`](Self::compact) does; after a `compact` it takes 1 MiB.
+    /// [`compact`](Self::compact) does; after a `compact` it takes 1 MiB and up to two thousandths
+    /// of the file.
     ///
     /// # Errors
     /// [`Error::Locked`] if another map is attached to the file or saving to it, [`Error::Io`],
     /// [`Error::OutOfMemory`], and [`Error::Corrupted`] or [`Error::Damaged`] if bytes of this map
-    /// are damaged. What was at `path` is then untouched and nothing is left behind, unless only
-    /// the last step failed, the syncing of the folder: then the new file is in place, but a crash
-    /// of the system may bring the old one back.
+    /// are damaged. What was at `path` is then untouched and nothing but the lock is left behind,
+    /// unless only the last step failed, the syncing of the folder: then the new file is in place,
+    /// but a crash of the system may bring the old one back.
     ///
     /// # Example
     /// ```
@@ -210,7 +217,7 @@ impl<K: Key, V: Value> MemKV<K, V> {
     /// read and write meanwhile.
     ///
     /// # Complexity
-    /// O(bytes of the map). Takes about 24 bytes for each node of a transducer meanwhile.
+    /// O(bytes of the map). Takes up to 40 bytes for each node of a transducer meanwhile.
     ///
     /// # Errors
     /// [`Error::Corrupted`], or [`Error::Damaged`] for a map that was opened from a file.

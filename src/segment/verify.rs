@@ -8,7 +8,7 @@ impl Segment {
     /// Checks everything: checksums, padding, key order, that keys and ordinals lead to each
     /// other, bit columns, value places, extents and the weight.
     ///
-    /// Takes time proportional to the image. A transducer needs about 24 bytes of memory for each
+    /// Takes time proportional to the image. A transducer needs up to 40 bytes of memory for each
     /// of its nodes meanwhile, all else none.
     pub(crate) fn verify(&self) -> Result<(), Corruption> {
         self.layout.verify(self.image())?;

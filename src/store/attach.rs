@@ -12,7 +12,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// What is appended to a store's name for the name of its lock.
-const LOCK_SUFFIX: &str = ".lock";
+pub(super) const LOCK_SUFFIX: &str = ".lock";
 
 /// What a map that is opened will be allowed to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -281,8 +281,11 @@ impl Row {
         }
         let bound =
             part(wide(BOUND_AT), short(BOUND_LEN_AT), header.directory.start, header.directory.end);
-        let bound = if number == 0 { (wide(BOUND_AT) == 0).then_some(0..0) } else { bound };
-        let bound = bound.ok_or_else(|| damaged(BOUND_AT, "bounds stand in the directory"))?;
+        let is_unbounded = wide(BOUND_AT) == 0 && short(BOUND_LEN_AT) == 0;
+        let bound = if number == 0 { is_unbounded.then_some(0..0) } else { bound };
+        let bound = bound.ok_or_else(|| {
+            damaged(BOUND_AT, "bounds stand in the directory, the first row has none")
+        })?;
         let live = wide(LIVE_AT);
         if wide(IMAGE_LEN_AT) == 0 {
             return if bytes[..BOUND_LEN_AT].iter().all(|&byte| byte == 0) && live == 0 {

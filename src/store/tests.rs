@@ -4,8 +4,9 @@
 
 mod sweeps;
 
-use super::Access;
-use super::format::{HEADER_LEN, TRAILER_LEN};
+use super::format::{HEADER_LEN, Header, Row, TRAILER_LEN};
+use super::{Access, TypeNames};
+use crate::entry::ValueWidth;
 use crate::error::Error;
 use crate::map::MemKV;
 use crate::options::{Compaction, Options, Residence};
@@ -223,6 +224,67 @@ fn what_a_killed_writer_left_is_removed_and_what_is_not_ours_is_not() {
         let refused = map(5).save_to(&path).expect_err("it would have to be removed");
         assert!(matches!(refused, Error::Io { action: "create", .. }), "{refused}");
         assert_eq!(fs::read(&temporary).expect("it is there"), foreign);
+    }
+}
+
+#[test]
+fn the_first_row_of_a_directory_has_no_bound() {
+    let header = Header {
+        total: 0,
+        data_len: 0,
+        entries: 0,
+        directory: 4096..4160,
+        partitions: 1,
+        width: ValueWidth::Bytes,
+        names: TypeNames { key: "str".into(), value: "bytes".into() },
+    };
+    let sound = Row::default().encode();
+    assert_eq!(Row::decode(&sound, 0, &header), Ok(Row::default()));
+    for at in 36..48 {
+        let mut forged = sound;
+        forged[at] = 1;
+        assert!(Row::decode(&forged, 0, &header).is_err(), "byte {at}");
+    }
+}
+
+#[test]
+fn a_store_of_its_own_under_the_temporary_name_is_not_removed() {
+    let folder = folder();
+    let temporary = folder.path().join("map.tmp");
+    map(7).save_to(&temporary).expect("a working disk");
+    let before = fs::read(&temporary).expect("the store");
+    let refused = map(5).save_to(folder.path().join("map")).expect_err("it would have to go");
+    let is_expected = matches!(
+        refused,
+        Error::Io { action: "create", kind: std::io::ErrorKind::AlreadyExists, .. }
+    );
+    assert!(is_expected, "{refused}");
+    assert_eq!(fs::read(&temporary).expect("it is there"), before);
+    assert_eq!(names_in(&folder), ["map.lock", "map.tmp", "map.tmp.lock"]);
+}
+
+#[test]
+fn folds_that_meet_damage_are_tried_again_at_twice_the_delta_only() {
+    let folder = folder();
+    let path = saved(3_000, &folder);
+    let mut bytes = fs::read(&path).expect("the store");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&path, &bytes).expect("a working disk");
+    for compaction in [Compaction::Inline, Compaction::Background] {
+        let options = Options {
+            compaction,
+            delta_floor_bytes: 4 << 10,
+            overlay_percent: 0.0,
+            ..Options::default()
+        };
+        let map = Map::open_with_options(&path, options).expect("a store");
+        for n in 0..3_000 {
+            map.try_put(format!("new {n}"), [1; 20]).expect("nothing near it is damaged");
+        }
+        let failed = map.stats().failed_folds;
+        assert!((1..=12).contains(&failed), "{compaction:?}: {failed} failed folds");
+        assert!(matches!(map.compact(), Err(Error::Damaged { .. })));
     }
 }
 

@@ -1,7 +1,7 @@
 //! Saving a store: written beside its place from the first byte to the last, then given its name.
 
 use super::Content;
-use super::attach::{kind, not_a_file, sibling};
+use super::attach::{LOCK_SUFFIX, kind, not_a_file, sibling};
 use super::format::{self, HEADER_LEN, Header, IMAGE_ALIGN, ROW_LEN, Row};
 use super::format::{TABLE_ALIGN, TRAILER_LEN};
 use crate::arena::OutOfMemory;
@@ -56,18 +56,26 @@ fn remove_stale(storage: &dyn Storage, temporary: &Path) -> Result<(), Error> {
         FileKind::Regular => {}
         other => return Err(not_a_file(temporary, "create", other)),
     }
-    let head = storage.open(temporary).and_then(|file| file.map());
-    let head = head.map_err(|error| Error::io(temporary, "look at", &error))?;
-    // A file system may have kept a length without its bytes.
-    let is_ours = match head.as_slice().first_chunk() {
-        Some(magic) => *magic == format::MAGIC || *magic == [0; 8],
-        None => head.as_slice().is_empty(),
-    };
-    if is_ours {
+    if looks_left_behind(storage, temporary)? {
         storage.remove(temporary).map_err(|error| Error::io(temporary, "remove", &error))
     } else {
         Err(Error::io(temporary, "create", &io::ErrorKind::AlreadyExists.into()))
     }
+}
+
+/// Whether a file begins as one that a writer has not finished, and is no store of its own: what
+/// was saved under this very name has a lock beside it.
+fn looks_left_behind(storage: &dyn Storage, temporary: &Path) -> Result<bool, Error> {
+    if kind(storage, &sibling(temporary, LOCK_SUFFIX))? != FileKind::Missing {
+        return Ok(false);
+    }
+    let head = storage.open(temporary).and_then(|file| file.map());
+    let head = head.map_err(|error| Error::io(temporary, "look at", &error))?;
+    // A file system may have kept a length without its bytes.
+    Ok(match head.as_slice().first_chunk() {
+        Some(magic) => *magic == format::MAGIC || *magic == [0; 8],
+        None => head.as_slice().is_empty(),
+    })
 }
 
 /// Where everything will be.

@@ -21,8 +21,9 @@ struct Proved {
 impl FstKeys<'_> {
     /// Reads everything.
     pub(in super::super) fn verify(self) -> Result<(), Corruption> {
-        let mut proved: Vec<Proved> = Vec::new();
-        for at in self.addresses()?.into_iter().rev() {
+        let addresses = self.addresses()?;
+        let mut proved: Vec<Proved> = Vec::with_capacity(addresses.len());
+        for at in addresses.into_iter().rev() {
             let (keys, height) = self.prove(&proved, at)?;
             proved.push(Proved { at, keys, height });
         }
