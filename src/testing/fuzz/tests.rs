@@ -6,7 +6,11 @@ use std::fs;
 use std::path::Path;
 
 /// Random inputs for each target.
-const RUNS: u64 = if cfg!(miri) { 5 } else { 500 };
+const RUNS: u64 = match (cfg!(miri), cfg!(memkv_poison)) {
+    (true, _) => 5,
+    (_, true) => 100,
+    _ => 500,
+};
 
 /// Longest of them.
 const LONGEST: usize = 400;
