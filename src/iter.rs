@@ -223,8 +223,83 @@ iterator! {
     /// lock; it keeps that view alive until it is used up or dropped.
     ///
     /// # Panics
-    /// If stored bytes turn out to be damaged.
-    Iter yields (K, V), |(key, value)| Ok((K::decode(key)?, V::decode(value)?))
+    /// If stored bytes turn out to be damaged; see [`fallible`](Iter::fallible).
+    Iter yields (K, V), Self::decode
+}
+
+impl<K: Key, V: Value> Iter<K, V> {
+    /// The same entries, each as a `Result`: for maps whose file may be damaged.
+    ///
+    /// The bytes of an opened file are checked as they are read, so that damage shows up on the
+    /// way. This returns it where the iterator itself would panic.
+    ///
+    /// # Complexity
+    /// O(1).
+    ///
+    /// # Example
+    /// ```
+    /// use memkv::{Error, MemKV};
+    /// let kv: MemKV<String, u64> = MemKV::from_iter([("apple", 3), ("pear", 4)]);
+    /// let mut sum = 0;
+    /// for entry in kv.range("b"..).fallible() {
+    ///     sum += entry?.1;
+    /// }
+    /// assert_eq!(sum, 4);
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn fallible(self) -> TryIter<K, V> {
+        TryIter { entries: self }
+    }
+
+    fn decode((key, value): Item<'_>) -> Result<(K, V), Corruption> {
+        Ok((K::decode(key)?, V::decode(value)?))
+    }
+}
+
+/// The entries of a map or of a range of it, in key order, from either end, or why they cannot be
+/// read; made by [`Iter::fallible`]. After an error there are no more items.
+#[must_use = "iterators are lazy and do nothing unless consumed"]
+pub struct TryIter<K, V> {
+    entries: Iter<K, V>,
+}
+
+impl<K: Key, V: Value> TryIter<K, V> {
+    #[inline]
+    fn step(
+        &mut self,
+        step: impl FnOnce(&mut Walk) -> Result<Option<Item<'_>>, Corruption>,
+    ) -> Option<Result<(K, V), Error>> {
+        let walk = &mut self.entries.walk;
+        let found = step(walk).and_then(|item| item.map(Iter::decode).transpose());
+        if found.is_err() {
+            walk.ends = None;
+        }
+        found.map_err(|corruption| walk.named(corruption)).transpose()
+    }
+}
+
+impl<K: Key, V: Value> Iterator for TryIter<K, V> {
+    type Item = Result<(K, V), Error>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        self.step(Walk::next)
+    }
+}
+
+impl<K: Key, V: Value> DoubleEndedIterator for TryIter<K, V> {
+    #[inline]
+    fn next_back(&mut self) -> Option<Self::Item> {
+        self.step(Walk::next_back)
+    }
+}
+
+impl<K: Key, V: Value> FusedIterator for TryIter<K, V> {}
+
+impl<K, V> fmt::Debug for TryIter<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TryIter").finish_non_exhaustive()
+    }
 }
 
 iterator! {

@@ -106,7 +106,7 @@ pub mod fuzzing;
 
 pub use entry::MAX_VALUE_LEN;
 pub use error::{Corruption, Error, SortFault};
-pub use iter::{Iter, Keys, Values};
+pub use iter::{Iter, Keys, TryIter, Values};
 pub use key::{
     CodecName, Key, KeyBuf, KeyError, KeyForm, KeyPosition, KeyPrefix, KeyRange, MAX_KEY_LEN,
 };

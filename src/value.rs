@@ -292,7 +292,9 @@ impl<T: bytemuck::Pod> Codec for Pod<T> {
     const FIXED_LEN: Option<u8> = Some(fixed(size_of::<T>()));
 
     fn write_codec(out: &mut CodecName) {
-        out.push(format_args!("pod<{}, align {}>", size_of::<T>(), align_of::<T>()));
+        // Their bytes are those of memory, which another machine may read the other way round.
+        let order = if cfg!(target_endian = "little") { "little" } else { "big" };
+        out.push(format_args!("pod<{}, align {}, {order}>", size_of::<T>(), align_of::<T>()));
     }
 
     #[inline]
@@ -514,8 +516,8 @@ mod tests {
         check::<char>("char");
         check::<()>("()");
         check::<[u8; 16]>("[u8; 16]");
-        check::<Pod<[u64; 2]>>("pod<16, align 8>");
-        check::<Pod<[f32; 3]>>("pod<12, align 4>");
+        check::<Pod<[u64; 2]>>("pod<16, align 8, little>");
+        check::<Pod<[f32; 3]>>("pod<12, align 4, little>");
         check::<String>("str");
         check::<Vec<u8>>("bytes");
     }

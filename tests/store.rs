@@ -486,6 +486,14 @@ fn damage_names_the_file_wherever_it_is_met() {
     is_named(map.try_remove(key).unwrap_err());
     is_named(map.verify().unwrap_err());
     is_named(map.save().unwrap_err());
+    let all: Vec<_> = map.iter().fallible().collect();
+    let (last, before) = all.split_last().expect("some entries are sound");
+    assert!(before.len() < 20_000 && before.iter().all(Result::is_ok));
+    is_named(last.clone().expect_err("the walk meets the damage"));
+    let mut backward = map.range("".to_owned()..).fallible();
+    let is_err = |entry: &Result<_, _>| entry.is_err();
+    is_named(backward.rfind(is_err).and_then(Result::err).expect("from behind too"));
+    assert!(backward.next().is_none() && backward.next_back().is_none(), "an error ends it");
     let panics: [&dyn Fn(); 4] = [
         &|| assert_eq!(map.get(key), None),
         &|| assert!(map.contains_key(key)),
