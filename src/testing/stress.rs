@@ -40,7 +40,7 @@ pub(crate) struct Stress {
 /// Writes of each writer, about; fewer where each access is watched.
 const WRITES: u64 = if cfg!(miri) {
     50
-} else if cfg!(memkv_tsan) {
+} else if cfg!(any(memkv_poison, memkv_tsan)) {
     8_000
 } else {
     40_000
