@@ -490,7 +490,7 @@ fn damage_names_the_file_wherever_it_is_met() {
     let (last, before) = all.split_last().expect("some entries are sound");
     assert!(before.len() < 20_000 && before.iter().all(Result::is_ok));
     is_named(last.clone().expect_err("the walk meets the damage"));
-    let mut backward = map.range("".to_owned()..).fallible();
+    let mut backward = map.range(""..).fallible();
     let is_err = |entry: &Result<_, _>| entry.is_err();
     is_named(backward.rfind(is_err).and_then(Result::err).expect("from behind too"));
     assert!(backward.next().is_none() && backward.next_back().is_none(), "an error ends it");
