@@ -18,7 +18,7 @@ use std::time::Duration;
 const MODEL_OPS: usize = if cfg!(miri) {
     600
 } else if cfg!(memkv_poison) {
-    40_000
+    16_000
 } else if cfg!(memkv_planted) {
     100_000
 } else {
