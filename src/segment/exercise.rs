@@ -53,10 +53,10 @@ pub(crate) fn exercise(segment: &Segment, probes: &[Vec<u8>]) {
     }
     let mut cursor = SegmentCursor::new(segment);
     cursor.first();
-    let up = walk(&mut cursor, SegmentCursor::next);
+    let up = walk(&mut cursor, Cursor::next);
     let up_ended = !cursor.valid();
     cursor.last();
-    let down = walk(&mut cursor, SegmentCursor::prev);
+    let down = walk(&mut cursor, Cursor::prev);
     let down_ended = !cursor.valid();
     assert!(up.is_sorted_by(|a, b| a < b) && down.is_sorted_by(|a, b| a > b));
     if is_sound && (up_ended || down_ended) {
@@ -65,10 +65,8 @@ pub(crate) fn exercise(segment: &Segment, probes: &[Vec<u8>]) {
     }
 }
 
-fn walk<'s>(
-    cursor: &mut SegmentCursor<&'s Segment>,
-    step: impl Fn(&mut SegmentCursor<&'s Segment>),
-) -> Vec<Vec<u8>> {
+/// The keys from where a cursor stands to where its steps end, or the first of them.
+pub(crate) fn walk<C: Cursor>(cursor: &mut C, step: impl Fn(&mut C)) -> Vec<Vec<u8>> {
     let (mut keys, mut bytes) = (vec![], 0);
     while cursor.valid() && keys.len() < WALKED_KEYS && bytes < WALKED_BYTES {
         let _ = cursor.entry().value.as_slice().len();

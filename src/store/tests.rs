@@ -42,6 +42,16 @@ fn saved(count: usize, folder: &TempDir) -> PathBuf {
     path
 }
 
+/// A saved map whose middle byte is another.
+fn damaged(count: usize, folder: &TempDir) -> PathBuf {
+    let path = saved(count, folder);
+    let mut bytes = fs::read(&path).expect("the store");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&path, &bytes).expect("a working disk");
+    path
+}
+
 fn names_in(folder: &TempDir) -> Vec<String> {
     let entries = fs::read_dir(folder.path()).expect("a folder");
     let name = |entry: std::io::Result<fs::DirEntry>| {
@@ -266,11 +276,7 @@ fn a_store_of_its_own_under_the_temporary_name_is_not_removed() {
 #[test]
 fn folds_that_meet_damage_are_tried_again_at_twice_the_delta_only() {
     let folder = folder();
-    let path = saved(3_000, &folder);
-    let mut bytes = fs::read(&path).expect("the store");
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    fs::write(&path, &bytes).expect("a working disk");
+    let path = damaged(3_000, &folder);
     for compaction in [Compaction::Inline, Compaction::Background] {
         let options = Options {
             compaction,
@@ -337,11 +343,8 @@ fn a_refused_allocation_is_an_error_and_leaves_the_old_store() {
 #[test]
 fn a_damaged_map_is_not_saved_as_a_sound_one() {
     let folder = folder();
-    let path = saved(3_000, &folder);
-    let mut bytes = fs::read(&path).expect("the store");
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    fs::write(&path, &bytes).expect("a working disk");
+    let path = damaged(3_000, &folder);
+    let bytes = fs::read(&path).expect("the store");
     let map = Map::open(&path).expect("damage is found where it is read");
     let copy = folder.path().join("copy");
     let outcome = map.save_to(&copy);

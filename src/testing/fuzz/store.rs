@@ -6,6 +6,7 @@ use crate::cursor::Cursor;
 use crate::key::{Key, MAX_KEY_LEN};
 use crate::map::MemKV;
 use crate::options::{Compaction, Options, Residence};
+use crate::segment::exercise::walk;
 use crate::store::{Access, field_offsets, reseal};
 use crate::testing::driven::Modelled;
 use crate::testing::memory_storage::MemoryStorage;
@@ -13,10 +14,6 @@ use std::path::Path;
 
 /// Keys that a map is asked for.
 const PROBES: usize = 8;
-
-/// Entries that a walk looks at, and bytes of their keys. A few nodes can spell many long keys.
-const WALKED_ENTRIES: usize = 1000;
-const WALKED_BYTES: usize = 1 << 20;
 
 /// Opens and uses a store: the bytes of `data` themselves, or a store of our own with a few forged
 /// fields; its checksums are made right if `data` says so. Whether it opened.
@@ -147,17 +144,6 @@ fn exercise<K: Key, V: Modelled>(map: &MemKV<K, V>, probes: &[K], access: Access
         map.core().check();
         let _ = saved(map);
     }
-}
-
-fn walk<C: Cursor>(cursor: &mut C, step: impl Fn(&mut C)) -> Vec<Vec<u8>> {
-    let (mut keys, mut bytes) = (vec![], 0);
-    while cursor.valid() && keys.len() < WALKED_ENTRIES && bytes < WALKED_BYTES {
-        let _ = cursor.entry().value.as_slice().len();
-        bytes += cursor.key().len();
-        keys.push(cursor.key().to_vec());
-        step(cursor);
-    }
-    keys
 }
 
 /// An input that is the whole of a sound store.
