@@ -4,6 +4,7 @@ use crate::arena::{OutOfLine, OutOfMemory};
 use crate::blocks::{Blocks, StoredBytes};
 use crate::planted::{Bug, planted};
 use crate::sync::Arc;
+use std::ops::Range;
 
 /// Longest byte value, in bytes.
 pub const MAX_VALUE_LEN: usize = u32::MAX as usize;
@@ -99,6 +100,15 @@ impl<'a> ExtentRef<'a> {
         match self {
             Self::Owned(extent) => extent.as_slice(),
             Self::Stored { blocks, start, len } => blocks.admitted(start, len),
+        }
+    }
+
+    /// Where the value is in a file, if it is in one.
+    pub(crate) fn stored_range(self) -> Option<Range<usize>> {
+        match self {
+            Self::Owned(Extent::Heap(_)) => None,
+            Self::Owned(Extent::Stored(bytes)) => Some(bytes.range()),
+            Self::Stored { start, len, .. } => Some(start..start.saturating_add(len as usize)),
         }
     }
 

@@ -249,6 +249,19 @@ fn maps_are_built_from_sorted_entries_or_not_at_all() {
 const SMALL: u32 = 250;
 
 #[test]
+fn a_verify_without_memory_says_so() {
+    let mut tally = Tally::new("verifying without memory");
+    // Keys with so little in common that their transducer has many nodes.
+    let kv: MemKV<u64, u64> = MemKV::with_options(manual());
+    kv.extend((0..5_000).map(|n: u64| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15), n)));
+    kv.compact().expect("memory");
+    for refusal in MODES {
+        sweep(&mut tally, "verify", refusal, || kv.verify(), |_| ());
+    }
+    tally.finish(8);
+}
+
+#[test]
 fn a_fold_publishes_everything_or_nothing() {
     let mut tally = Tally::new("folds without memory");
     let mut expected = entries(SMALL);

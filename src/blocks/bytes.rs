@@ -137,4 +137,9 @@ impl StoredBytes {
     pub(crate) fn file(&self) -> &Arc<Blocks> {
         &self.blocks
     }
+
+    /// Where they are in its data.
+    pub(crate) fn range(&self) -> Range<usize> {
+        self.start..self.start.saturating_add(self.len as usize)
+    }
 }

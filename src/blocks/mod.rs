@@ -25,7 +25,7 @@ use crate::error::{Corruption, Error};
 use crate::mmap::Mapping;
 use crate::sync::{AtomicU64, Ordering};
 use std::ops::Range;
-use tree::MAX_LEVELS;
+use tree::{MAX_LEVELS, SUM_LEN};
 
 /// Blocks between two reports of [`Blocks::verify`]: 1 MiB.
 const REPORT_EVERY: u64 = 256;
@@ -135,8 +135,29 @@ impl Blocks {
         if total == 0 && self.root != checksum(&[]) {
             return Err(mismatch(0));
         }
+        for level in 0..=self.shape.levels() {
+            self.verify_padding(level)?;
+        }
         progress(total, total);
         Ok(())
+    }
+
+    /// Looks that only zeros follow what a level has to say, up to the end of its last block.
+    fn verify_padding(&self, level: usize) -> Result<(), Corruption> {
+        let blocks = self.shape.level(level);
+        let used = match level.checked_sub(1) {
+            None => self.data_len as u64,
+            Some(below) => {
+                let sums = self.shape.level(below);
+                blocks.start * BLOCK as u64 + (sums.end - sums.start) * SUM_LEN as u64
+            }
+        };
+        // Inside the file, which is in memory.
+        let padding = used as usize..blocks.end as usize * BLOCK;
+        match self.file_bytes().get(padding) {
+            Some(padding) if padding.iter().all(|&byte| byte == 0) => Ok(()),
+            _ => Err(Corruption::new(PART, used, "zeros fill the last block of a level")),
+        }
     }
 
     /// Heap bytes owned, besides the struct itself: the bitmap, and the bytes of a resident file.

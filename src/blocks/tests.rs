@@ -205,6 +205,31 @@ fn forged_trees_under_a_right_root_are_read_within_bounds() {
 }
 
 #[test]
+fn bytes_behind_the_last_of_a_level_are_found_by_verify() {
+    let data = data_of(BLOCK * 2 + 5);
+    for at in [data.len(), 3 * BLOCK - 1] {
+        // As data that ends with its block, under a root that knows the byte.
+        let mut longer = data.clone();
+        longer.resize(3 * BLOCK, 0);
+        longer[at] = 1;
+        let (file, root) = file_of(&longer);
+        let blocks = open_mapped(&file, data.len(), root).expect("nothing is read yet");
+        assert_eq!(blocks.get(0..data.len()), Ok(&data[..]));
+        assert!(blocks.verify(&mut |_, _| {}).is_err());
+        assert!(open_resident(&file, data.len(), root).is_err());
+    }
+    let (good, _) = file_of(&data);
+    for at in [3 * BLOCK + 12, 4 * BLOCK - 1] {
+        let mut file = good.clone();
+        file[at] = 1;
+        let root = checksum(&file[3 * BLOCK..]);
+        let blocks = open_mapped(&file, data.len(), root).expect("nothing is read yet");
+        assert_eq!(blocks.get(0..data.len()), Ok(&data[..]));
+        assert!(blocks.verify(&mut |_, _| {}).is_err());
+    }
+}
+
+#[test]
 fn threads_that_read_first_at_once_see_the_same() {
     let data = data_of(BLOCK * (FANOUT as usize + 40));
     let (mut file, root) = file_of(&data);

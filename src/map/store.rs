@@ -108,6 +108,10 @@ impl<K: Key, V: Value> MemKV<K, V> {
     /// Bytes are checked when they are first read, against checksums of blocks of 4,096 bytes;
     /// [`verify`](Self::verify) reads them all.
     ///
+    /// Of a file that somebody else made, note that a set (values without bytes) may have far more
+    /// entries than its file has bytes. Opening, verifying and single reads do not take longer for
+    /// it, but iterating, [`compact`](Self::compact) and saving do: look at [`len`](Self::len).
+    ///
     /// # Complexity
     /// O(1): a few blocks of the file are read, and one bit is allocated for each block.
     ///
@@ -220,7 +224,8 @@ impl<K: Key, V: Value> MemKV<K, V> {
     /// O(bytes of the map). Takes up to 40 bytes for each node of a transducer meanwhile.
     ///
     /// # Errors
-    /// [`Error::Corrupted`], or [`Error::Damaged`] for a map that was opened from a file.
+    /// [`Error::Corrupted`], or [`Error::Damaged`] for a map that was opened from a file, and
+    /// [`Error::OutOfMemory`].
     ///
     /// # Example
     /// ```
@@ -253,8 +258,7 @@ impl<K: Key, V: Value> MemKV<K, V> {
     /// ```
     pub fn verify_with(&self, mut progress: impl FnMut(VerifyProgress)) -> Result<(), Error> {
         let view = self.core().pin();
-        store::verify(view.segments(), &mut progress)
-            .map_err(|corruption| self.named(corruption.into()))
+        store::verify(view.segments(), &mut progress).map_err(|error| self.named(error))
     }
 
     /// Saves through this storage.

@@ -29,7 +29,7 @@ pub(crate) use format::{announced_extents, field_offsets, reseal};
 use crate::arena::Buffer;
 use crate::blocks::{Blocks, Bytes};
 use crate::entry::{Below, Entry, EntryKind, ExtentRef, ValueRef, ValueWidth};
-use crate::error::Corruption;
+use crate::error::{Corruption, Error};
 use crate::stats::SegmentStats;
 use crate::sync::Arc;
 use bits::Bits;
@@ -85,9 +85,9 @@ impl Keys<'_> {
         }
     }
 
-    fn verify(self) -> Result<(), Corruption> {
+    fn verify(self) -> Result<(), Error> {
         match self {
-            Self::Plain(keys) => keys.verify(),
+            Self::Plain(keys) => Ok(keys.verify()?),
             Self::Fst(keys) => keys.verify(),
         }
     }

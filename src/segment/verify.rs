@@ -2,7 +2,7 @@
 
 use super::format::Section;
 use super::{Ordinal, Segment};
-use crate::error::Corruption;
+use crate::error::{Corruption, Error};
 
 impl Segment {
     /// Checks everything: checksums, padding, key order, that keys and ordinals lead to each
@@ -10,7 +10,7 @@ impl Segment {
     ///
     /// Takes time proportional to the image. A transducer needs up to 40 bytes of memory for each
     /// of its nodes meanwhile, all else none.
-    pub(crate) fn verify(&self) -> Result<(), Corruption> {
+    pub(crate) fn verify(&self) -> Result<(), Error> {
         self.layout.verify(self.image())?;
         self.keys().verify()?;
         let (tombstones, below) = (self.tombstones(), self.live_below());
@@ -19,11 +19,8 @@ impl Segment {
         self.values().verify(self.len(), |ordinal| tombstones.bit(ordinal))?;
         self.extents.verify()?;
         if self.weight_before(Ordinal(self.len()))? != self.weight() {
-            return Err(Corruption::new(
-                Section::LiveBelow.part(),
-                0,
-                "the header has the sum of all weights",
-            ));
+            let rule = "the header has the sum of all weights";
+            return Err(Corruption::new(Section::LiveBelow.part(), 0, rule).into());
         }
         Ok(())
     }

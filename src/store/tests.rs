@@ -2,6 +2,7 @@
 //! tested in `tests/store.rs`.
 #![expect(clippy::disallowed_methods, reason = "the files of a test")]
 
+mod forged;
 mod sweeps;
 
 use super::format::{HEADER_LEN, Header, Row, TRAILER_LEN};

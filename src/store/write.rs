@@ -6,7 +6,8 @@ use super::format::{self, HEADER_LEN, Header, IMAGE_ALIGN, ROW_LEN, Row};
 use super::format::{TABLE_ALIGN, TRAILER_LEN};
 use crate::arena::OutOfMemory;
 use crate::blocks::{TreeBuilder, TreeShape};
-use crate::error::Error;
+use crate::entry::ExtentRef;
+use crate::error::{Corruption, Error};
 use crate::segment::{EXTENT_ROW_LEN, Segment, extent_row};
 use crate::storage::{FileKind, Storage, StoredFile};
 use std::io;
@@ -95,8 +96,11 @@ impl Plan {
             let table_len = u64::from(segment.extent_count()) * EXTENT_ROW_LEN as u64;
             row.extent_table = table_at..table_at + table_len;
             end = row.extent_table.end;
+            let mut distinct = Distinct::default();
             for index in 0..segment.extent_count() {
-                end += segment.extent(index)?.as_slice().len() as u64;
+                let extent = segment.extent(index)?;
+                distinct.check(extent)?;
+                end += extent.as_slice().len() as u64;
             }
             row.extent_bytes = row.extent_table.end..end;
             row.live = segment.len();
@@ -113,6 +117,27 @@ impl Plan {
             names: content.names.clone(),
         };
         Ok(Self { header, row })
+    }
+}
+
+/// Looks that large values which are in a file have bytes of their own there: else a small damaged
+/// file would be saved as one of any length. They stand in the order of their keys, as they were
+/// written.
+#[derive(Default)]
+struct Distinct {
+    /// Where the last one ends.
+    end: usize,
+}
+
+impl Distinct {
+    fn check(&mut self, extent: ExtentRef<'_>) -> Result<(), Corruption> {
+        let Some(range) = extent.stored_range() else { return Ok(()) };
+        if range.start < self.end {
+            let rule = "large values have bytes of their own, in the order of their keys";
+            return Err(Corruption::new("store extents", range.start as u64, rule));
+        }
+        self.end = range.end;
+        Ok(())
     }
 }
 

@@ -6,7 +6,8 @@
 
 use super::node::{Edge, HEADER_LEN, LEAF, Many, Node};
 use super::{FstKeys, KEY_LEN, NO_NODE, ORDINALS, damaged};
-use crate::error::Corruption;
+use crate::arena::OutOfMemory;
+use crate::error::{Corruption, Error};
 use crate::key::MAX_KEY_LEN;
 
 /// What is known of a node that has been proved right.
@@ -20,31 +21,34 @@ struct Proved {
 
 impl FstKeys<'_> {
     /// Reads everything.
-    pub(in super::super) fn verify(self) -> Result<(), Corruption> {
+    pub(in super::super) fn verify(self) -> Result<(), Error> {
         let addresses = self.addresses()?;
-        let mut proved: Vec<Proved> = Vec::with_capacity(addresses.len());
+        let mut proved: Vec<Proved> = Vec::new();
+        proved.try_reserve_exact(addresses.len()).map_err(|_| OutOfMemory)?;
         for at in addresses.into_iter().rev() {
             let (keys, height) = self.prove(&proved, at)?;
             proved.push(Proved { at, keys, height });
         }
         let keys = keys_and_height(&proved, self.root)?.0;
         if keys != self.entries {
-            return Err(damaged(self.root, "it has as many keys as the segment has entries"));
+            let rule = "it has as many keys as the segment has entries";
+            return Err(damaged(self.root, rule).into());
         }
         Ok(())
     }
 
     /// Addresses of all nodes, descending: each node ends where the next one starts.
-    fn addresses(self) -> Result<Vec<usize>, Corruption> {
+    fn addresses(self) -> Result<Vec<usize>, Error> {
         let mut addresses = Vec::new();
         let mut end = if self.root == LEAF { HEADER_LEN } else { self.root + 1 };
         while end > HEADER_LEN {
             let at = end - 1;
             end = self.nodes.start(at).ok_or_else(|| self.no_node(at))?;
+            addresses.try_reserve(1).map_err(|_| OutOfMemory)?;
             addresses.push(at);
         }
         if end != HEADER_LEN {
-            return Err(damaged(end, "nodes start behind the header"));
+            return Err(damaged(end, "nodes start behind the header").into());
         }
         Ok(addresses)
     }

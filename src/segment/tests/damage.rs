@@ -3,6 +3,7 @@
 use super::super::exercise::{exercise, reopened};
 use super::super::format::reseal;
 use super::*;
+use crate::error::Error;
 
 #[test]
 fn every_flipped_byte_is_found_and_survived() {
@@ -21,6 +22,7 @@ fn every_flipped_byte_is_found_and_survived() {
                     let mut bad = image.to_vec();
                     bad[at] ^= flip;
                     let found = reopened(&bad, &extents_of(&good), width)
+                        .map_err(Error::from)
                         .and_then(|segment| segment.verify());
                     assert!(found.is_err(), "byte {at} of {choice:?} {width:?}");
                     // Behind the checksums, nothing may break either.
