@@ -13,6 +13,9 @@ use std::path::{Path, PathBuf};
 /// Links that are followed to a file that is not there yet.
 const MAX_LINKS: usize = 40;
 
+/// Times that signals may interrupt one call before it is given up.
+const MAX_INTERRUPTIONS: usize = 100;
+
 /// Bytes that are read in one call.
 const READ_PIECE: usize = 1 << 20;
 
@@ -25,15 +28,14 @@ pub(crate) trait Storage: Send + Sync {
     fn kind(&self, path: &Path) -> io::Result<FileKind>;
     /// Creates a file that must not exist, for its owner only.
     fn create_new(&self, path: &Path) -> io::Result<Box<dyn StoredFile>>;
-    /// Opens a file for reading.
+    /// Opens a regular file for reading. A link is not followed.
     fn open(&self, path: &Path) -> io::Result<Box<dyn OpenFile>>;
     /// Takes the lock that a file stands for, which is created if it is not there; `None` if
-    /// somebody has it. It is released when it is dropped, and when the process ends.
-    fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Lock>>>;
+    /// somebody has it. It is released when it is dropped, and when the process ends. Who may write
+    /// `store` may take the lock.
+    fn lock(&self, path: &Path, store: &Path) -> io::Result<Option<Box<dyn Lock>>>;
     /// Gives a file another name, replacing what has it.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
-    /// Gives a file the permissions of another.
-    fn copy_permissions(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Makes names in a folder durable.
@@ -42,8 +44,10 @@ pub(crate) trait Storage: Send + Sync {
 
 /// A file being written.
 pub(crate) trait StoredFile: Send {
-    /// Appends all bytes.
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
+    /// Appends the first of these bytes, and tells how many.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
+    /// Gives it the permissions of another file.
+    fn copy_permissions(&mut self, from: &Path) -> io::Result<()>;
     /// Makes what was appended durable.
     fn sync(&mut self) -> io::Result<()>;
 }
@@ -52,8 +56,32 @@ pub(crate) trait StoredFile: Send {
 pub(crate) trait OpenFile {
     /// Maps all of it.
     fn map(&self) -> io::Result<Mapping>;
+    /// Reads its first bytes, as many as there are and fit, and tells how many.
+    fn head(&mut self, bytes: &mut [u8]) -> io::Result<usize>;
     /// Reads all of it into memory, from the start.
     fn read(&mut self) -> io::Result<Buffer>;
+}
+
+/// Repeats a call that signals interrupt, but not for ever.
+pub(crate) fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    for _ in 0..MAX_INTERRUPTIONS {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+    call()
+}
+
+/// Appends all bytes to a file, in as many calls as it takes.
+pub(crate) fn append(file: &mut dyn StoredFile, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match uninterrupted(|| file.write(bytes))? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            written => bytes = &bytes[written..],
+        }
+    }
+    Ok(())
 }
 
 /// A lock until dropped.
@@ -82,9 +110,13 @@ impl Storage for FileSystem {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             resolved => return resolved,
         }
+        let no_file = |text| Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         // Nothing is there, but `path` may be a link to where a file would be.
         let mut path = path.to_path_buf();
         for _ in 0..MAX_LINKS {
+            if asks_for_a_folder(&path) {
+                return no_file("it is the path of a folder");
+            }
             let Some(name) = path.file_name() else { break };
             let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
             let folder = fs::canonicalize(folder.unwrap_or(Path::new(".")))?;
@@ -94,7 +126,7 @@ impl Storage for FileSystem {
                 Err(_) => return Ok(unlinked),
             }
         }
-        Err(io::Error::new(io::ErrorKind::InvalidInput, "it does not lead to a file"))
+        no_file("it does not lead to a file")
     }
 
     fn kind(&self, path: &Path) -> io::Result<FileKind> {
@@ -115,10 +147,22 @@ impl Storage for FileSystem {
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn OpenFile>> {
-        Ok(Box::new(File::open(path)?))
+        let mut options = OpenOptions::new();
+        options.read(true);
+        // What has taken the name since its kind was looked at is neither followed nor waited for.
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::custom_flags(
+            &mut options,
+            libc::O_NOFOLLOW | libc::O_NONBLOCK,
+        );
+        let file = options.open(path)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+        }
+        Ok(Box::new(file))
     }
 
-    fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Lock>>> {
+    fn lock(&self, path: &Path, store: &Path) -> io::Result<Option<Box<dyn Lock>>> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         for_owner_only(&mut options);
@@ -126,6 +170,11 @@ impl Storage for FileSystem {
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NOFOLLOW);
         let file = options.open(path)?;
+        // A wish: only its owner can do it.
+        #[cfg(unix)]
+        let _ = share_with_writers(&file, store);
+        #[cfg(not(unix))]
+        let _ = store;
         match file.try_lock() {
             Ok(()) => Ok(Some(Box::new(file))),
             Err(TryLockError::WouldBlock) => Ok(None),
@@ -135,10 +184,6 @@ impl Storage for FileSystem {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         fs::rename(from, to)
-    }
-
-    fn copy_permissions(&self, from: &Path, to: &Path) -> io::Result<()> {
-        fs::set_permissions(to, fs::metadata(from)?.permissions())
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
@@ -159,9 +204,40 @@ fn for_owner_only(options: &mut OpenOptions) {
     let _ = options;
 }
 
+/// Whether a path can only be that of a folder: its end is dropped where names are taken apart.
+fn asks_for_a_folder(path: &Path) -> bool {
+    let is_separator = |byte: &u8| std::path::is_separator(char::from(*byte));
+    match path.as_os_str().as_encoded_bytes() {
+        [.., last] if is_separator(last) => true,
+        [.., before, b'.'] => is_separator(before),
+        _ => false,
+    }
+}
+
+/// Lets those open a lock who may write the store it stands beside.
+#[cfg(unix)]
+fn share_with_writers(lock: &File, store: &Path) -> io::Result<()> {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    let (own, store) = (lock.metadata()?, fs::symlink_metadata(store)?);
+    // Nothing else of the owner's that somebody has given the lock's name.
+    let is_lock = own.is_file() && own.len() == 0 && own.nlink() == 1 && own.uid() == store.uid();
+    let writers = store.mode() & 0o222;
+    let readers_and_writers = writers | writers << 1;
+    if !store.is_file() || !is_lock || own.mode() & readers_and_writers == readers_and_writers {
+        return Ok(());
+    }
+    let mode = own.mode() & 0o777 | readers_and_writers;
+    lock.set_permissions(fs::Permissions::from_mode(mode))
+}
+
 impl StoredFile for File {
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.write_all(bytes)
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Write::write(self, bytes)
+    }
+
+    fn copy_permissions(&mut self, from: &Path) -> io::Result<()> {
+        let data = fs::symlink_metadata(from)?;
+        if data.is_file() { self.set_permissions(data.permissions()) } else { Ok(()) }
     }
 
     fn sync(&mut self) -> io::Result<()> {
@@ -172,6 +248,18 @@ impl StoredFile for File {
 impl OpenFile for File {
     fn map(&self) -> io::Result<Mapping> {
         Mapping::open(self)
+    }
+
+    fn head(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.rewind()?;
+        let mut filled = 0;
+        while filled < bytes.len() {
+            match uninterrupted(|| Read::read(self, &mut bytes[filled..]))? {
+                0 => break,
+                len => filled += len,
+            }
+        }
+        Ok(filled)
     }
 
     fn read(&mut self) -> io::Result<Buffer> {
@@ -210,7 +298,7 @@ mod tests {
     fn a_lock_is_held_once_until_it_is_dropped() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("file.lock");
-        let take = || FileSystem.lock(&path).expect("a file that can be locked");
+        let take = || FileSystem.lock(&path, &path).expect("a file that can be locked");
         let held = take();
         assert!(held.is_some());
         assert!(take().is_none(), "in the same process too");
@@ -224,8 +312,12 @@ mod tests {
         for len in [0, 1, READ_PIECE - 1, READ_PIECE, 2 * READ_PIECE + 1] {
             let path = folder.path().join(len.to_string());
             let bytes: Vec<u8> = (0..len).map(|i| (i % 251) as u8).collect();
-            FileSystem.create_new(&path).and_then(|mut file| file.append(&bytes)).expect("a file");
+            let file = FileSystem.create_new(&path);
+            file.and_then(|mut file| append(&mut *file, &bytes)).expect("a file");
             let mut file = FileSystem.open(&path).expect("a file");
+            let mut head = [0; 8];
+            assert_eq!(file.head(&mut head).expect("a file"), len.min(8));
+            assert_eq!(head[..len.min(8)], bytes[..len.min(8)]);
             assert_eq!(file.read().expect("memory").as_slice(), bytes);
             assert_eq!(file.map().expect("a mapping").as_slice(), bytes);
         }
@@ -248,12 +340,99 @@ mod tests {
         assert_eq!(resolve(&link), file);
         assert_eq!(resolve(&dangling), folder.join("missing"));
         assert!(FileSystem.resolve(&folder.join("no such folder/file")).is_err());
-        assert!(FileSystem.lock(&dangling).is_err());
+        assert!(FileSystem.lock(&dangling, &file).is_err());
+        assert!(FileSystem.open(&link).is_err() && FileSystem.open(&folder).is_err());
         assert!(FileSystem.create_new(&dangling).is_err());
         assert!(!folder.join("missing").exists());
         assert_eq!(FileSystem.kind(&link).ok(), Some(FileKind::Other));
         assert_eq!(FileSystem.kind(&folder).ok(), Some(FileKind::Folder));
         assert_eq!(FileSystem.kind(&file).ok(), Some(FileKind::Regular));
         assert_eq!(FileSystem.kind(&folder.join("missing")).ok(), Some(FileKind::Missing));
+    }
+
+    #[test]
+    fn a_path_that_can_only_be_a_folder_does_not_resolve_to_a_file() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for name in ["new/", "new//", "new/.", "new/..", "new/./"] {
+            let resolved = FileSystem.resolve(&folder.path().join(name));
+            assert!(resolved.is_err(), "{name}: {resolved:?}");
+        }
+        for name in ["new", "new.", "..new", "."] {
+            assert!(FileSystem.resolve(&folder.path().join(name)).is_ok(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_call_that_signals_interrupt_is_repeated_but_not_for_ever() {
+        let mut calls = 0;
+        let done = uninterrupted(|| {
+            calls += 1;
+            if calls < 3 { Err(io::ErrorKind::Interrupted.into()) } else { Ok(calls) }
+        });
+        assert_eq!(done.ok(), Some(3));
+        let given_up = uninterrupted(|| Err::<(), _>(io::ErrorKind::Interrupted.into()));
+        assert_eq!(given_up.map_err(|error| error.kind()), Err(io::ErrorKind::Interrupted));
+    }
+
+    /// Takes no more than so many bytes in a call.
+    struct Narrow(usize, Vec<u8>);
+
+    impl StoredFile for Narrow {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let len = self.0.min(bytes.len());
+            self.1.extend_from_slice(&bytes[..len]);
+            Ok(len)
+        }
+
+        fn copy_permissions(&mut self, _: &Path) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn sync(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn all_bytes_are_appended_in_as_many_calls_as_it_takes() {
+        for room in [1, 7, 100, 1000] {
+            let mut file = Narrow(room, Vec::new());
+            append(&mut file, &[3; 100]).expect("it takes some");
+            assert_eq!(file.1, [3; 100]);
+        }
+        let full = append(&mut Narrow(0, Vec::new()), b"x").map_err(|error| error.kind());
+        assert_eq!(full, Err(io::ErrorKind::WriteZero));
+    }
+
+    #[test]
+    #[cfg(unix)]
+    #[expect(clippy::disallowed_methods, reason = "the files of a test")]
+    fn who_may_write_a_store_may_lock_it() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().expect("a folder");
+        let (store, lock) = (folder.path().join("map"), folder.path().join("map.lock"));
+        let mode = |path: &Path| fs::metadata(path).expect("a file").permissions().mode() & 0o777;
+        let take = || drop(FileSystem.lock(&lock, &store).expect("a file that can be locked"));
+        take();
+        assert_eq!(mode(&lock), 0o600, "there is no store yet");
+        fs::write(&store, b"").expect("a file");
+        for (of_store, of_lock) in
+            [(0o644, 0o600), (0o400, 0o600), (0o640, 0o600), (0o660, 0o660), (0o666, 0o666)]
+        {
+            fs::set_permissions(&store, fs::Permissions::from_mode(of_store)).expect("our file");
+            take();
+            assert_eq!(mode(&lock), of_lock, "beside {of_store:o}");
+        }
+        // What is no lock keeps its permissions.
+        fs::remove_file(&lock).expect("it is there");
+        let other = folder.path().join("other");
+        for content in [&b""[..], b"of somebody"] {
+            fs::write(&other, content).expect("a file");
+            fs::set_permissions(&other, fs::Permissions::from_mode(0o600)).expect("our file");
+            fs::hard_link(&other, &lock).expect("a second name");
+            take();
+            assert_eq!(mode(&other), 0o600);
+            fs::remove_file(&lock).expect("it is there");
+        }
     }
 }

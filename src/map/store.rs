@@ -18,7 +18,8 @@ use std::path::Path;
 /// A saved map is one file, read in place: opening takes the same time whatever its length. It is
 /// replaced as a whole and never changed, so whoever has it open goes on reading what it opened.
 /// A map that was opened for writing holds a lock on `path.lock`, an empty file that stays beside
-/// it, until its last handle is dropped.
+/// it, until its last handle is dropped. Whoever may write the file may take the lock, from the
+/// next time on that its owner has taken it.
 ///
 /// While a file is open nobody may write to it or cut it off by other means than this library:
 /// what is read then may be wrong, or the process may be ended by the system, as it may by a disk
@@ -35,7 +36,8 @@ impl<K: Key, V: Value> MemKV<K, V> {
     /// read it.
     ///
     /// What a killed process has left under the temporary name is removed; anything else under it
-    /// is an error.
+    /// is an error, as is a path that ends in a separator, or in `.lock`, which would be a lock's
+    /// name.
     ///
     /// The map is not attached to the file by this; see [`open`](Self::open). On a map that was
     /// opened from this very file it is the same as [`save`](Self::save).

@@ -63,19 +63,14 @@ impl Storage for Watched {
         Ok(Box::new(WatchedRead { file: FileSystem.open(path)?, storage: self.clone() }))
     }
 
-    fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Lock>>> {
+    fn lock(&self, path: &Path, store: &Path) -> io::Result<Option<Box<dyn Lock>>> {
         self.call("lock")?;
-        FileSystem.lock(path)
+        FileSystem.lock(path, store)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.call("rename")?;
         FileSystem.rename(from, to)
-    }
-
-    fn copy_permissions(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.call("copy permissions")?;
-        FileSystem.copy_permissions(from, to)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
@@ -96,12 +91,17 @@ struct WatchedFile {
 }
 
 impl StoredFile for WatchedFile {
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if let Err(error) = self.storage.call("append") {
-            self.file.append(&bytes[..bytes.len() / 2])?;
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if let Err(error) = self.storage.call("write") {
+            self.file.write(&bytes[..bytes.len() / 2])?;
             return Err(error);
         }
-        self.file.append(bytes)
+        self.file.write(bytes)
+    }
+
+    fn copy_permissions(&mut self, from: &Path) -> io::Result<()> {
+        self.storage.call("copy permissions")?;
+        self.file.copy_permissions(from)
     }
 
     fn sync(&mut self) -> io::Result<()> {
@@ -120,6 +120,11 @@ impl OpenFile for WatchedRead {
     fn map(&self) -> io::Result<Mapping> {
         self.storage.call("map")?;
         self.file.map()
+    }
+
+    fn head(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.storage.call("head")?;
+        self.file.head(bytes)
     }
 
     fn read(&mut self) -> io::Result<Buffer> {

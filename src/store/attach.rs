@@ -5,7 +5,7 @@ use crate::entry::ValueWidth;
 use crate::error::Error;
 use crate::options::Residence;
 use crate::partition::Layers;
-use crate::storage::{FileKind, Lock, Storage};
+use crate::storage::{FileKind, Lock, Storage, uninterrupted};
 use crate::sync::{Arc, Mutex};
 use std::ffi::OsString;
 use std::io;
@@ -41,7 +41,8 @@ impl Attached {
         residence: Residence,
         access: Access,
     ) -> Result<(Self, Option<Layers>), Error> {
-        let path = storage.resolve(path).map_err(|error| Error::io(path, "open", &error))?;
+        let resolved = uninterrupted(|| storage.resolve(path));
+        let path = resolved.map_err(|error| Error::io(path, "open", &error))?;
         match kind(&*storage, &path)? {
             FileKind::Regular => {}
             FileKind::Missing => {
@@ -92,7 +93,8 @@ pub(crate) fn export(
     attached: Option<&Attached>,
     content: impl FnOnce() -> Result<Content, Error>,
 ) -> Result<(), Error> {
-    let path = storage.resolve(path).map_err(|error| Error::io(path, "save to", &error))?;
+    let resolved = uninterrupted(|| storage.resolve(path));
+    let path = resolved.map_err(|error| Error::io(path, "save to", &error))?;
     if let Some(attached) = attached.filter(|own| own.lock.is_some() && *own.path == *path) {
         return attached.save(content);
     }
@@ -105,10 +107,17 @@ pub(crate) fn export(
     write::replace(storage, &path, &content)
 }
 
-/// Takes the lock of a store.
+/// Takes the lock of a store. A store has no name that the lock of another could have: it would be
+/// written in its place.
 fn lock(storage: &dyn Storage, path: &Path) -> Result<Box<dyn Lock>, Error> {
+    let name = path.as_os_str().as_encoded_bytes();
+    if name.to_ascii_lowercase().ends_with(LOCK_SUFFIX.as_bytes()) {
+        let text = "names that end with .lock are those of locks";
+        let error = io::Error::new(io::ErrorKind::InvalidInput, text);
+        return Err(Error::io(path, "lock", &error));
+    }
     let lock_path = sibling(path, LOCK_SUFFIX);
-    match storage.lock(&lock_path) {
+    match uninterrupted(|| storage.lock(&lock_path, path)) {
         Ok(Some(lock)) => Ok(lock),
         Ok(None) => Err(Error::Locked { path: path.into() }),
         Err(error) => Err(Error::io(&lock_path, "lock", &error)),
@@ -117,7 +126,7 @@ fn lock(storage: &dyn Storage, path: &Path) -> Result<Box<dyn Lock>, Error> {
 
 /// What has this name.
 pub(super) fn kind(storage: &dyn Storage, path: &Path) -> Result<FileKind, Error> {
-    storage.kind(path).map_err(|error| Error::io(path, "look at", &error))
+    uninterrupted(|| storage.kind(path)).map_err(|error| Error::io(path, "look at", &error))
 }
 
 /// The error for a name that something else than a file has.

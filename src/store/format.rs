@@ -98,9 +98,9 @@ pub(crate) struct TypeNames {
 }
 
 impl TypeNames {
-    /// The names in one phrase, for errors.
+    /// The names in one phrase, for errors: fit for a terminal, whatever bytes a file has.
     pub(super) fn phrase(&self) -> String {
-        format!("{} to {}", self.key, self.value)
+        format!("{} to {}", self.key.escape_debug(), self.value.escape_debug())
     }
 }
 

@@ -6,10 +6,11 @@ use super::format::{TRAILER_LEN, TypeNames};
 use crate::blocks::{Blocks, FileBytes, TreeShape};
 use crate::entry::ValueWidth;
 use crate::error::{Corruption, Error};
+use crate::mmap::Mapping;
 use crate::options::Residence;
 use crate::partition::Layers;
 use crate::segment::{Extents, Image, Segment};
-use crate::storage::Storage;
+use crate::storage::{OpenFile, Storage, uninterrupted};
 use crate::sync::Arc;
 use std::ops::Range;
 use std::path::Path;
@@ -22,9 +23,17 @@ pub(super) fn check(
     asked: &TypeNames,
     width: ValueWidth,
 ) -> Result<(), Error> {
-    let file = storage.open(path).map_err(|error| Error::io(path, "open", &error))?;
-    let mapping = file.map().map_err(|error| Error::io(path, "map", &error))?;
+    let (_, mapping) = mapped(storage, path)?;
     check_frame(mapping.as_slice(), path, asked, width).map(|_| ())
+}
+
+/// Opens a file and maps it.
+fn mapped(storage: &dyn Storage, path: &Path) -> Result<(Box<dyn OpenFile>, Mapping), Error> {
+    let file = uninterrupted(|| storage.open(path));
+    let file = file.map_err(|error| Error::io(path, "open", &error))?;
+    let mapping = uninterrupted(|| file.map());
+    let mapping = mapping.map_err(|error| Error::io(path, "map", &error))?;
+    Ok((file, mapping))
 }
 
 /// Opens a store, and answers its entries.
@@ -35,13 +44,13 @@ pub(super) fn read(
     width: ValueWidth,
     residence: Residence,
 ) -> Result<Option<Layers>, Error> {
-    let mut file = storage.open(path).map_err(|error| Error::io(path, "open", &error))?;
-    let mapping = file.map().map_err(|error| Error::io(path, "map", &error))?;
+    let (mut file, mapping) = mapped(storage, path)?;
     let mut frame = check_frame(mapping.as_slice(), path, asked, width)?;
     let bytes = match residence {
         Residence::Mapped => FileBytes::Mapped(mapping),
         Residence::Resident => {
-            let buffer = file.read().map_err(|error| Error::io(path, "read", &error))?;
+            let buffer =
+                uninterrupted(|| file.read()).map_err(|error| Error::io(path, "read", &error))?;
             frame = check_frame(buffer.as_slice(), path, asked, width)?;
             FileBytes::Resident(buffer)
         }

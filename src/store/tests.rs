@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "the files of a test")]
 
 mod forged;
+mod names;
 mod sweeps;
 
 use super::format::{HEADER_LEN, Header, Row, TRAILER_LEN};
@@ -176,7 +177,7 @@ fn a_save_syncs_the_file_before_its_name_and_the_folder_after() {
     map(10).save_in(&storage, &folder.path().join("map")).expect("a working disk");
     let calls = storage.calls();
     let at = |call| calls.iter().position(|known| *known == call).expect("it was called");
-    let last_append = calls.iter().rposition(|call| *call == "append").expect("it was called");
+    let last_append = calls.iter().rposition(|call| *call == "write").expect("it was called");
     assert!(at("lock") < at("create"), "{calls:?}");
     assert!(last_append < at("sync"), "{calls:?}");
     assert!(at("sync") < at("rename"), "{calls:?}");
@@ -225,12 +226,12 @@ fn what_a_killed_writer_left_is_removed_and_what_is_not_ours_is_not() {
     let path = folder.path().join("map");
     let temporary = folder.path().join("map.tmp");
     let sound = fs::read(saved(60, &folder)).expect("the store");
-    for left in [&b""[..], &sound[..5000], &[0; 100]] {
+    for left in [&b""[..], &sound[..5000], &sound[..1], &sound[..7], &[0; 100], &[0; 3]] {
         fs::write(&temporary, left).expect("a working disk");
         map(5).save_to(&path).expect("it takes the place of what was left");
         assert_eq!(names_in(&folder), ["map", "map.lock"]);
     }
-    for foreign in [&b"short"[..], b"notes of somebody else"] {
+    for foreign in [&b"short"[..], b"MemKVm.", b"MemKV\0\0\0", b"notes of somebody else"] {
         fs::write(&temporary, foreign).expect("a working disk");
         let refused = map(5).save_to(&path).expect_err("it would have to be removed");
         assert!(matches!(refused, Error::Io { action: "create", .. }), "{refused}");

@@ -9,7 +9,7 @@ use crate::blocks::{TreeBuilder, TreeShape};
 use crate::entry::ExtentRef;
 use crate::error::{Corruption, Error};
 use crate::segment::{EXTENT_ROW_LEN, Segment, extent_row};
-use crate::storage::{FileKind, Storage, StoredFile};
+use crate::storage::{FileKind, Storage, StoredFile, append, uninterrupted};
 use std::io;
 use std::path::Path;
 
@@ -28,25 +28,27 @@ pub(super) fn replace(storage: &dyn Storage, path: &Path, content: &Content) -> 
     let temporary = sibling(path, TEMPORARY_SUFFIX);
     remove_stale(storage, &temporary)?;
     let refused = |action| move |error: io::Error| Error::io(path, action, &error);
-    let file = storage.create_new(&temporary);
+    let file = uninterrupted(|| storage.create_new(&temporary));
     let mut file = file.map_err(|error| Error::io(&temporary, "create", &error))?;
     let written = write(&mut *file, path, content).and_then(|()| {
         if kind(storage, path)? == FileKind::Regular {
             // Where there are no permissions, it stays its owner's.
-            let _ = storage.copy_permissions(path, &temporary);
+            let _ = uninterrupted(|| file.copy_permissions(path));
         }
         // What a failed sync has not written may never be: the file is given up, not synced again.
-        file.sync().map_err(refused("sync"))
+        uninterrupted(|| file.sync()).map_err(refused("sync"))
     });
     drop(file);
-    let named = written.and_then(|()| storage.rename(&temporary, path).map_err(refused("replace")));
+    let named = written.and_then(|()| {
+        uninterrupted(|| storage.rename(&temporary, path)).map_err(refused("replace"))
+    });
     if let Err(error) = named {
         // If this is refused too, the next writer removes it.
-        let _ = storage.remove(&temporary);
+        let _ = uninterrupted(|| storage.remove(&temporary));
         return Err(error);
     }
     let folder = path.parent().unwrap_or(Path::new("/"));
-    storage.sync_folder(folder).map_err(|error| Error::io(folder, "sync", &error))
+    uninterrupted(|| storage.sync_folder(folder)).map_err(|error| Error::io(folder, "sync", &error))
 }
 
 /// Removes what a writer that was killed has left behind: nobody else writes while the lock is
@@ -58,7 +60,8 @@ fn remove_stale(storage: &dyn Storage, temporary: &Path) -> Result<(), Error> {
         other => return Err(not_a_file(temporary, "create", other)),
     }
     if looks_left_behind(storage, temporary)? {
-        storage.remove(temporary).map_err(|error| Error::io(temporary, "remove", &error))
+        let removed = uninterrupted(|| storage.remove(temporary));
+        removed.map_err(|error| Error::io(temporary, "remove", &error))
     } else {
         Err(Error::io(temporary, "create", &io::ErrorKind::AlreadyExists.into()))
     }
@@ -70,13 +73,13 @@ fn looks_left_behind(storage: &dyn Storage, temporary: &Path) -> Result<bool, Er
     if kind(storage, &sibling(temporary, LOCK_SUFFIX))? != FileKind::Missing {
         return Ok(false);
     }
-    let head = storage.open(temporary).and_then(|file| file.map());
-    let head = head.map_err(|error| Error::io(temporary, "look at", &error))?;
+    let mut head = [0; format::MAGIC.len()];
+    let file = uninterrupted(|| storage.open(temporary));
+    let len = file.and_then(|mut file| uninterrupted(|| file.head(&mut head)));
+    let len = len.map_err(|error| Error::io(temporary, "look at", &error))?;
+    let head = &head[..len];
     // A file system may have kept a length without its bytes.
-    Ok(match head.as_slice().first_chunk() {
-        Some(magic) => *magic == format::MAGIC || *magic == [0; 8],
-        None => head.as_slice().is_empty(),
-    })
+    Ok(format::MAGIC.starts_with(head) || head.iter().all(|&byte| byte == 0))
 }
 
 /// Where everything will be.
@@ -247,6 +250,6 @@ impl<'a> Sink<'a> {
     }
 
     fn append(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        self.file.append(bytes).map_err(|error| Error::io(self.path, "write", &error))
+        append(self.file, bytes).map_err(|error| Error::io(self.path, "write", &error))
     }
 }

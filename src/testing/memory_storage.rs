@@ -72,6 +72,16 @@ pub(crate) enum Refusal {
     From(usize),
 }
 
+/// What goes wrong with a call that is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// It fails. A write leaves half of its bytes behind, as on a full disk, unless it was
+    /// interrupted.
+    Error(io::ErrorKind),
+    /// A write takes half of its bytes and says so. Other calls do what they should.
+    Short,
+}
+
 /// Everything.
 #[derive(Default)]
 struct State {
@@ -81,7 +91,7 @@ struct State {
     locked: BTreeSet<PathBuf>,
     next: u64,
     calls: usize,
-    refusal: Option<(Refusal, io::ErrorKind)>,
+    refusal: Option<(Refusal, Fault)>,
     #[cfg(all(test, unix))]
     guard: Option<crate::mmap::guarded::Flush>,
 }
@@ -139,7 +149,7 @@ impl MemoryStorage {
 
     /// Refuses calls from now on, counted from now on; `None` refuses none. Answers how many calls
     /// there were since the last time.
-    pub(crate) fn refuse(&self, refusal: Option<(Refusal, io::ErrorKind)>) -> usize {
+    pub(crate) fn refuse(&self, refusal: Option<(Refusal, Fault)>) -> usize {
         let mut state = self.0.lock();
         state.refusal = refusal;
         std::mem::take(&mut state.calls)
@@ -164,14 +174,22 @@ impl MemoryStorage {
         survivor
     }
 
-    fn call(&self) -> io::Result<()> {
+    /// Counts a call, and answers what goes wrong with it.
+    fn fault(&self) -> Option<Fault> {
         let mut state = self.0.lock();
         let call = state.calls;
         state.calls += 1;
         match state.refusal {
-            Some((Refusal::Once(refused), kind)) if call == refused => Err(kind.into()),
-            Some((Refusal::From(first), kind)) if call >= first => Err(kind.into()),
-            _ => Ok(()),
+            Some((Refusal::Once(refused), fault)) if call == refused => Some(fault),
+            Some((Refusal::From(first), fault)) if call >= first => Some(fault),
+            _ => None,
+        }
+    }
+
+    fn call(&self) -> io::Result<()> {
+        match self.fault() {
+            Some(Fault::Error(kind)) => Err(kind.into()),
+            Some(Fault::Short) | None => Ok(()),
         }
     }
 }
@@ -208,7 +226,7 @@ impl Storage for MemoryStorage {
         Ok(Box::new(Reading { storage: self.clone(), bytes, len }))
     }
 
-    fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Lock>>> {
+    fn lock(&self, path: &Path, _: &Path) -> io::Result<Option<Box<dyn Lock>>> {
         self.call()?;
         let mut state = self.0.lock();
         let is_free = state.locked.insert(path.into());
@@ -222,10 +240,6 @@ impl Storage for MemoryStorage {
         let file = state.names.remove(from).ok_or(io::ErrorKind::NotFound)?;
         state.names.insert(to.into(), file);
         Ok(())
-    }
-
-    fn copy_permissions(&self, _: &Path, _: &Path) -> io::Result<()> {
-        self.call()
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
@@ -242,7 +256,7 @@ impl Storage for MemoryStorage {
     }
 }
 
-/// A file being written. A refused write leaves half of it behind, as a full disk does.
+/// A file being written.
 struct Writing {
     storage: MemoryStorage,
     file: u64,
@@ -250,15 +264,25 @@ struct Writing {
 }
 
 impl StoredFile for Writing {
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let done = self.storage.call();
-        let written = if done.is_ok() { bytes } else { &bytes[..bytes.len() / 2] };
-        self.bytes.extend_from_slice(written);
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let (written, done) = match self.storage.fault() {
+            None => (bytes.len(), Ok(bytes.len())),
+            Some(Fault::Short) => (bytes.len().div_ceil(2), Ok(bytes.len().div_ceil(2))),
+            Some(Fault::Error(io::ErrorKind::Interrupted)) => {
+                (0, Err(io::ErrorKind::Interrupted.into()))
+            }
+            Some(Fault::Error(kind)) => (bytes.len() / 2, Err(kind.into())),
+        };
+        self.bytes.extend_from_slice(&bytes[..written]);
         let mut state = self.storage.0.lock();
         let content = state.files.get_mut(&self.file).expect("files are never forgotten");
         content.bytes = self.bytes.as_slice().into();
         content.len = self.bytes.len();
         done
+    }
+
+    fn copy_permissions(&mut self, _: &Path) -> io::Result<()> {
+        self.storage.call()
     }
 
     fn sync(&mut self) -> io::Result<()> {
@@ -285,6 +309,13 @@ impl OpenFile for Reading {
             return Ok(Mapping::guarded(&self.bytes[..self.len], flush));
         }
         Ok(Mapping::shared(Shared::clone(&self.bytes), self.len))
+    }
+
+    fn head(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.storage.call()?;
+        let len = self.len.min(bytes.len());
+        bytes[..len].copy_from_slice(&self.bytes[..len]);
+        Ok(len)
     }
 
     fn read(&mut self) -> io::Result<Buffer> {
