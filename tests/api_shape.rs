@@ -11,13 +11,14 @@
 
 use memkv::{
     CodecName, Compaction, Error, Iter, Key, KeyBuf, KeyError, KeyForm, KeyPosition, KeyRange,
-    Keys, MAX_KEY_LEN, MemKV, MemoryUsage, Options, Pod, SortFault, Stats, Value, ValueForm,
-    Values,
+    Keys, MAX_KEY_LEN, MemKV, MemoryUsage, Options, Pod, Residence, SortFault, Stats, Value,
+    ValueForm, Values, VerifyProgress,
 };
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::ops::Bound;
+use std::path::Path;
 
 type Text = MemKV<String, u64>;
 
@@ -485,6 +486,33 @@ fn fallible_calls_give_plain_results() {
     let _: MemoryUsage = kv.memory_usage();
     let stats: Stats = kv.stats();
     assert_eq!(stats.entries, 0);
+}
+
+#[test]
+fn maps_are_saved_and_opened_by_any_form_of_a_path() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("map");
+    let text = path.to_str().expect("a path of text");
+    let options = || Options { residence: Residence::Resident, ..Options::default() };
+    assert_eq!(fruit().save_to(text), Ok(()));
+    assert_eq!(fruit().save_to(&path), Ok(()));
+    let kv = Text::open(text).expect("a store");
+    assert_eq!(kv.save(), Ok(()));
+    assert_eq!(kv.verify(), Ok(()));
+    assert_eq!(kv.verify_with(|progress: VerifyProgress| _ = progress.done_bytes), Ok(()));
+    let found: Option<&Path> = kv.path();
+    assert!(found.is_some() && !kv.is_read_only());
+    assert!(matches!(Text::open(&path), Err(Error::Locked { path: _ })));
+    drop(kv);
+    let opened: [Result<Text, Error>; 4] = [
+        Text::open_with_options(path.clone(), options()),
+        Text::open_read_only(&path),
+        Text::open_read_only_with_options(text, options()),
+        Text::open_or_create(folder.path().join("new")),
+    ];
+    assert!(opened.iter().all(Result::is_ok));
+    drop(opened);
+    assert!(Text::open_or_create_with_options(String::from(text), options()).is_ok());
 }
 
 #[test]

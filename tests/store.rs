@@ -333,10 +333,12 @@ fn maps_without_a_file_and_read_only_maps_say_so() {
     assert_eq!(map.save(), Err(Error::NotAttached));
     map.save_to(&path).expect("a working disk");
     assert_eq!(map.save(), Err(Error::NotAttached), "saving to a file does not attach to it");
+    assert!(map.path().is_none() && !map.is_read_only());
     fs::remove_file(folder.path().join("map.lock")).expect("it is there");
 
     let map: MemKV<String, u64> = MemKV::open_read_only(&path).expect("a store");
     assert_eq!(names_in(&folder), ["map"], "no lock is made");
+    assert!(map.path() == Some(&*real(&path)) && map.is_read_only());
     assert_eq!(map.try_insert("c", 3), Err(Error::ReadOnly));
     assert_eq!(map.try_put("c", 3), Err(Error::ReadOnly));
     assert_eq!(map.try_remove("a"), Err(Error::ReadOnly));
@@ -358,6 +360,53 @@ fn maps_without_a_file_and_read_only_maps_say_so() {
     }
     assert!(map.iter().eq([("a".to_owned(), 1), ("b".to_owned(), 2)]));
     map.save_to(folder.path().join("copy")).expect("a copy can be made");
+}
+
+#[test]
+fn a_file_that_is_not_there_is_made_when_it_is_asked_for() {
+    type Map = MemKV<String, u64>;
+    let folder = folder();
+    let path = folder.path().join("map");
+    let map = Map::open_or_create(&path).expect("a working disk");
+    assert_eq!(names_in(&folder), ["map", "map.lock"]);
+    assert_eq!(map.path(), Some(&*real(&path)));
+    assert!(map.is_empty() && !map.is_read_only());
+    assert!(is_locked(&Map::open_or_create(&path), &real(&path)));
+    assert_eq!(Map::open_read_only(&path).map(|map| map.len()), Ok(0));
+    map.insert("a", 1);
+    map.save().expect("a working disk");
+    drop(map);
+
+    let map = Map::open_or_create_with_options(&path, resident()).expect("it is there");
+    assert_eq!(map.get("a"), Some(1));
+    drop(map);
+    let other = MemKV::<u64, u64>::open_or_create(&path);
+    assert!(matches!(other, Err(Error::TypeMismatch { .. })));
+    fs::write(&path, b"something else").expect("a working disk");
+    assert!(matches!(Map::open_or_create(&path), Err(Error::NotAStore { .. })));
+    let no_folder = folder.path().join("missing").join("map");
+    assert!(matches!(Map::open_or_create(no_folder), Err(Error::Io { .. })));
+    assert!(matches!(Map::open_or_create(folder.path()), Err(Error::Io { .. })));
+    assert!(matches!(Map::open_or_create(folder.path().join("x.lock")), Err(Error::Io { .. })));
+    assert_eq!(names_in(&folder), ["map", "map.lock"]);
+}
+
+#[test]
+fn one_of_many_that_make_a_file_at_once_is_attached_to_it() {
+    let folder = folder();
+    let path = real(folder.path()).join("map");
+    let start = std::sync::Barrier::new(4);
+    let open = || {
+        start.wait();
+        MemKV::<u64, u64>::open_or_create(&path)
+    };
+    let opened: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(open)).collect();
+        threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+    });
+    assert_eq!(opened.iter().filter(|opened| opened.is_ok()).count(), 1);
+    assert_eq!(opened.iter().filter(|opened| is_locked(opened, &path)).count(), 3);
+    assert_eq!(names_in(&folder), ["map", "map.lock"]);
 }
 
 #[test]

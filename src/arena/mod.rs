@@ -245,6 +245,9 @@ impl Arena {
     }
 
     /// Takes a free block of at least `units` and gives back what is too much of it.
+    ///
+    /// The head of a list is long enough: blocks are cut at whole steps, and no node or leaf needs
+    /// as many as [`LONG_UNITS`], the only list whose blocks may be shorter than what is asked for.
     #[inline(never)]
     fn split_free(&mut self, units: u32) -> Option<u32> {
         let from = class_of(units);

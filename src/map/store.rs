@@ -163,6 +163,62 @@ impl<K: Key, V: Value> MemKV<K, V> {
         Self::open_in(Box::new(FileSystem), path.as_ref(), options, Access::ReadWrite)
     }
 
+    /// Opens a saved map as [`open`](Self::open) does, or a new one if there is no file: it is made
+    /// at once, without entries, with the lock held.
+    ///
+    /// Of several maps that call it at once, one makes the file and is attached to it, the others
+    /// find it locked.
+    ///
+    /// # Complexity
+    /// As [`open`](Self::open).
+    ///
+    /// # Errors
+    /// As [`open`](Self::open) and [`save_to`](Self::save_to); the folder of the file has to be
+    /// there. If the new file cannot be read after it was made, it stays.
+    ///
+    /// # Example
+    /// ```
+    /// use memkv::MemKV;
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("visits.memkv");
+    /// for visits in 1..=3 {
+    ///     let kv: MemKV<String, u64> = MemKV::open_or_create(&path)?;
+    ///     kv.insert("home", kv.get("home").unwrap_or(0) + 1);
+    ///     kv.save()?;
+    ///     assert_eq!(kv.get("home"), Some(visits));
+    /// }
+    /// # Ok::<(), memkv::Error>(())
+    /// ```
+    pub fn open_or_create(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Self::open_or_create_with_options(path, Options::default())
+    }
+
+    /// [`open_or_create`](Self::open_or_create) with options, of which
+    /// [`residence`](Options::residence) says where the file's bytes will be.
+    ///
+    /// # Complexity
+    /// As [`open_with_options`](Self::open_with_options).
+    ///
+    /// # Errors
+    /// As [`open_or_create`](Self::open_or_create).
+    ///
+    /// # Example
+    /// ```
+    /// use memkv::{Compaction, MemKV, Options};
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("visits.memkv");
+    /// let options = Options { compaction: Compaction::Inline, ..Options::default() };
+    /// let kv: MemKV<String, u64> = MemKV::open_or_create_with_options(&path, options)?;
+    /// assert!(kv.is_empty());
+    /// # Ok::<(), memkv::Error>(())
+    /// ```
+    pub fn open_or_create_with_options(
+        path: impl AsRef<Path>,
+        options: Options,
+    ) -> Result<Self, Error> {
+        Self::open_in(Box::new(FileSystem), path.as_ref(), options, Access::Create)
+    }
+
     /// Opens a saved map to read it. Any number of maps and processes can, beside one that has it
     /// open for writing, whose saves this one does not see.
     ///
@@ -216,6 +272,50 @@ impl<K: Key, V: Value> MemKV<K, V> {
         options: Options,
     ) -> Result<Self, Error> {
         Self::open_in(Box::new(FileSystem), path.as_ref(), options, Access::ReadOnly)
+    }
+
+    /// The file that the map was opened from, as an absolute path without links. `None` for a map
+    /// that was not opened from one; saving to a file does not change that.
+    ///
+    /// # Complexity
+    /// O(1).
+    ///
+    /// # Example
+    /// ```
+    /// use memkv::MemKV;
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("fruit.memkv");
+    /// let new: MemKV<String, u64> = MemKV::new();
+    /// new.save_to(&path)?;
+    /// assert_eq!(new.path(), None);
+    ///
+    /// let kv: MemKV<String, u64> = MemKV::open_read_only(&path)?;
+    /// assert!(kv.path().unwrap().ends_with("fruit.memkv"));
+    /// # Ok::<(), memkv::Error>(())
+    /// ```
+    pub fn path(&self) -> Option<&Path> {
+        self.handle.attached.as_deref().map(|attached| &**attached.path())
+    }
+
+    /// Whether the map was opened with [`open_read_only`](Self::open_read_only), so that writes are
+    /// refused.
+    ///
+    /// # Complexity
+    /// O(1).
+    ///
+    /// # Example
+    /// ```
+    /// use memkv::MemKV;
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("fruit.memkv");
+    /// let kv: MemKV<String, u64> = MemKV::open_or_create(&path)?;
+    /// assert!(!kv.is_read_only());
+    /// let shared: MemKV<String, u64> = MemKV::open_read_only(&path)?;
+    /// assert!(shared.is_read_only());
+    /// # Ok::<(), memkv::Error>(())
+    /// ```
+    pub fn is_read_only(&self) -> bool {
+        self.handle.attached.as_deref().is_some_and(Attached::is_read_only)
     }
 
     /// Reads everything that is stored and checks it: each block of the file against its checksum,

@@ -19,6 +19,8 @@ pub(super) const LOCK_SUFFIX: &str = ".lock";
 pub(crate) enum Access {
     /// Everything; no other map may write the file meanwhile.
     ReadWrite,
+    /// The same, of a file that is made, without entries, if it is not there.
+    Create,
     /// Nothing that changes the map.
     ReadOnly,
 }
@@ -33,6 +35,9 @@ pub(crate) struct Attached {
 
 impl Attached {
     /// Opens a store, and answers what is in it.
+    ///
+    /// One that is made is there, saved and synced, before it is opened. Whether it still has to be
+    /// is asked again under the lock: two maps that open the same new file do not both make it.
     pub(crate) fn open(
         storage: Box<dyn Storage>,
         path: &Path,
@@ -43,20 +48,25 @@ impl Attached {
     ) -> Result<(Self, Option<Layers>), Error> {
         let resolved = uninterrupted(|| storage.resolve(path));
         let path = resolved.map_err(|error| Error::io(path, "open", &error))?;
-        match kind(&*storage, &path)? {
-            FileKind::Regular => {}
-            FileKind::Missing => {
-                return Err(Error::io(&path, "open", &io::ErrorKind::NotFound.into()));
-            }
-            other => return Err(not_a_file(&path, "open", other)),
-        }
-        let lock = match access {
-            Access::ReadOnly => None,
-            Access::ReadWrite => {
+        let lock = match (kind(&*storage, &path)?, access) {
+            (FileKind::Regular, Access::ReadOnly) => None,
+            (FileKind::Regular, Access::ReadWrite | Access::Create) => {
                 // Before the lock, so that none is left beside a file that is not a store.
                 read::check(&*storage, &path, asked, width)?;
                 Some(Mutex::new(lock(&*storage, &path)?))
             }
+            (FileKind::Missing, Access::Create) => {
+                let lock = lock(&*storage, &path)?;
+                if kind(&*storage, &path)? == FileKind::Missing {
+                    let content = Content { segment: None, width, names: asked.clone() };
+                    write::replace(&*storage, &path, &content)?;
+                }
+                Some(Mutex::new(lock))
+            }
+            (FileKind::Missing, Access::ReadWrite | Access::ReadOnly) => {
+                return Err(Error::io(&path, "open", &io::ErrorKind::NotFound.into()));
+            }
+            (other, _) => return Err(not_a_file(&path, "open", other)),
         };
         let layers = read::read(&*storage, &path, asked, width, residence)?;
         Ok((Self { path: Arc::from(path.into_boxed_path()), storage, lock }, layers))
@@ -65,6 +75,11 @@ impl Attached {
     /// The file.
     pub(crate) fn path(&self) -> &Arc<Path> {
         &self.path
+    }
+
+    /// Whether the map may not be saved to it.
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.lock.is_none()
     }
 
     /// Heap bytes of the tie.
