@@ -1,0 +1,111 @@
+//! Gets and walks.
+
+use super::check::{wrong_get, wrong_lower_bound, wrong_walk};
+use super::{Sink, Task, best_of_two};
+use crate::kind::{KeyList, Kind};
+use crate::peer::{Answers, Peer, Walk};
+use crate::random::Random;
+
+/// The seed of everything asked; the same for all maps.
+const PROBE_SEED: u64 = 0x9a0b;
+/// Gets in one call where a map has a call for many.
+const BATCH: usize = 64;
+/// Gets for one walk from a lower bound.
+const GETS_PER_WALK: usize = 10;
+
+fn checksum(answers: Answers) -> String {
+    format!("{}:{:016x}", answers.found, answers.sum)
+}
+
+fn walk_checksum(walk: Walk) -> String {
+    format!("{}:{:016x}", walk.entries, walk.sum)
+}
+
+pub(super) fn measure<K: Kind + ?Sized>(
+    task: &Task<'_, K>,
+    peer: &dyn Peer<K>,
+    sink: &mut Sink<'_>,
+) {
+    gets(task, peer, sink);
+    if task.entrant.abilities.walk {
+        walks(task, peer, sink);
+    }
+}
+
+fn gets<K: Kind + ?Sized>(task: &Task<'_, K>, peer: &dyn Peer<K>, sink: &mut Sink<'_>) {
+    let mut random = Random::new(PROBE_SEED);
+    let count = task.probes();
+    let uniform = task.set.uniform_hits(count, &mut random);
+    let zipf = task.set.zipf_hits(count, &mut random);
+    let mut hits = |measure, positions: &[usize], pass: fn(&dyn Peer<K>, &K::List) -> Answers| {
+        let probes = task.set.probes(positions);
+        let (ns, got) = best_of_two(probes.len(), || pass(peer, &probes));
+        let value = |at: usize| Some(task.set.entries.value(positions[at]));
+        let wrong =
+            (got != task.right_answers(positions)).then(|| wrong_get(peer, &probes, value, got));
+        sink.answered(measure, ns, Some(checksum(got)), wrong);
+    };
+    hits("get_hit", &uniform, |peer, probes| peer.get_each(probes));
+    hits("get_chain", &uniform, |peer, probes| peer.get_chain(probes));
+    hits("get_zipf", &zipf, |peer, probes| peer.get_each(probes));
+
+    let mut misses = |measure, list: &K::List| {
+        let probes = list.gather(0..list.len().min(count));
+        let (ns, got) = best_of_two(probes.len(), || peer.get_each(&probes));
+        let wrong = (got != Answers::default()).then(|| wrong_get(peer, &probes, |_| None, got));
+        sink.answered(measure, ns, Some(checksum(got)), wrong);
+    };
+    misses("miss_near", &task.set.near);
+    misses("miss_far", &task.set.far);
+
+    let probes = task.set.probes(&uniform);
+    if let (ns, Some(got)) = best_of_two(count, || peer.get_batches(&probes, BATCH)) {
+        let wrong = (got != task.right_answers(&uniform)).then(|| "batches differ".to_owned());
+        sink.answered("get_batch", ns, Some(checksum(got)), wrong);
+    }
+    if task.perf {
+        for (measure, value) in crate::perf::count(count, || peer.get_each(&probes)) {
+            sink.number(measure, value);
+        }
+    }
+}
+
+fn walks<K: Kind + ?Sized>(task: &Task<'_, K>, peer: &dyn Peer<K>, sink: &mut Sink<'_>) {
+    let ranks = task.ranks();
+    let mut random = Random::new(PROBE_SEED ^ 1);
+    let starts = task.set.uniform_hits(task.probes() / GETS_PER_WALK, &mut random);
+    for (measure, limit) in [("scan_10", 10), ("scan_100", 100)] {
+        let probes = task.set.probes(&starts);
+        let (ns, got) = best_of_two(probes.len(), || peer.walk_each(&probes, limit));
+        let mut right = Walk::default();
+        for &position in &starts {
+            task.right_walk(ranks[position] as usize, limit, &mut right);
+        }
+        let wrong = wrong_walk(right, got)
+            .map(|wrong| wrong_lower_bound(task, peer).unwrap_or(wrong))
+            .or_else(|| wrong_lower_bound(task, peer));
+        sink.answered(measure, ns, Some(walk_checksum(got)), wrong);
+    }
+    let entries = task.set.entries.len();
+    let (ns, got) = best_of_two(entries, || {
+        let mut walk = Walk::default();
+        peer.walk(None, usize::MAX >> 1, &mut walk);
+        walk
+    });
+    let mut right = Walk::default();
+    task.right_walk(0, entries, &mut right);
+    sink.answered("scan_full", ns, Some(walk_checksum(got)), wrong_walk(right, got));
+    if task.entrant.abilities.walk_back {
+        let (ns, got) = best_of_two(entries, || {
+            let mut walk = Walk::default();
+            peer.walk_back(&mut walk);
+            walk
+        });
+        let mut right = Walk::default();
+        for &position in task.set.entries.sorted.iter().rev() {
+            let position = position as usize;
+            right.add(task.set.entries.key(position).weight(), task.set.entries.value(position));
+        }
+        sink.answered("scan_back", ns, Some(walk_checksum(got)), wrong_walk(right, got));
+    }
+}
