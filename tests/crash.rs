@@ -21,6 +21,11 @@ const CHILD_VARIABLE: &str = "MEMKV_CRASH_CHILD";
 /// Children that are killed; fewer where each costs ten times as much.
 const KILLS: u64 = if cfg!(memkv_poison) { 60 } else { 300 };
 
+/// Held by a test that starts processes, and by one that must not share its locks with them: between
+/// the fork and its exec a child has what its parent has open.
+#[expect(clippy::disallowed_types, reason = "the library's own names are not for tests of it")]
+static STARTS_PROCESSES: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
 /// Keys of the map; all of them have a value of the same generation.
 const KEYS: u64 = 400;
 
@@ -105,6 +110,7 @@ fn names_in(folder: &Path) -> Vec<String> {
 
 #[test]
 fn a_killed_process_leaves_the_old_map_or_the_new_one_and_no_lock() {
+    let _alone = STARTS_PROCESSES.lock();
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("map");
     let map = Map::with_options(manual());
@@ -183,7 +189,10 @@ fn a_full_file_system_is_a_typed_error_and_leaves_the_old_map() {
         println!("SKIPPED: a small file system cannot be mounted here; that takes root");
         return;
     }
-    let outcome = std::panic::catch_unwind(|| save_without_room(folder.path()));
+    let outcome = {
+        let _alone = STARTS_PROCESSES.lock();
+        std::panic::catch_unwind(|| save_without_room(folder.path()))
+    };
     let unmounted = Command::new("umount").arg(folder.path()).status();
     assert!(unmounted.is_ok_and(|status| status.success()), "it could be mounted");
     if let Err(panic) = outcome {

@@ -105,7 +105,8 @@ impl<K: Key, V: Value> MemKV<K, V> {
     ///
     /// The map is attached to the file: no other one can be, in this process or another, until the
     /// last handle to it is dropped (iterators do not count). Changes stay in memory until
-    /// [`save`](Self::save) is called; nothing is saved by itself.
+    /// [`save`](Self::save) is called; nothing is saved by itself. While another thread starts a
+    /// process, the lock may last a moment longer than its handles.
     ///
     /// Bytes are checked when they are first read, against checksums of blocks of 4,096 bytes;
     /// [`verify`](Self::verify) reads them all.
