@@ -197,7 +197,16 @@ fn last_words(stderr: &Receiver<String>) -> String {
         Some(at) => lines[at..lines.len().min(at + 2)].join(" "),
         None => lines.last().cloned().unwrap_or_default(),
     };
-    words.trim_start_matches("memkv-bench: ").chars().take(300).collect()
+    without_folders(words.trim_start_matches("memkv-bench: ")).chars().take(300).collect()
+}
+
+/// Absolute paths of sources without the folders that only this machine has: from the package on.
+fn without_folders(text: &str) -> String {
+    let shorten = |word: &str| {
+        let Some((_, below)) = word.split_once("/registry/src/") else { return word.to_owned() };
+        below.split_once('/').map_or(below, |(_, below)| below).to_owned()
+    };
+    text.split(' ').map(shorten).collect::<Vec<_>>().join(" ")
 }
 
 fn follow(mut child: Child, patience: Duration) -> Outcome {
@@ -392,6 +401,9 @@ pub(crate) fn execute(plan: &Plan) -> Result<(), String> {
         compiler: compiler(),
         versions: versions(),
     }))?;
+    if plan.perf && crate::perf::count(1, || ()).is_empty() {
+        eprintln!("--perf: the kernel lets no counter be read here; the run goes on without");
+    }
     let turns = |cell: &Cell| keys::find(cell.0).map_or(0, |s| turn_order(&plan.entrants, s).len());
     let total = plan.cells.iter().map(turns).sum::<usize>() as u64 * u64::from(plan.repeats);
     let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed}, {eta} left  {msg}");
@@ -413,7 +425,7 @@ pub(crate) fn execute(plan: &Plan) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Agreement, choose, versions};
+    use super::{Agreement, choose, versions, without_folders};
     use crate::record::Measured;
     use std::collections::BTreeMap;
 
@@ -452,6 +464,13 @@ mod tests {
         assert_eq!(measured("blart", "1:2"), None);
         let wrong = measured("blart", "1:3").unwrap();
         assert!(wrong.contains("1:3") && wrong.contains("1:2"), "{wrong}");
+    }
+
+    #[test]
+    fn messages_name_packages_and_no_folder_of_this_machine() {
+        let text = "panicked at /home/me/.cargo/registry/src/host-12/fst-0.4.7/src/a.rs:5:1: full";
+        assert_eq!(without_folders(text), "panicked at fst-0.4.7/src/a.rs:5:1: full");
+        assert_eq!(without_folders("at bench/src/a.rs: no"), "at bench/src/a.rs: no");
     }
 
     #[test]

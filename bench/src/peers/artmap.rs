@@ -1,6 +1,6 @@
 //! `artmap`: a concurrent radix tree, and the same in an arena that frees nothing.
 
-use crate::kind::{KeyList, Kind};
+use crate::kind::Kind;
 use crate::peer::{
     Abilities, Answers, Calls, Entrant, Entries, Made, Maker, Peer, Shared, Walk, each,
 };
@@ -108,17 +108,16 @@ impl<K: Kind<Encoded: AsBytes> + ?Sized> Peer<K> for Arena<K> {
     }
 }
 
-/// Room for this many bytes of nodes and leaves for each entry, thrice over for what is
-/// overwritten: the arena never frees. Pages that stay untouched are not counted.
-const ARENA_BYTES_PER_ENTRY: usize = 3 * 160;
+/// The largest arena there can be: it never frees, and threads overwrite for a while. Pages that
+/// stay untouched take no memory and are not counted.
+const ARENA_BYTES: usize = u32::MAX as usize;
 
 fn concurrent<K: Kind<Encoded: AsBytes> + ?Sized>(_: &Entries<K>) -> Made<K> {
     Ok(Box::new(Concurrent(ArtMap::new())))
 }
 
-fn arena<K: Kind<Encoded: AsBytes> + ?Sized>(entries: &Entries<K>) -> Made<K> {
-    let capacity = (1 << 20) + entries.len() * ARENA_BYTES_PER_ENTRY + 3 * entries.keys.key_bytes();
-    Ok(Box::new(Arena(ArenaArtMap::with_capacity(capacity))))
+fn arena<K: Kind<Encoded: AsBytes> + ?Sized>(_: &Entries<K>) -> Made<K> {
+    Ok(Box::new(Arena(ArenaArtMap::with_capacity(ARENA_BYTES))))
 }
 
 pub(super) const CONCURRENT: Entrant = Entrant {

@@ -80,13 +80,15 @@ fn scatter(name: &CellName, cell: &Cell) -> Result<Option<Chart>, String> {
             .y_desc("ns per dependent get (logarithmic)")
             .draw()
             .map_err(text)?;
-        let places: Vec<(f64, f64)> = points.iter().map(|point| (point.1, point.2)).collect();
+        let is_ordered = |peer: &str| find(peer).is_some_and(|entrant| entrant.abilities.walk);
+        let ordered = points.iter().filter(|point| is_ordered(point.0));
+        let places: Vec<(f64, f64)> = ordered.map(|point| (point.1, point.2)).collect();
         let front = pareto(&places).into_iter().map(|index| places[index]);
         let line = LineSeries::new(front, ORDERED.mix(0.5).stroke_width(2));
         chart
             .draw_series(line)
             .map_err(text)?
-            .label("Pareto front")
+            .label("Pareto front of ordered maps")
             .legend(|(x, y)| PathElement::new([(x, y), (x + 18, y)], ORDERED));
         for (index, (peer, bytes, ns)) in points.iter().enumerate() {
             let color = color(peer);
@@ -137,12 +139,18 @@ fn parts(cell: &Cell, peer: &str) -> Vec<(&'static str, f64, RGBColor)> {
     parts
 }
 
+/// The widest bar of memory, in bars of the reference.
+const WIDEST_OF_REFERENCE: f64 = 3.5;
+
 fn bars(name: &CellName, cell: &Cell) -> Result<Option<Chart>, String> {
     let mut totals = cell.values_of("bytes");
     totals.sort_by(|a, b| b.1.total_cmp(&a.1));
     let Some(widest) = totals.first().map(|pair| pair.1).filter(|widest| *widest > 0.0) else {
         return Ok(None);
     };
+    // One map far off must not squeeze the others: bars past the edge are cut, their figures stand.
+    let reference = cell.value(REFERENCE, "bytes").unwrap_or(widest);
+    let widest = widest.min(reference * WIDEST_OF_REFERENCE);
     let title = format!("Memory by part, {} keys of {}", name.1, name.0);
     let rows = totals.len() as f64;
     let svg = draw(|area| {
@@ -169,7 +177,8 @@ fn bars(name: &CellName, cell: &Cell) -> Result<Option<Chart>, String> {
             for (part, bytes, color) in parts(cell, peer) {
                 if bytes > 0.0 {
                     legend.insert(part, color);
-                    let corners = [(start, row + 0.15), (start + bytes, row + 0.85)];
+                    let end = (start + bytes).min(widest);
+                    let corners = [(start.min(widest), row + 0.15), (end, row + 0.85)];
                     chart.draw_series([Rectangle::new(corners, color.filled())]).map_err(text)?;
                     start += bytes;
                 }
@@ -178,7 +187,7 @@ fn bars(name: &CellName, cell: &Cell) -> Result<Option<Chart>, String> {
             let label = EmptyElement::at((0.0, row + 0.5))
                 + Text::new((*peer).to_owned(), (-112, -6), font.clone().color(&color(peer)));
             chart.draw_series([label]).map_err(text)?;
-            let figure = EmptyElement::at((*total, row + 0.5))
+            let figure = EmptyElement::at((total.min(widest), row + 0.5))
                 + Text::new(super::tables::figure(*total), (4, -6), font.color(&BLACK));
             chart.draw_series([figure]).map_err(text)?;
         }
