@@ -89,7 +89,6 @@ measures! {
     "part_base_values" "of it: values of the base" "B/key" Neither;
     "part_rest" "of it: filter, tables, large values" "B/key" Neither;
     "delta_share" "entries in the delta" "%" Neither;
-    "delta_share_peak" "entries in the delta, most while loading" "%" Neither;
     "get_hit" "get, independent, uniform" "ns" Lower;
     "get_chain" "get, each needs the one before" "ns" Lower;
     "get_zipf" "get, independent, Zipf 0.99" "ns" Lower;
