@@ -111,6 +111,7 @@ impl Choices {
             command: name.to_owned(),
             depth,
             repeats: self.repeats.unwrap_or(repeats).max(1),
+            large_repeats: self.repeats.unwrap_or(1).max(1),
             cells: run::choose(cells, &self.sets, &self.sizes, files.sosd.is_some())?,
             entrants,
             files,

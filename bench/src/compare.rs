@@ -22,6 +22,10 @@ struct Change {
 /// maps' hash seeds and the system's addresses differ between runs.
 const LEAST_BAND: f64 = 0.03;
 
+/// Fewer repeats than this say nothing about their noise; then it is taken to be large.
+const ENOUGH_REPEATS: usize = 3;
+const BAND_OF_FEW: f64 = 0.15;
+
 impl Change {
     fn verdict(&self) -> &'static str {
         let within = (self.ratio - 1.0).abs() <= self.band;
@@ -54,7 +58,8 @@ fn changes(old: &Results, new: &Results) -> Vec<Change> {
                     _ => return None,
                 };
                 let what = format!("{peer} {} {} {}", name.0, name.1, kind.name);
-                let band = band.max(LEAST_BAND);
+                let is_few = olds.len().min(news.len()) < ENOUGH_REPEATS;
+                let band = band.max(if is_few { BAND_OF_FEW } else { LEAST_BAND });
                 Some(Change { what, old, new, ratio, band, better: kind.better })
             };
             let kinds = MEASURES.iter().filter(|kind| kind.better != Better::Neither);
@@ -144,6 +149,29 @@ mod tests {
     fn a_slower_machine_is_no_change_of_a_map() {
         let old = run(100.0, [50.0, 51.0, 49.0]);
         assert_eq!(verdict(&old, &run(200.0, [100.0, 102.0, 98.0])), "same");
+    }
+
+    #[test]
+    fn one_repeat_shows_only_large_changes() {
+        let one = |value: f64| {
+            let mut results = Results::default();
+            let lines = [("btreemap", 100.0), ("memkv-folded", value)].map(|(peer, value)| {
+                Line::Measured(Measured {
+                    peer: peer.into(),
+                    set: "words".into(),
+                    size: 10,
+                    repeat: 0,
+                    measure: "get_hit".into(),
+                    value,
+                    checksum: None,
+                    wrong: None,
+                })
+            });
+            results.add(lines.to_vec());
+            results
+        };
+        assert_eq!(verdict(&one(50.0), &one(55.0)), "same");
+        assert_eq!(verdict(&one(50.0), &one(65.0)), "worse");
     }
 
     #[test]

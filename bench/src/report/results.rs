@@ -81,6 +81,11 @@ impl Cell {
         median(&self.ratios(peer, measure))
     }
 
+    /// How often the maps took turns.
+    pub(crate) fn turns(&self) -> usize {
+        self.values.values().map(BTreeMap::len).max().unwrap_or(0)
+    }
+
     /// The maps that were measured here, in the order of the list of all maps.
     pub(crate) fn peers(&self) -> Vec<&'static str> {
         let names = crate::peers::ENTRANTS.iter().map(|entrant| entrant.name);

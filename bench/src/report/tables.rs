@@ -180,11 +180,10 @@ fn preamble(out: &mut String, results: &Results) {
     out.push_str(
         "Made by `memkv-bench report` from measurements; not edited by hand. `BTreeMap` means\n\
          `BTreeMap<Vec<u8>, u64>` or `BTreeMap<u64, u64>` built by random inserts, and every\n\
-         number in brackets is a ratio to it, taken within one repeat. Each figure is the median\n\
-         of the repeats. Each map and key set is measured in a process of its own, and maps take\n\
-         turns. Memory is everything the allocator handed out for the map, keys and values\n\
-         included, slack too. A time is the shorter of two passes, for gets, walks and scans.\n\
-         An empty field: the map cannot do this.\n\n",
+         number in brackets is a ratio to it, taken within one repeat. Each map and\n\
+         key set is measured in a process of its own, and maps take turns. Memory is everything\n\
+         the allocator handed out for the map, keys and values included, slack too. A time of gets\n\
+         or walks is the shorter of two passes. An empty field: the map cannot do this.\n\n",
     );
     if results.interrupted {
         out.push_str("**The run was interrupted: what follows is a part of it.**\n\n");
@@ -194,11 +193,10 @@ fn preamble(out: &mut String, results: &Results) {
         let days = run.started / 86_400;
         _ = writeln!(
             out,
-            "{}, {} cores; {}; {} repeats; seed {}; {}.\n",
+            "{}, {} cores; {}; seed {}; {}.\n",
             run.machine,
             run.cores,
             run.compiler,
-            run.repeats,
             run.seed,
             date(days as i64)
         );
@@ -261,6 +259,8 @@ pub(super) fn document(results: &Results, charts: &[Chart], folder: &Path) -> St
         let title = crate::keys::find(&name.0).map_or("", |set| set.title);
         _ = writeln!(out, "## {} keys of `{}`: {title}\n", figure_of_size(name.1), name.0);
         charts_of(&mut out, charts, folder, Some(name));
+        let turns = cell.turns();
+        _ = writeln!(out, "Medians of {turns} repeats, each in a process of its own.\n");
         losses(&mut out, cell);
         by_measure(&mut out, cell);
         out.push_str("All maps:\n\n");
@@ -329,6 +329,7 @@ mod tests {
         assert!(text.contains("| fst | wrong |"), "{text}");
         assert!(text.contains("Behind `BTreeMap` (ratio): walk, per entry (memkv-folded: 2.00)"));
         assert!(text.contains("| fst | 1,000 words | 7 of 8 |"), "{text}");
+        assert!(text.contains("Medians of 3 repeats"), "{text}");
         assert!(text.contains("interrupted"), "the run has no last line");
     }
 }
