@@ -101,8 +101,8 @@ pub(crate) fn execute(old: &Path, new: &Path) -> Result<(), String> {
     let off: Vec<f64> = ratios.iter().map(|ratio| (ratio - 1.0).abs()).collect();
     let bands: Vec<f64> = changes.iter().map(|change| change.band).collect();
     println!(
-        "\n{} same, {} better, {} worse; median ratio {:.3}; half of all ratios within {:.1} % of 1; \
-         median noise band {:.1} %",
+        "\n{} same, {} better, {} worse; median ratio {:.3}; half of all ratios within {:.1} % \
+         of 1; median noise band {:.1} %",
         counts[0],
         counts[1],
         counts[2],

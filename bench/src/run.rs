@@ -83,8 +83,8 @@ pub(crate) fn choose(
     }
 }
 
-/// Sets of so many keys are measured as often as the plan says for large ones: their passes are long
-/// enough to even out what the machine does meanwhile.
+/// Sets of so many keys are measured as often as the plan says for large ones: their passes are
+/// long enough to even out what the machine does meanwhile.
 const LARGE: usize = 1_000_000;
 
 impl Plan {

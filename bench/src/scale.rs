@@ -151,8 +151,8 @@ fn load<T: Clone>(
     let ns = asked.elapsed().as_nanos() as f64 / sample.len().max(1) as f64;
     let per_key = |bytes: isize| bytes as f64 / entries.max(1) as f64;
     println!(
-        "{name}: {entries} entries, {:.2} GB of raw keys, in {seconds:.0} s; {:.2} B/key ({:.2} GiB), \
-         at most {:.2} B/key; get {ns:.0} ns over {} sampled keys",
+        "{name}: {entries} entries, {:.2} GB of raw keys, in {seconds:.0} s; {:.2} B/key ({:.2} \
+         GiB), at most {:.2} B/key; get {ns:.0} ns over {} sampled keys",
         raw_bytes as f64 / 1e9,
         per_key(live),
         live as f64 / GIB,

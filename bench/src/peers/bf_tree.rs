@@ -86,8 +86,8 @@ fn empty<K: Kind + ?Sized>(entries: &Entries<K>) -> Made<K> {
 pub(super) const ENTRANT: Entrant = Entrant {
     name: "bf-tree",
     package: "bf-tree",
-    note: "pages in memory, a cache of a quarter of the data, and fixed tables of some 25 MB that weigh on \
-           small sets; cannot be walked backwards",
+    note: "pages in memory, a cache of a quarter of the data, and fixed tables of some 25 MB that \
+           weigh on small sets; cannot be walked backwards",
     abilities: Abilities { walk_back: false, ..Abilities::ALL },
     bytes: Some(Maker::empty(empty)),
     integers: Some(Maker::empty(empty)),

@@ -182,8 +182,8 @@ fn preamble(out: &mut String, results: &Results) {
          `BTreeMap<Vec<u8>, u64>` or `BTreeMap<u64, u64>` built by random inserts, and every\n\
          number in brackets is a ratio to it, taken within one repeat. Each map and\n\
          key set is measured in a process of its own, and maps take turns. Memory is everything\n\
-         the allocator handed out for the map, keys and values included, slack too. A time of gets\n\
-         or walks is the shorter of two passes. An empty field: the map cannot do this.\n\n",
+         the allocator handed out for the map, keys and values included, slack too. A time of\n\
+         gets or walks is the shorter of two passes. An empty field: the map cannot do this.\n\n",
     );
     if results.interrupted {
         out.push_str("**The run was interrupted: what follows is a part of it.**\n\n");
