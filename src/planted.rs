@@ -28,6 +28,10 @@ pub(crate) enum Bug {
     OverlayFoldDropsTombstones,
     /// A seek in a transducer goes beyond a key that is there.
     FstSeekSkipsExact,
+    /// The search of a block goes on behind a key that is above the one it looks for.
+    BlockSearchPassesBy,
+    /// A tie between separators is settled by their first bytes alone.
+    TailsForgotten,
     /// A writer learns that the last pin has gone without what its reader did happening before.
     PinsReadRelaxed,
     /// A fold publishes layers without content first, and fills them in afterwards.
@@ -39,7 +43,7 @@ pub(crate) enum Bug {
 #[cfg(any(test, memkv_planted))]
 impl Bug {
     /// All of them.
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::Node16IgnoresCount,
         Self::GrowthDropsLastChild,
         Self::PrefixSplitKeepsBranchByte,
@@ -50,6 +54,8 @@ impl Bug {
         Self::MergePrefersOlder,
         Self::OverlayFoldDropsTombstones,
         Self::FstSeekSkipsExact,
+        Self::BlockSearchPassesBy,
+        Self::TailsForgotten,
         Self::PinsReadRelaxed,
         Self::PublishBeforeFill,
         Self::SweepIgnoresOlderPins,

@@ -59,7 +59,7 @@ pub struct SegmentStats {
     pub key_bytes: usize,
     /// Bytes of the values.
     pub value_bytes: usize,
-    /// Name of the codec: `"plain"` or `"fst"`.
+    /// Name of the codec: `"plain"`, `"front"` (front-coded blocks) or `"fst"`.
     pub codec: &'static str,
 }
 

@@ -251,9 +251,10 @@ const SMALL: u32 = 250;
 #[test]
 fn a_verify_without_memory_says_so() {
     let mut tally = Tally::new("verifying without memory");
-    // Keys with so little in common that their transducer has many nodes.
-    let kv: MemKV<u64, u64> = MemKV::with_options(manual());
-    kv.extend((0..5_000).map(|n: u64| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15), n)));
+    // Keys that differ late, so that a block of them and what separates blocks is long.
+    let kv: MemKV<Vec<u8>, u64> = MemKV::with_options(manual());
+    let key = |n: u64| [vec![n as u8 % 50; 100], n.to_le_bytes().to_vec()].concat();
+    kv.extend((0..5_000).map(|n: u64| (key(n), n)));
     kv.compact().expect("memory");
     for refusal in MODES {
         sweep(&mut tally, "verify", refusal, || kv.verify(), |_| ());

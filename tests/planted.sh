@@ -29,6 +29,8 @@ bugs() {
     MergePrefersOlder          | merge:: partition:: map::
     OverlayFoldDropsTombstones | compact:: partition:: map::
     FstSeekSkipsExact          | segment:: map::
+    BlockSearchPassesBy        | segment:: map::
+    TailsForgotten             | segment:: map::
     PinsReadRelaxed            | loom:models::what_a_pin loom:models::
     PublishBeforeFill          | loom:models::reads_and loom:models::
     SweepIgnoresOlderPins      | loom:models::blocks_in loom:models::

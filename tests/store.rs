@@ -556,7 +556,7 @@ fn damage_names_the_file_wherever_it_is_met() {
     }
 }
 
-/// The maps of the golden files: one of each segment codec, of each value class, with an extent.
+/// The maps of the golden files: of many keys and of few, of each value class, with an extent.
 fn golden_texts() -> MemKV<String, String> {
     let word = |n: u32| format!("{}{n}", ["over", "under", "be", ""][n as usize % 4]);
     let value = |n: u32| if n == 77 { "extent ".repeat(200) } else { format!("value of {n}") };
@@ -566,6 +566,10 @@ fn golden_texts() -> MemKV<String, String> {
 fn golden_integers() -> MemKV<i32, u16> {
     (-20..20).map(|n| (n * n * n, (n * n) as u16)).collect()
 }
+
+/// The files whose bytes this release writes. `texts-v1` is of an earlier one, which made a
+/// transducer of so many keys; it is still read.
+const WRITTEN: [&str; 2] = ["texts-blocks-v1.memkv", "integers-v1.memkv"];
 
 fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
@@ -581,12 +585,13 @@ fn golden_copy(name: &str, folder: &TempDir) -> PathBuf {
 #[test]
 fn files_of_version_1_are_read() {
     let folder = folder();
-    let texts: MemKV<String, String> =
-        MemKV::open(golden_copy("texts-v1.memkv", &folder)).expect("version 1");
-    assert!(texts.iter().eq(golden_texts().iter()));
-    texts.verify().expect("a sound file");
-    let integers: MemKV<i32, u16> =
-        MemKV::open_read_only(golden("integers-v1.memkv")).expect("version 1");
+    for name in ["texts-v1.memkv", WRITTEN[0]] {
+        let texts: MemKV<String, String> =
+            MemKV::open(golden_copy(name, &folder)).expect("version 1");
+        assert!(texts.iter().eq(golden_texts().iter()));
+        texts.verify().expect("a sound file");
+    }
+    let integers: MemKV<i32, u16> = MemKV::open_read_only(golden(WRITTEN[1])).expect("version 1");
     assert!(integers.iter().eq(golden_integers().iter()));
     integers.verify().expect("a sound file");
 }
@@ -596,7 +601,7 @@ fn the_same_entries_give_the_golden_files_of_version_1() {
     let folder = folder();
     let path = folder.path().join("map");
     golden_texts().save_to(&path).expect("a working disk");
-    assert!(fs::read(&path).unwrap() == fs::read(golden("texts-v1.memkv")).unwrap());
+    assert!(fs::read(&path).unwrap() == fs::read(golden(WRITTEN[0])).unwrap());
     golden_integers().save_to(&path).expect("a working disk");
-    assert!(fs::read(&path).unwrap() == fs::read(golden("integers-v1.memkv")).unwrap());
+    assert!(fs::read(&path).unwrap() == fs::read(golden(WRITTEN[1])).unwrap());
 }

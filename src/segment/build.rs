@@ -2,6 +2,7 @@
 
 use super::bits::BitStage;
 use super::format::{Codec, Layout, Section, SectionLens};
+use super::front::{BLOCK_SHIFT, FinishedFront, FrontStage};
 use super::fst::FstStage;
 use super::plain::PlainStage;
 use super::slabs::Column;
@@ -14,7 +15,7 @@ use crate::key::MAX_KEY_LEN;
 use bumpalo::Bump;
 use std::cmp::Ordering;
 
-/// Segments of fewer entries are plain: the frame of a transducer costs more than it saves.
+/// Segments of fewer entries are plain: an index costs more than it saves.
 const PLAIN_BELOW: u64 = 256;
 
 /// Who decides how keys are stored.
@@ -25,19 +26,25 @@ pub(crate) enum CodecChoice {
     Automatic,
     /// Sorted arrays, however many entries.
     Plain,
+    /// Front-coded blocks, however few entries.
+    Front,
     /// A transducer, however few entries.
     Fst,
 }
 
 /// Keys being collected.
+#[expect(clippy::large_enum_variant, reason = "a box could not be refused its memory")]
 enum KeyStage<'b> {
     Plain(PlainStage<'b>),
+    Front(FrontStage<'b>),
     Fst(FstStage<'b>),
 }
 
 /// Keys collected.
+#[expect(clippy::large_enum_variant, reason = "a box could not be refused its memory")]
 enum FinishedKeys<'b> {
     Plain(PlainStage<'b>),
+    Front(FinishedFront<'b>),
     Fst(Column<'b>),
 }
 
@@ -67,6 +74,7 @@ impl<'b> SegmentBuilder<'b> {
     ) -> Result<Self, Error> {
         let keys = match choice {
             CodecChoice::Automatic | CodecChoice::Plain => KeyStage::Plain(PlainStage::new(bump)),
+            CodecChoice::Front => KeyStage::Front(FrontStage::new(bump, BLOCK_SHIFT)),
             CodecChoice::Fst => KeyStage::Fst(FstStage::new(bump)?),
         };
         Ok(Self {
@@ -95,13 +103,14 @@ impl<'b> SegmentBuilder<'b> {
     pub(crate) fn push(&mut self, key: &[u8], entry: Entry<'_>) -> Result<(), Error> {
         self.check_key(key)?;
         if self.entries + 1 == PLAIN_BELOW && self.choice == CodecChoice::Automatic {
-            self.switch_to_fst()?;
+            self.switch_to_front()?;
         }
         let is_tombstone = entry.kind == EntryKind::Tombstone;
         // First, because this is the one part that may refuse an entry for what it is.
         self.values.push((!is_tombstone).then_some(entry.value))?;
         match &mut self.keys {
             KeyStage::Plain(stage) => stage.push(key)?,
+            KeyStage::Front(stage) => stage.push(key, &self.last_key)?,
             KeyStage::Fst(stage) => stage.push(key, self.entries)?,
         }
         self.tombstones.push(is_tombstone)?;
@@ -131,20 +140,21 @@ impl<'b> SegmentBuilder<'b> {
         Err(Error::OutOfOrder { index: self.entries, order })
     }
 
-    /// Hands the keys so far to a transducer.
-    fn switch_to_fst(&mut self) -> Result<(), Error> {
+    /// Puts the keys so far into blocks.
+    fn switch_to_front(&mut self) -> Result<(), Error> {
         let KeyStage::Plain(plain) = &self.keys else {
             return Ok(());
         };
-        let mut fst = FstStage::new(self.bump)?;
-        let mut buffer = Vec::new();
-        let mut ordinal = 0;
+        let mut front = FrontStage::new(self.bump, BLOCK_SHIFT);
+        let (mut buffer, mut last) = (Vec::new(), Vec::new());
         plain.replay(&mut buffer, |key| {
-            fst.push(key, ordinal)?;
-            ordinal += 1;
-            Ok::<(), Error>(())
+            front.push(key, &last)?;
+            last.clear();
+            last.try_reserve(key.len())?;
+            last.extend_from_slice(key);
+            Ok::<(), OutOfMemory>(())
         })?;
-        self.keys = KeyStage::Fst(fst);
+        self.keys = KeyStage::Front(front);
         Ok(())
     }
 
@@ -152,6 +162,7 @@ impl<'b> SegmentBuilder<'b> {
     pub(crate) fn finish(self) -> Result<Segment, Error> {
         let keys = match self.keys {
             KeyStage::Plain(stage) => FinishedKeys::Plain(stage),
+            KeyStage::Front(stage) => FinishedKeys::Front(stage.finish()?),
             KeyStage::Fst(stage) => FinishedKeys::Fst(stage.finish()?),
         };
         let mut layout =
@@ -167,6 +178,11 @@ impl<'b> SegmentBuilder<'b> {
             FinishedKeys::Plain(stage) => {
                 stage.write_offsets(&mut image[layout.span(Section::KeyOffsets)]);
                 stage.write_bytes(&mut image[layout.span(Section::KeyBytes)]);
+            }
+            FinishedKeys::Front(front) => {
+                front.write_index(&mut image[layout.span(Section::HeadIndex)]);
+                front.write_tails(&mut image[layout.span(Section::HeadTails)]);
+                front.write_blocks(&mut image[layout.span(Section::KeyBlocks)]);
             }
             FinishedKeys::Fst(column) => {
                 column.copy_to(&mut image[layout.span(Section::Transducer)]);
@@ -196,6 +212,10 @@ fn plan(
         FinishedKeys::Plain(stage) => {
             stage.plan(entries, &mut lens)?;
             Codec::Plain
+        }
+        FinishedKeys::Front(front) => {
+            front.plan(&mut lens)?;
+            Codec::Front
         }
         FinishedKeys::Fst(column) => {
             lens.set(Section::Transducer, column.len());

@@ -1,5 +1,6 @@
 //! The cursor over a segment.
 
+use super::front::FrontWalk;
 use super::fst::FstWalk;
 use super::plain::PlainWalk;
 use super::{Keys, Located, Ordinal, Segment};
@@ -11,6 +12,8 @@ use std::ops::Deref;
 /// A position among the keys of one codec.
 enum Walk {
     Plain(PlainWalk),
+    /// In a box, so that those who keep several cursors need not keep much.
+    Front(Box<FrontWalk>),
     Fst(FstWalk),
 }
 
@@ -40,10 +43,11 @@ pub(crate) struct SegmentCursor<S> {
 }
 
 impl<S: Deref<Target = Segment>> SegmentCursor<S> {
-    /// A cursor without a position. Allocates nothing yet.
+    /// A cursor without a position. Allocates at most a few hundred bytes yet.
     pub(crate) fn new(segment: S) -> Self {
         let walk = match segment.keys() {
             Keys::Fst(_) => Walk::Fst(FstWalk::default()),
+            Keys::Front(_) => Walk::Front(Box::default()),
             Keys::Plain(_) => Walk::Plain(PlainWalk::default()),
         };
         Self { segment, walk, standing: None, status: Ok(()) }
@@ -94,6 +98,20 @@ impl Walk {
                 Move::Next => walk.next(keys),
                 Move::Prev => walk.prev(keys),
             },
+            (Self::Front(walk), Keys::Front(keys)) => match way {
+                Move::First => walk.go_to(keys, Some(0)),
+                Move::Last => walk.go_to(keys, keys.len().checked_sub(1)),
+                Move::Seek(key) => {
+                    let (Ok(ordinal) | Err(ordinal)) = keys.search(key)?;
+                    walk.go_to(keys, Some(ordinal))
+                }
+                Move::SeekForPrev(key) => match keys.search(key)? {
+                    Ok(ordinal) => walk.go_to(keys, Some(ordinal)),
+                    Err(above) => walk.go_to(keys, above.checked_sub(1)),
+                },
+                Move::Next => walk.next(keys),
+                Move::Prev => walk.prev(keys),
+            },
             (Self::Fst(walk), Keys::Fst(keys)) => match way {
                 Move::First => walk.first(keys),
                 Move::Last => walk.last(keys),
@@ -103,7 +121,7 @@ impl Walk {
                 Move::Prev => walk.prev(keys),
             },
             // A segment never changes its codec.
-            (Self::Plain(_), Keys::Fst(_)) | (Self::Fst(_), Keys::Plain(_)) => Ok(None),
+            (Self::Plain(_) | Self::Front(_) | Self::Fst(_), _) => Ok(None),
         }
     }
 }
@@ -144,6 +162,7 @@ impl<S: Deref<Target = Segment>> Cursor for SegmentCursor<S> {
     fn key(&self) -> &[u8] {
         match (&self.walk, self.segment.keys()) {
             (Walk::Fst(walk), _) => walk.key(),
+            (Walk::Front(walk), _) => walk.key(),
             (Walk::Plain(walk), Keys::Plain(keys)) => walk.key(keys),
             (Walk::Plain(_), _) => &[],
         }

@@ -58,6 +58,8 @@ pub(super) enum Codec {
     Plain = 0,
     /// One transducer for all keys.
     Fst = 1,
+    /// Front-coded blocks, found through a tree.
+    Front = 2,
 }
 
 impl Codec {
@@ -65,6 +67,7 @@ impl Codec {
         match byte {
             0 => Some(Self::Plain),
             1 => Some(Self::Fst),
+            2 => Some(Self::Front),
             _ => None,
         }
     }
@@ -74,6 +77,7 @@ impl Codec {
         match self {
             Self::Plain => "plain",
             Self::Fst => "fst",
+            Self::Front => "front",
         }
     }
 }
@@ -98,10 +102,16 @@ pub(super) enum Section {
     Tombstones = 6,
     /// A bit for each entry: set if the key was live below it.
     LiveBelow = 7,
+    /// Front: what all keys share, and the tree over the blocks.
+    HeadIndex = 9,
+    /// Front: ends of the tree's separators.
+    HeadTails = 10,
+    /// Front: the blocks.
+    KeyBlocks = 11,
 }
 
 /// Number of sections an image can have.
-const SECTIONS: usize = 7;
+const SECTIONS: usize = 10;
 
 impl Section {
     const ALL: [Self; SECTIONS] = [
@@ -112,11 +122,19 @@ impl Section {
         Self::ValueOffsets,
         Self::Tombstones,
         Self::LiveBelow,
+        Self::HeadIndex,
+        Self::HeadTails,
+        Self::KeyBlocks,
     ];
 
     /// Place in arrays of one element for each section.
     fn index(self) -> usize {
-        self as usize - 1
+        // Nothing has the id 8.
+        self as usize - if (self as usize) < 8 { 1 } else { 2 }
+    }
+
+    fn from_id(id: usize) -> Option<Self> {
+        Self::ALL.into_iter().find(|section| *section as usize == id)
     }
 
     /// Whether an image of this codec and value width may have the section.
@@ -124,6 +142,7 @@ impl Section {
         match self {
             Self::KeyOffsets | Self::KeyBytes => codec == Codec::Plain,
             Self::Transducer => codec == Codec::Fst,
+            Self::HeadIndex | Self::HeadTails | Self::KeyBlocks => codec == Codec::Front,
             Self::ValueOffsets => width == ValueWidth::Bytes,
             Self::Values | Self::Tombstones | Self::LiveBelow => true,
         }
@@ -139,6 +158,9 @@ impl Section {
             Self::ValueOffsets => "segment value offsets",
             Self::Tombstones => "segment tombstones",
             Self::LiveBelow => "segment live-below bits",
+            Self::HeadIndex => "segment head index",
+            Self::HeadTails => "segment head tails",
+            Self::KeyBlocks => "segment key blocks",
         }
     }
 }
@@ -260,7 +282,7 @@ impl Layout {
             return Err(damaged(FLAGS_AT, "flags and reserved bytes are zero"));
         }
         let codec = Codec::from_byte(header[CODEC_AT])
-            .ok_or_else(|| damaged(CODEC_AT, "the key codec is one of 0 and 1"))?;
+            .ok_or_else(|| damaged(CODEC_AT, "the key codec is one of 0 to 2"))?;
         if decode_width(header[CLASS_AT], header[WIDTH_AT]) != Some(width) {
             return Err(damaged(CLASS_AT, "the value width is the one the map was made with"));
         }
@@ -295,9 +317,7 @@ impl Layout {
         let mut least = 0;
         for at in (HEADER_LEN..table.len()).step_by(ROW_LEN) {
             let id = u32_at(table, at + ROW_ID_AT).unwrap_or(0) as usize;
-            let section = id
-                .checked_sub(1)
-                .and_then(|index| Section::ALL.get(index))
+            let section = Section::from_id(id)
                 .filter(|section| section.belongs_to(codec, width))
                 .ok_or_else(|| damaged(at, "each section is one of its codec's"))?;
             if id <= least {
@@ -309,7 +329,7 @@ impl Layout {
             let len = len.ok_or_else(|| {
                 damaged(at + ROW_LEN_AT, "a section is not empty and is inside the image")
             })?;
-            lens.set(*section, len);
+            lens.set(section, len);
             offsets[section.index()] = u64_at(table, at + ROW_OFFSET_AT).unwrap_or(0);
         }
         let layout = Self::plan(codec, width, &lens)
@@ -396,7 +416,12 @@ pub(crate) fn announced_extents(image: &[u8]) -> u32 {
     u32_at(image, EXTENTS_AT).unwrap_or(0)
 }
 
-/// Where the fields of the header and of the section table begin: what a forger would write to.
+/// Bytes of a section from its start on, and before its end, that a forger would look at.
+#[cfg(any(test, fuzzing))]
+const EDGE: usize = 192;
+
+/// Where the fields of the header and of the section table begin, and those of the sections whose
+/// fields tell where others are: what a forger would write to.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn field_offsets(image: &[u8]) -> Vec<usize> {
     let header = [CODEC_AT, CLASS_AT, WIDTH_AT, SECTIONS_AT, FLAGS_AT, ENTRIES_AT, WEIGHT_AT];
@@ -405,5 +430,17 @@ pub(crate) fn field_offsets(image: &[u8]) -> Vec<usize> {
     let rows = image.get(SECTIONS_AT).map_or(0, |&rows| usize::from(rows));
     let row = [ROW_ID_AT, ROW_CHECKSUM_AT, ROW_OFFSET_AT, ROW_LEN_AT];
     fields.extend((0..rows).flat_map(|rows| row.map(|field| table_end(rows) + field)));
+    for at in (0..rows).map(table_end) {
+        let id = u32_at(image, at + ROW_ID_AT).unwrap_or(0) as usize;
+        if !matches!(Section::from_id(id), Some(Section::HeadIndex | Section::HeadTails)) {
+            continue;
+        }
+        let start = u64_at(image, at + ROW_OFFSET_AT).unwrap_or(0) as usize;
+        let end = start.saturating_add(u64_at(image, at + ROW_LEN_AT).unwrap_or(0) as usize);
+        let front = (0..EDGE).step_by(2).map(|field| start.saturating_add(field));
+        let back = (0..EDGE).step_by(4).map(|field| end.saturating_sub(EDGE).saturating_add(field));
+        // What is outside of the image is written nowhere.
+        fields.extend(front.chain(back));
+    }
     fields
 }

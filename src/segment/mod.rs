@@ -12,6 +12,7 @@ mod cursor;
 pub(crate) mod exercise;
 mod extents;
 mod format;
+mod front;
 mod fst;
 mod plain;
 mod slabs;
@@ -34,6 +35,7 @@ use crate::stats::SegmentStats;
 use crate::sync::Arc;
 use bits::Bits;
 use format::{Codec, Layout, Section};
+use front::FrontKeys;
 use fst::FstKeys;
 use plain::PlainKeys;
 use std::ops::Range;
@@ -74,6 +76,7 @@ impl Image {
 #[derive(Clone, Copy)]
 enum Keys<'a> {
     Plain(PlainKeys<'a>),
+    Front(FrontKeys<'a>),
     Fst(FstKeys<'a>),
 }
 
@@ -81,6 +84,7 @@ impl Keys<'_> {
     fn check_frame(self) -> Result<(), Corruption> {
         match self {
             Self::Plain(keys) => keys.check_frame(),
+            Self::Front(keys) => keys.check_frame(),
             Self::Fst(keys) => keys.check_frame(),
         }
     }
@@ -88,6 +92,7 @@ impl Keys<'_> {
     fn verify(self) -> Result<(), Error> {
         match self {
             Self::Plain(keys) => Ok(keys.verify()?),
+            Self::Front(keys) => keys.verify(),
             Self::Fst(keys) => keys.verify(),
         }
     }
@@ -156,6 +161,7 @@ impl Segment {
     pub(crate) fn find(&self, key: &[u8]) -> Result<Option<Ordinal>, Corruption> {
         let found = match self.keys() {
             Keys::Plain(keys) => keys.search(key)?.ok(),
+            Keys::Front(keys) => keys.search(key)?.ok(),
             Keys::Fst(keys) => keys.find(key)?,
         };
         Ok(found.map(Ordinal))
@@ -165,6 +171,10 @@ impl Segment {
     pub(crate) fn lower_bound(&self, key: &[u8]) -> Result<Ordinal, Corruption> {
         let ordinal = match self.keys() {
             Keys::Plain(keys) => {
+                let (Ok(ordinal) | Err(ordinal)) = keys.search(key)?;
+                ordinal
+            }
+            Keys::Front(keys) => {
                 let (Ok(ordinal) | Err(ordinal)) = keys.search(key)?;
                 ordinal
             }
@@ -183,6 +193,7 @@ impl Segment {
         self.check_ordinal(ordinal)?;
         match self.keys() {
             Keys::Plain(keys) => key.extend_from_slice(keys.key(ordinal.0)?),
+            Keys::Front(keys) => keys.key_at(ordinal.0, key)?,
             Keys::Fst(keys) => keys.key_at(ordinal.0, key)?,
         }
         Ok(())
@@ -241,7 +252,14 @@ impl Segment {
             // Statistics of a damaged segment need no more than be harmless.
             tombstones: self.tombstones().ones().unwrap_or(0),
             bytes: self.image.bytes().len(),
-            key_bytes: bytes_of(&[Section::KeyOffsets, Section::KeyBytes, Section::Transducer]),
+            key_bytes: bytes_of(&[
+                Section::KeyOffsets,
+                Section::KeyBytes,
+                Section::Transducer,
+                Section::HeadIndex,
+                Section::HeadTails,
+                Section::KeyBlocks,
+            ]),
             value_bytes: bytes_of(&[Section::Values, Section::ValueOffsets]),
             codec: self.layout.codec.name(),
         }
@@ -302,6 +320,12 @@ impl Segment {
             Codec::Plain => Keys::Plain(PlainKeys::new(
                 self.section(Section::KeyOffsets),
                 self.section(Section::KeyBytes),
+                self.len(),
+            )),
+            Codec::Front => Keys::Front(FrontKeys::new(
+                self.section(Section::HeadIndex),
+                self.section(Section::HeadTails),
+                self.section(Section::KeyBlocks),
                 self.len(),
             )),
             Codec::Fst => Keys::Fst(FstKeys::new(self.section(Section::Transducer), self.len())),

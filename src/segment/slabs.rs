@@ -92,6 +92,11 @@ impl<'b> Column<'b> {
         }
     }
 
+    /// Reads the bytes in order.
+    pub(super) fn reader(&self) -> ColumnReader<'_, impl Iterator<Item = &[u8]>> {
+        ColumnReader { parts: self.parts(), part: &[] }
+    }
+
     fn grow(&mut self) -> Result<(), OutOfMemory> {
         let size = match self.slabs.last() {
             None => FIRST_SLAB,
@@ -103,6 +108,46 @@ impl<'b> Column<'b> {
         self.slabs.push(slab);
         self.free = size;
         Ok(())
+    }
+}
+
+/// A place in a column from which on it is read.
+pub(super) struct ColumnReader<'a, I> {
+    parts: I,
+    part: &'a [u8],
+}
+
+impl<'a, I: Iterator<Item = &'a [u8]>> ColumnReader<'a, I> {
+    /// Fills `out` with the next bytes, of which there are enough.
+    pub(super) fn read(&mut self, mut out: &mut [u8]) {
+        while !out.is_empty() {
+            let part = self.take(out.len());
+            let Some(now) = out.split_off_mut(..part.len()).filter(|now| !now.is_empty()) else {
+                return;
+            };
+            now.copy_from_slice(part);
+        }
+    }
+
+    /// Passes over the next bytes.
+    pub(super) fn skip(&mut self, mut len: usize) {
+        while len > 0 {
+            let passed = self.take(len).len();
+            if passed == 0 {
+                return;
+            }
+            len -= passed;
+        }
+    }
+
+    /// At most `len` next bytes that stand together; none at the end.
+    fn take(&mut self, len: usize) -> &'a [u8] {
+        if self.part.is_empty() {
+            self.part = self.parts.next().unwrap_or(&[]);
+        }
+        let (now, later) = self.part.split_at(len.min(self.part.len()));
+        self.part = later;
+        now
     }
 }
 

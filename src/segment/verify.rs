@@ -9,7 +9,7 @@ impl Segment {
     /// other, bit columns, value places, extents and the weight.
     ///
     /// Takes time proportional to the image. A transducer needs up to 40 bytes of memory for each
-    /// of its nodes meanwhile, all else none.
+    /// of its nodes meanwhile, front-coded keys what a block and a path of the tree take.
     pub(crate) fn verify(&self) -> Result<(), Error> {
         self.layout.verify(self.image())?;
         self.keys().verify()?;

@@ -9,7 +9,10 @@ use crate::testing::conformance::{SortedLayer, check_layer};
 use crate::testing::keys;
 use bumpalo::Bump;
 
-/// A segment whose keys are stored as `CODEC` says: 0 plain, 1 transducer.
+/// How keys are stored: 0 plain, 1 transducer, 2 blocks.
+const CHOICES: [CodecChoice; 3] = [CodecChoice::Plain, CodecChoice::Fst, CodecChoice::Front];
+
+/// A segment whose keys are stored as `CHOICES[CODEC]` says.
 struct Coded<const CODEC: u8>(Segment);
 
 impl<const CODEC: u8> SortedLayer for Coded<CODEC> {
@@ -17,7 +20,7 @@ impl<const CODEC: u8> SortedLayer for Coded<CODEC> {
 
     fn build(model: &keys::Model) -> Self {
         let bump = Bump::new();
-        let choice = [CodecChoice::Plain, CodecChoice::Fst][usize::from(CODEC)];
+        let choice = CHOICES[usize::from(CODEC)];
         let mut builder = SegmentBuilder::new(ValueWidth::Fixed(8), &bump, choice).expect("memory");
         for (key, value) in model {
             let entry = Entry::value(ValueRef::Inline(value), Below::Absent);
@@ -47,7 +50,7 @@ impl<const CODEC: u8> SortedLayer for Coded<CODEC> {
     }
 }
 
-/// A segment in a file whose keys are stored as `CODEC` says, with an extent for each value.
+/// A segment in a file whose keys are stored as `CHOICES[CODEC]` says, with an extent for each value.
 struct CodedInFile<const CODEC: u8>(Segment);
 
 /// Bytes of a value made into an extent: the 8 bytes it had, again and again.
@@ -58,7 +61,7 @@ impl<const CODEC: u8> SortedLayer for CodedInFile<CODEC> {
 
     fn build(model: &keys::Model) -> Self {
         let bump = Bump::new();
-        let choice = [CodecChoice::Plain, CodecChoice::Fst][usize::from(CODEC)];
+        let choice = CHOICES[usize::from(CODEC)];
         let mut builder = SegmentBuilder::new(ValueWidth::Bytes, &bump, choice).expect("memory");
         for (key, value) in model {
             let value = value.repeat(EXTENT_LEN / value.len());
@@ -140,6 +143,16 @@ fn plain_segments_in_files_conform() {
 #[test]
 fn transducer_segments_in_files_conform() {
     check_layer::<CodedInFile<1>>();
+}
+
+#[test]
+fn front_coded_segments_in_files_conform() {
+    check_layer::<CodedInFile<2>>();
+}
+
+#[test]
+fn front_coded_segments_conform() {
+    check_layer::<Coded<2>>();
 }
 
 #[test]

@@ -160,7 +160,7 @@ fn a_flipped_byte_anywhere_in_a_file_never_gives_a_wrong_answer() {
 #[test]
 fn a_flipped_byte_in_keys_of_many_blocks_never_gives_a_wrong_answer() {
     let mut random = Random(8);
-    let keys = (0..1200).map(|_| (0..8).map(|_| random.below(256) as u8).collect::<Vec<u8>>());
+    let keys = (0..2400).map(|_| (0..8).map(|_| random.below(256) as u8).collect::<Vec<u8>>());
     let width = ValueWidth::Fixed(0);
     let model = model_of(keys, width, false);
     // The root of the transducer has more bytes than lie between two of these places, so that it

@@ -57,7 +57,12 @@ pub(super) fn sound_input(seed: u64) -> Vec<u8> {
 
 /// The image of a sound segment.
 pub(super) fn built(input: &mut Input<'_>, width: ValueWidth) -> Vec<u8> {
-    let choice = input.pick(&[CodecChoice::Fst, CodecChoice::Plain, CodecChoice::Automatic]);
+    let choice = input.pick(&[
+        CodecChoice::Fst,
+        CodecChoice::Plain,
+        CodecChoice::Automatic,
+        CodecChoice::Front,
+    ]);
     let mut keys: BTreeSet<Vec<u8>> = (0..input.byte() % 64).map(|_| input.key()).collect();
     keys.extend(input.fan());
     let bump = Bump::new();

@@ -1,0 +1,264 @@
+//! Builds front-coded blocks in one pass over sorted keys, and the tree over them at the end.
+//!
+//! What all keys share is known when the last one is. Until then heads are staged whole; nothing
+//! else of a block depends on it.
+
+use super::super::format::{Section, SectionLens};
+use super::super::slabs::Column;
+use super::block::{BlockStage, len_field, len_len};
+use super::tree::{LEVELS, NODE_LEN, Shape, TreeBuilder, TreeSink};
+use super::{PREFIX_AT, PREFIX_LEN_AT, SHIFT_AT, front_len, offset_width};
+use crate::arena::OutOfMemory;
+use crate::bytes::common_prefix;
+use bumpalo::Bump;
+use std::array;
+
+/// Keys being collected.
+pub(in super::super) struct FrontStage<'b> {
+    bump: &'b Bump,
+    /// Keys of a block, as the power of two.
+    shift: u32,
+    block: BlockStage,
+    rest: Vec<u8>,
+    /// Of each block its head, whole, and what comes after it.
+    blocks: Column<'b>,
+    /// Of each block the lengths of head and common part, and of what comes after it (two numbers).
+    lens: Column<'b>,
+    /// Separators of all blocks but the first.
+    separators: Column<'b>,
+    separator_lens: Column<'b>,
+    first_key: Vec<u8>,
+    /// What all keys share, if there is one.
+    prefix_len: Option<usize>,
+}
+
+impl<'b> FrontStage<'b> {
+    /// No keys yet, for blocks of so many keys as this power of two.
+    pub(in super::super) fn new(bump: &'b Bump, shift: u32) -> Self {
+        Self {
+            bump,
+            shift,
+            block: BlockStage::default(),
+            rest: Vec::new(),
+            blocks: Column::new(bump),
+            lens: Column::new(bump),
+            separators: Column::new(bump),
+            separator_lens: Column::new(bump),
+            first_key: Vec::new(),
+            prefix_len: None,
+        }
+    }
+
+    /// Appends a key, of at most 65,535 bytes, that is greater than `last`, the one before it.
+    pub(in super::super) fn push(&mut self, key: &[u8], last: &[u8]) -> Result<(), OutOfMemory> {
+        let Some(prefix_len) = self.prefix_len else {
+            self.first_key.try_reserve(key.len())?;
+            self.first_key.extend_from_slice(key);
+            self.prefix_len = Some(key.len());
+            self.block.try_reserve(key)?;
+            self.block.push(key, 0);
+            return Ok(());
+        };
+        let shared = common_prefix(last, key);
+        self.prefix_len = Some(prefix_len.min(shared));
+        if self.block.len() >= 1 << self.shift {
+            self.close_block()?;
+            let separator = &key[..=shared];
+            self.separators.append(separator)?;
+            self.separator_lens.append_u16(separator.len() as u16)?;
+        }
+        self.block.try_reserve(key)?;
+        self.block.push(key, shared);
+        Ok(())
+    }
+
+    fn close_block(&mut self) -> Result<(), OutOfMemory> {
+        self.rest.clear();
+        self.rest.try_reserve(self.block.rest_bound())?;
+        self.block.put_rest(&mut self.rest);
+        self.blocks.append(self.block.head())?;
+        self.blocks.append(&self.rest)?;
+        let rest = self.rest.len() as u32;
+        for number in [self.block.head().len() as u32, self.block.common() as u32, rest, rest >> 16]
+        {
+            self.lens.append_u16(number as u16)?;
+        }
+        self.block.clear();
+        Ok(())
+    }
+
+    /// The finished blocks and the tree over them.
+    pub(in super::super) fn finish(mut self) -> Result<FinishedFront<'b>, OutOfMemory> {
+        if self.block.len() > 0 {
+            self.close_block()?;
+        }
+        let mut prefix = self.first_key;
+        prefix.truncate(self.prefix_len.unwrap_or(0));
+        let mut finished = FinishedFront {
+            tree: TreeStage {
+                levels: array::from_fn(|_| Column::new(self.bump)),
+                tails: Column::new(self.bump),
+            },
+            blocks: self.blocks,
+            lens: self.lens,
+            count: 0,
+            blocks_len: 0,
+            shift: self.shift,
+            prefix,
+        };
+        let (mut count, mut len) = (0, 0);
+        for lens in finished.block_lens() {
+            count += 1;
+            len += lens.len();
+        }
+        (finished.count, finished.blocks_len) = (count, len);
+        if count > 0 {
+            let prefix_len = finished.prefix.len();
+            let mut tree = TreeBuilder::new();
+            let mut bytes = self.separators.reader();
+            let separator = &mut self.rest;
+            for len in self.separator_lens.u16s() {
+                separator.clear();
+                separator.try_reserve(usize::from(len))?;
+                separator.resize(usize::from(len), 0);
+                bytes.read(separator);
+                tree.push(&separator[prefix_len..], &mut finished.tree)?;
+            }
+            tree.finish(&mut finished.tree)?;
+        }
+        Ok(finished)
+    }
+}
+
+/// Lengths of the parts of a block.
+struct BlockLens {
+    head: usize,
+    common: usize,
+    rest: usize,
+    prefix: usize,
+}
+
+impl BlockLens {
+    /// Bytes of the block.
+    fn len(&self) -> usize {
+        let lens = len_len(self.head - self.prefix) + len_len(self.common - self.prefix);
+        lens + self.head - self.prefix + self.rest
+    }
+}
+
+/// Blocks and tree, ready to be written.
+pub(in super::super) struct FinishedFront<'b> {
+    tree: TreeStage<'b>,
+    blocks: Column<'b>,
+    lens: Column<'b>,
+    count: u64,
+    blocks_len: usize,
+    shift: u32,
+    prefix: Vec<u8>,
+}
+
+impl FinishedFront<'_> {
+    fn shape(&self) -> Shape {
+        Shape {
+            blocks: self.count,
+            offset_width: offset_width(self.blocks_len),
+            front: front_len(self.prefix.len()),
+        }
+    }
+
+    fn block_lens(&self) -> impl Iterator<Item = BlockLens> {
+        let mut numbers = self.lens.u16s().map(usize::from);
+        let prefix = self.prefix.len();
+        std::iter::from_fn(move || {
+            let [head, common, low, high] =
+                [numbers.next()?, numbers.next()?, numbers.next()?, numbers.next()?];
+            Some(BlockLens { head, common, rest: high << 16 | low, prefix })
+        })
+    }
+
+    /// Tells the lengths of the sections; `None` if they cannot be addressed.
+    pub(in super::super) fn plan(&self, lens: &mut SectionLens) -> Option<()> {
+        let [index, tails, blocks] = self.lens()?;
+        lens.set(Section::HeadIndex, index);
+        lens.set(Section::HeadTails, tails);
+        lens.set(Section::KeyBlocks, blocks);
+        Some(())
+    }
+
+    /// Lengths of index, tails and blocks; `None` if they cannot be addressed.
+    pub(super) fn lens(&self) -> Option<[usize; 3]> {
+        Some([self.shape().end()?, self.tree.tails.len(), self.blocks_len])
+    }
+
+    /// Writes the index section, which is all zeros.
+    pub(in super::super) fn write_index(&self, out: &mut [u8]) {
+        // A prefix is part of a key: at most 65,535 bytes.
+        let prefix_len = (self.prefix.len() as u16).to_le_bytes();
+        out[PREFIX_LEN_AT..PREFIX_LEN_AT + 2].copy_from_slice(&prefix_len);
+        out[SHIFT_AT] = self.shift as u8;
+        out[PREFIX_AT..PREFIX_AT + self.prefix.len()].copy_from_slice(&self.prefix);
+        let shape = self.shape();
+        for level in 1..shape.levels() {
+            let column = &self.tree.levels[level as usize];
+            let start = shape.level_start(level);
+            column.copy_to(&mut out[start..start + column.len()]);
+        }
+        let leaves = out[shape.level_start(0)..].chunks_exact_mut(shape.leaf_len());
+        let mut nodes = self.tree.levels[0].reader();
+        let (mut offset, mut lens) = (0u64, self.block_lens());
+        for leaf in leaves {
+            let (node, offsets) = leaf.split_at_mut(NODE_LEN);
+            nodes.read(node);
+            for (slot, lens) in offsets.chunks_exact_mut(shape.offset_width).zip(lens.by_ref()) {
+                slot.copy_from_slice(&offset.to_le_bytes()[..shape.offset_width]);
+                offset += lens.len() as u64;
+            }
+        }
+    }
+
+    /// Writes the section of the tails.
+    pub(in super::super) fn write_tails(&self, out: &mut [u8]) {
+        self.tree.tails.copy_to(out);
+    }
+
+    /// Writes the section of the blocks.
+    pub(in super::super) fn write_blocks(&self, mut out: &mut [u8]) {
+        let mut staged = self.blocks.reader();
+        for lens in self.block_lens() {
+            for len in [lens.head, lens.common] {
+                let mut field = [0; 3];
+                let field = len_field(len - lens.prefix, &mut field);
+                if let Some(place) = out.split_off_mut(..field.len()) {
+                    place.copy_from_slice(field);
+                }
+            }
+            staged.skip(lens.prefix);
+            let content = lens.head - lens.prefix + lens.rest;
+            if let Some(content) = out.split_off_mut(..content) {
+                staged.read(content);
+            }
+        }
+    }
+}
+
+/// Nodes and tails in slabs.
+struct TreeStage<'b> {
+    levels: [Column<'b>; LEVELS],
+    tails: Column<'b>,
+}
+
+impl TreeSink for TreeStage<'_> {
+    type Error = OutOfMemory;
+
+    fn node(&mut self, level: u32, node: &[u8; NODE_LEN]) -> Result<(), OutOfMemory> {
+        self.levels[level as usize].append(node)
+    }
+
+    fn tails(&mut self, bytes: &[u8]) -> Result<(), OutOfMemory> {
+        self.tails.append(bytes)
+    }
+
+    fn reserve(&mut self, bytes: &mut Vec<u8>, additional: usize) -> Result<(), OutOfMemory> {
+        Ok(bytes.try_reserve(additional)?)
+    }
+}

@@ -1,0 +1,188 @@
+//! Keys in front-coded blocks: each key as what it adds to the one before, found through a tree.
+//!
+//! A get takes a step in each level of the tree over the blocks ([`tree`]), and then walks along the
+//! differences of one block ([`block`]) without putting a key together. What all keys of the segment
+//! share is stored once, in front of the tree.
+
+mod block;
+mod build;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod verify;
+mod walk;
+
+pub(super) use build::{FinishedFront, FrontStage};
+pub(super) use walk::FrontWalk;
+
+use super::format::Section;
+use crate::blocks::Bytes;
+use crate::error::Corruption;
+use block::{Block, MAX_BLOCK_LEN, MAX_KEYS};
+use std::ops::RangeInclusive;
+use tree::{Shape, Tree};
+
+/// Keys of a block, as the power of two, unless a test wants others.
+pub(super) const BLOCK_SHIFT: u32 = 4;
+
+/// What an image may say.
+const BLOCK_SHIFTS: RangeInclusive<u32> = 3..=5;
+
+// The front of the index section, field after field; then the prefix, and zeros to 64.
+const PREFIX_LEN_AT: usize = 0;
+const SHIFT_AT: usize = PREFIX_LEN_AT + 2;
+const ZEROS_AT: usize = SHIFT_AT + 1;
+const PREFIX_AT: usize = ZEROS_AT + 5;
+
+const _: () = assert!(MAX_KEYS == 1 << *BLOCK_SHIFTS.end());
+
+/// The front ends at a multiple of this, so that nodes start at cache lines.
+const ALIGN: usize = 64;
+
+const INDEX: Section = Section::HeadIndex;
+const TAILS: Section = Section::HeadTails;
+const BLOCKS: Section = Section::KeyBlocks;
+
+/// Bytes of an offset into the blocks.
+fn offset_width(blocks_len: usize) -> usize {
+    if u32::try_from(blocks_len).is_ok() { 4 } else { 8 }
+}
+
+/// Bytes before the root of the tree.
+fn front_len(prefix_len: usize) -> usize {
+    (PREFIX_AT + prefix_len).next_multiple_of(ALIGN)
+}
+
+/// The stored keys of a segment.
+#[derive(Clone, Copy)]
+pub(super) struct FrontKeys<'a> {
+    index: Bytes<'a>,
+    tails: Bytes<'a>,
+    blocks: Bytes<'a>,
+    entries: u64,
+}
+
+/// What the front of the index says.
+#[derive(Clone, Copy)]
+struct Front<'a> {
+    /// What all keys start with.
+    prefix: &'a [u8],
+    /// Keys of a block, as the power of two.
+    shift: u32,
+    tree: Tree<'a>,
+}
+
+impl<'a> FrontKeys<'a> {
+    /// The keys of `entries` entries in their sections.
+    #[inline]
+    pub(super) fn new(index: Bytes<'a>, tails: Bytes<'a>, blocks: Bytes<'a>, entries: u64) -> Self {
+        Self { index, tails, blocks, entries }
+    }
+
+    /// Number of keys.
+    #[inline]
+    pub(super) fn len(self) -> u64 {
+        self.entries
+    }
+
+    /// Checks in constant time that the index is as long as the entries need.
+    pub(super) fn check_frame(self) -> Result<(), Corruption> {
+        // A leaf is longer than its number of keys: so their number and all that follows from it
+        // is small enough to be computed with.
+        if self.entries > self.index.len() as u64 * 8 {
+            return Err(damaged(INDEX, 0, LEN));
+        }
+        let front = self.front()?;
+        if front.tree.shape.end() != Some(self.index.len()) {
+            return Err(damaged(INDEX, 0, LEN));
+        }
+        if self.entries == 0 && !(self.tails.is_empty() && self.blocks.is_empty()) {
+            return Err(damaged(BLOCKS, 0, "there are no blocks without keys"));
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn front(self) -> Result<Front<'a>, Corruption> {
+        let fields = self.index.get(0..PREFIX_AT)?;
+        let prefix_len = u16::from_le_bytes([fields[PREFIX_LEN_AT], fields[PREFIX_LEN_AT + 1]]);
+        let prefix_len = usize::from(prefix_len);
+        let shift = u32::from(fields[SHIFT_AT]);
+        if !BLOCK_SHIFTS.contains(&shift) {
+            return Err(damaged(INDEX, SHIFT_AT, "blocks have 8, 16 or 32 keys"));
+        }
+        let prefix = match prefix_len {
+            0 => &[],
+            _ => self.index.get(PREFIX_AT..PREFIX_AT + prefix_len)?,
+        };
+        let shape = Shape {
+            blocks: (self.entries >> shift) + u64::from(self.entries & ((1 << shift) - 1) != 0),
+            offset_width: offset_width(self.blocks.len()),
+            front: front_len(prefix_len),
+        };
+        Ok(Front { prefix, shift, tree: Tree { shape, nodes: self.index, tails: self.tails } })
+    }
+
+    /// The ordinal of `key`: `Ok` if it is there, else `Err` with that of the next larger one.
+    #[inline]
+    pub(super) fn search(self, key: &[u8]) -> Result<Result<u64, u64>, Corruption> {
+        if self.entries == 0 {
+            return Ok(Err(0));
+        }
+        let front = self.front()?;
+        let Some(rest) = key.strip_prefix(front.prefix) else {
+            return Ok(Err(if key < front.prefix { 0 } else { self.entries }));
+        };
+        let number = front.tree.descend(rest)?;
+        let first = number << front.shift;
+        let ordinal = |slot: usize| first + slot as u64;
+        match self.block(front, number)?.0.search(rest) {
+            Some(Ok(slot)) => Ok(Ok(ordinal(slot))),
+            Some(Err(slot)) => Ok(Err(ordinal(slot))),
+            None => Err(no_block(number)),
+        }
+    }
+
+    /// Appends the key of `ordinal`, which is below the number of keys, to `key`.
+    pub(super) fn key_at(self, ordinal: u64, key: &mut Vec<u8>) -> Result<(), Corruption> {
+        let front = self.front()?;
+        let number = ordinal >> front.shift;
+        let slot = (ordinal - (number << front.shift)) as usize;
+        key.extend_from_slice(front.prefix);
+        let start = key.len();
+        let (block, _) = self.block(front, number)?;
+        block.key_at(slot, key, start).ok_or_else(|| no_block(number))
+    }
+
+    /// The block of this number, which exists, and where it starts in its section.
+    #[inline]
+    fn block(self, front: Front<'a>, number: u64) -> Result<(Block<'a>, usize), Corruption> {
+        let first = number << front.shift;
+        let keys = (self.entries - first).min(1 << front.shift) as usize;
+        let start = front.tree.offset(number)?;
+        let end = if number + 1 == front.tree.shape.blocks {
+            self.blocks.len() as u64
+        } else {
+            front.tree.offset(number + 1)?
+        };
+        // Both are inside the section, or it is an error.
+        if start > end || end - start > MAX_BLOCK_LEN as u64 {
+            return Err(no_block(number));
+        }
+        let bytes = self.blocks.get(start as usize..end as usize)?;
+        let block = Block::parse(bytes, keys).ok_or_else(|| no_block(number))?;
+        Ok((block, start as usize))
+    }
+}
+
+#[cold]
+fn no_block(number: u64) -> Corruption {
+    damaged(BLOCKS, number as usize, "a block's keys ascend and are inside it")
+}
+
+const LEN: &str = "the index has the nodes that the number of keys needs";
+
+#[cold]
+fn damaged(section: Section, at: usize, rule: &'static str) -> Corruption {
+    Corruption::new(section.part(), at as u64, rule)
+}

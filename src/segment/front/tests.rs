@@ -1,0 +1,202 @@
+//! Blocks and tree on key sets made for them, against a sorted list, and with forged fields.
+
+use super::*;
+use crate::testing::rng::Rng;
+use bumpalo::Bump;
+use std::collections::BTreeSet;
+
+/// The three sections of a set of keys.
+struct Sections {
+    index: Vec<u8>,
+    tails: Vec<u8>,
+    blocks: Vec<u8>,
+    entries: u64,
+}
+
+impl Sections {
+    fn of(keys: &BTreeSet<Vec<u8>>, shift: u32) -> Self {
+        let bump = Bump::new();
+        let mut stage = FrontStage::new(&bump, shift);
+        let mut last: &[u8] = &[];
+        for key in keys {
+            stage.push(key, last).expect("memory for a test");
+            last = key;
+        }
+        let finished = stage.finish().expect("memory for a test");
+        let [index, tails, blocks] = finished.lens().expect("a small set").map(|len| vec![0; len]);
+        let mut sections = Self { index, tails, blocks, entries: keys.len() as u64 };
+        finished.write_index(&mut sections.index);
+        finished.write_tails(&mut sections.tails);
+        finished.write_blocks(&mut sections.blocks);
+        sections
+    }
+
+    fn keys(&self) -> FrontKeys<'_> {
+        let [index, tails, blocks] =
+            [&self.index, &self.tails, &self.blocks].map(|b| Bytes::heap(b));
+        FrontKeys::new(index, tails, blocks, self.entries)
+    }
+
+    fn levels(&self) -> u32 {
+        self.keys().front().expect("sound").tree.shape.levels()
+    }
+}
+
+/// Compares searches with those of the list, on keys and on what is next to them.
+fn expect_all(keys: &BTreeSet<Vec<u8>>, shift: u32) -> Sections {
+    let sections = Sections::of(keys, shift);
+    let reader = sections.keys();
+    reader.check_frame().expect("our own bytes");
+    reader.verify().expect("our own bytes");
+    let list: Vec<&Vec<u8>> = keys.iter().collect();
+    let mut key = vec![];
+    for (ordinal, expected) in list.iter().enumerate() {
+        key.clear();
+        reader.key_at(ordinal as u64, &mut key).expect("our own bytes");
+        assert_eq!(&key, *expected);
+        let mut probes = vec![key.clone(), [&key[..], &[0]].concat(), [&key[..], &[0xff]].concat()];
+        for at in [0, key.len() / 2, key.len().saturating_sub(1)] {
+            probes.push(key[..at].to_vec());
+            if let Some(byte) = key.get(at) {
+                let changed = [byte.wrapping_add(1), byte.wrapping_sub(1)];
+                probes.extend(changed.map(|byte| [&key[..at], &[byte]].concat()));
+            }
+        }
+        for probe in probes {
+            let expected = list.binary_search(&&probe).map(|at| at as u64).map_err(|at| at as u64);
+            assert_eq!(reader.search(&probe), Ok(expected), "{probe:?}");
+        }
+    }
+    sections
+}
+
+#[test]
+fn trees_of_every_height_and_blocks_of_every_size_lead_to_each_key() {
+    for (count, shift, levels) in [
+        (0, 4, 0),
+        (1, 4, 1),
+        (16, 4, 1),
+        (17, 4, 1),
+        (256, 4, 1),
+        (257, 4, 2),
+        (4096, 4, 2),
+        (4097, 4, 3),
+        (40_000, 3, 4),
+        (40_000, 5, 3),
+    ] {
+        let keys = (0..count).map(|i: u32| format!("{:x}", i.wrapping_mul(0x9e37_79b9)));
+        let sections = expect_all(&keys.map(String::into_bytes).collect(), shift);
+        assert_eq!(sections.levels(), levels, "{count} keys");
+    }
+}
+
+#[test]
+fn separators_that_differ_late_are_told_apart_by_their_tails() {
+    for (shared, alphabet) in [(0, 2), (9, 2), (40, 3), (300, 2), (2000, 2)] {
+        let mut rng = Rng::new(shared as u64 + 1);
+        // Stems that only their last bytes tell apart, far beyond the 8 that a node holds.
+        let stems: Vec<Vec<u8>> = (0..40)
+            .map(|_| {
+                let end = (0..12).map(|_| rng.below(alphabet) as u8);
+                [vec![b's'; shared], end.collect()].concat()
+            })
+            .collect();
+        let keys = (0..3000).map(|_| {
+            let mut key = stems[rng.below(stems.len())].clone();
+            key.extend((0..rng.below(14)).map(|_| rng.below(alphabet) as u8));
+            key
+        });
+        let sections = expect_all(&keys.collect(), 4);
+        assert!(!sections.tails.is_empty());
+    }
+}
+
+#[test]
+fn separators_that_end_with_zeros_are_not_taken_for_shorter_ones() {
+    // Every key of up to 11 bytes over one letter, with zeros after it: slices look alike.
+    let mut keys = BTreeSet::new();
+    for letters in 0..6usize {
+        for zeros in 0..60usize {
+            keys.insert([vec![b'a'; letters], vec![0; zeros]].concat());
+        }
+    }
+    for shift in BLOCK_SHIFTS {
+        expect_all(&keys, shift);
+    }
+}
+
+#[test]
+fn lengths_beyond_a_tag_and_beyond_a_byte_are_kept() {
+    // Shared parts and suffixes on both sides of what half a tag and what a byte can say.
+    let mut keys = BTreeSet::new();
+    for shared in [0, 13, 14, 15, 16, 268, 269, 270, 271, 600, 65_000] {
+        for len in [1, 14, 15, 16, 17, 269, 270, 271, 272, 500] {
+            keys.insert([vec![b'm'; shared], vec![b'n'; len]].concat());
+            keys.insert([vec![b'm'; shared], vec![b'l'; len]].concat());
+        }
+    }
+    for shift in BLOCK_SHIFTS {
+        expect_all(&keys, shift);
+    }
+}
+
+#[test]
+fn forged_fields_give_answers_or_errors() {
+    let mut rng = Rng::new(5);
+    let words: BTreeSet<Vec<u8>> = (0..3000)
+        .map(|_| {
+            let len = rng.below(30);
+            (0..len).map(|_| b'a' + rng.below(3) as u8).collect()
+        })
+        .collect();
+    let probes: Vec<&Vec<u8>> = words.iter().step_by(97).collect();
+    let good = Sections::of(&words, 4);
+    for round in 0..3000 {
+        let mut bad = Sections {
+            index: good.index.clone(),
+            tails: good.tails.clone(),
+            blocks: good.blocks.clone(),
+            entries: good.entries,
+        };
+        for _ in 0..=rng.below(8) {
+            let section = match rng.below(4) {
+                0 => &mut bad.tails,
+                1 => &mut bad.blocks,
+                _ => &mut bad.index,
+            };
+            let at = rng.below(section.len());
+            section[at] = [0, 0xff, 0x7f, rng.byte()][rng.below(4)];
+        }
+        if round % 3 == 0 {
+            bad.entries = bad.entries.wrapping_add(rng.log_below(1 << 20) as u64);
+        }
+        let reader = bad.keys();
+        if reader.check_frame().is_err() {
+            continue;
+        }
+        let is_sound = reader.verify().is_ok();
+        let mut walk = FrontWalk::default();
+        for probe in &probes {
+            let found = reader.search(probe);
+            if let Ok(Ok(at) | Err(at)) = found
+                && walk.go_to(reader, Some(at)).is_ok_and(|landed| landed.is_some())
+            {
+                let _ = walk.next(reader);
+                let _ = walk.prev(reader);
+            }
+            // A changed letter may make other keys, which are as good.
+            assert!(!is_sound || found.is_ok());
+        }
+        let _ = reader.key_at(rng.below(bad.entries as usize) as u64, &mut vec![]);
+    }
+}
+
+#[test]
+fn numbers_of_keys_beyond_all_bounds_are_refused() {
+    let sections = Sections::of(&BTreeSet::from([b"key".to_vec()]), 4);
+    for entries in [0, 2, 17, 1 << 20, 1 << 40, u64::MAX / 16, u64::MAX - 3, u64::MAX] {
+        let forged = FrontKeys { entries, ..sections.keys() };
+        let is_refused = forged.check_frame().is_err() || forged.verify().is_err();
+        assert!(is_refused, "{entries}");
+    }
+}

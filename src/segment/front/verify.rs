@@ -1,0 +1,148 @@
+//! Proves front-coded keys right: they ascend, and all bytes are those that we would write.
+
+use super::block::{BlockStage, DecodedKeys, len_field};
+use super::tree::{FAN, LEVELS, NODE_LEN, TreeBuilder, TreeSink};
+use super::{
+    ALIGN, BLOCKS, Front, FrontKeys, INDEX, PREFIX_AT, TAILS, ZEROS_AT, damaged, no_block,
+};
+use crate::arena::OutOfMemory;
+use crate::bytes::common_prefix;
+use crate::error::{Corruption, Error};
+
+impl FrontKeys<'_> {
+    /// Reads everything: decodes each block, writes it again, and the tree over all of them too.
+    pub(in super::super) fn verify(self) -> Result<(), Error> {
+        let front = self.front()?;
+        let head = self.index.get(0..front.tree.shape.front)?;
+        let zeros = head[ZEROS_AT..PREFIX_AT].iter().chain(&head[PREFIX_AT + front.prefix.len()..]);
+        if zeros.copied().any(|byte| byte != 0) {
+            return Err(damaged(INDEX, ZEROS_AT, "what nobody uses is zero").into());
+        }
+        const { assert!(ALIGN > PREFIX_AT) };
+        if self.entries == 0 {
+            let is_empty = front.prefix.is_empty();
+            return if is_empty { Ok(()) } else { Err(damaged(INDEX, 0, PREFIX).into()) };
+        }
+        let mut expected = Expected { keys: self, front, nodes: [0; LEVELS], tails: 0 };
+        let mut tree = TreeBuilder::new();
+        let (mut keys, mut last) = (DecodedKeys::default(), Vec::new());
+        let (mut stage, mut written) = (BlockStage::default(), Vec::new());
+        let (mut end, mut shortest) = (0, usize::MAX);
+        for number in 0..front.tree.shape.blocks {
+            if front.tree.offset(number)? != end {
+                return Err(damaged(INDEX, number as usize, "blocks follow each other").into());
+            }
+            let (block, _) = self.block(front, number)?;
+            let len = block.decoded_len(front.prefix.len());
+            keys.try_reserve(len.ok_or_else(|| no_block(number))?)?;
+            block.decode(front.prefix, &mut keys).ok_or_else(|| no_block(number))?;
+            if number > 0 {
+                let first = keys.key(0);
+                let shared = common_prefix(&last, first);
+                if *last >= *first {
+                    return Err(no_block(number).into());
+                }
+                let separator = first.get(front.prefix.len()..=shared);
+                let separator = separator.ok_or_else(|| no_block(number))?;
+                tree.push(separator, &mut expected)?;
+                shortest = shortest.min(shared);
+            }
+            rewrite(front, &keys, &mut stage, &mut written)?;
+            let bytes = self.blocks.get(end as usize..self.blocks.len())?;
+            if !bytes.starts_with(&written) {
+                let rule = "a block is what its keys make it";
+                return Err(damaged(BLOCKS, number as usize, rule).into());
+            }
+            shortest = shortest.min(stage.common());
+            end += written.len() as u64;
+            let key = keys.iter().last().unwrap_or(&[]);
+            last.clear();
+            last.try_reserve(key.len()).map_err(|_| OutOfMemory)?;
+            last.extend_from_slice(key);
+        }
+        tree.finish(&mut expected)?;
+        if shortest != front.prefix.len() {
+            return Err(damaged(INDEX, 0, PREFIX).into());
+        }
+        if end != self.blocks.len() as u64 || expected.tails != self.tails.len() {
+            return Err(damaged(BLOCKS, end as usize, "sections end with their content").into());
+        }
+        Ok(verify_unused_offsets(front)?)
+    }
+}
+
+/// Writes a block again.
+fn rewrite(
+    front: Front<'_>,
+    keys: &DecodedKeys,
+    stage: &mut BlockStage,
+    written: &mut Vec<u8>,
+) -> Result<(), OutOfMemory> {
+    stage.clear();
+    let mut before: &[u8] = &[];
+    for key in keys.iter() {
+        stage.try_reserve(key)?;
+        stage.push(key, common_prefix(before, key));
+        before = key;
+    }
+    written.clear();
+    written.try_reserve(2 * 3 + stage.head().len() + stage.rest_bound())?;
+    for len in [stage.head().len(), stage.common()] {
+        written.extend_from_slice(len_field(len - front.prefix.len(), &mut [0; 3]));
+    }
+    written.extend_from_slice(&stage.head()[front.prefix.len()..]);
+    stage.put_rest(written);
+    Ok(())
+}
+
+/// The last leaf has zeros for the blocks that it does not have.
+fn verify_unused_offsets(front: Front<'_>) -> Result<(), Corruption> {
+    let shape = front.tree.shape;
+    for block in shape.blocks..shape.blocks.next_multiple_of(FAN as u64) {
+        if front.tree.offset(block)? != 0 {
+            return Err(damaged(INDEX, block as usize, "offsets of no block are zero"));
+        }
+    }
+    Ok(())
+}
+
+const PREFIX: &str = "the prefix is what all keys share";
+
+/// Compares nodes and tails with the stored ones.
+struct Expected<'a> {
+    keys: FrontKeys<'a>,
+    front: Front<'a>,
+    /// Nodes of each level so far.
+    nodes: [usize; LEVELS],
+    /// Bytes of tails so far.
+    tails: usize,
+}
+
+impl TreeSink for Expected<'_> {
+    type Error = Error;
+
+    fn node(&mut self, level: u32, node: &[u8; NODE_LEN]) -> Result<(), Error> {
+        let shape = self.front.tree.shape;
+        let stride = if level == 0 { shape.leaf_len() } else { NODE_LEN };
+        let count = &mut self.nodes[level as usize];
+        let at = shape.level_start(level) + *count * stride;
+        *count += 1;
+        if self.keys.index.get(at..at + NODE_LEN)? != node {
+            return Err(damaged(INDEX, at, "a node is what its separators make it").into());
+        }
+        Ok(())
+    }
+
+    fn tails(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let at = self.tails;
+        self.tails += bytes.len();
+        if self.keys.tails.get(at..self.tails)? != bytes {
+            return Err(damaged(TAILS, at, "tails are the ends of the separators").into());
+        }
+        Ok(())
+    }
+
+    fn reserve(&mut self, bytes: &mut Vec<u8>, additional: usize) -> Result<(), Error> {
+        Ok(bytes.try_reserve(additional).map_err(|_| OutOfMemory)?)
+    }
+}
