@@ -1,10 +1,10 @@
-//! Public iterators: a thin typed shell over a walk between two bounds of a pinned view.
+//! Public iterators: a thin typed shell over a walk between two bounds of a view.
 
 use crate::cursor::Cursor;
 use crate::error::{Corruption, Error};
 use crate::key::Key;
-use crate::partition::{LiveCursor, Pinned};
 use crate::range::ByteRange;
+use crate::snapshot::{View, ViewCursor};
 use crate::sync::Arc;
 use crate::value::Value;
 use std::fmt;
@@ -24,25 +24,29 @@ pub(crate) struct Walk {
 }
 
 struct Ends {
-    pinned: Pinned,
+    view: View,
     range: ByteRange,
-    front: Option<LiveCursor>,
-    back: Option<LiveCursor>,
+    front: Option<ViewCursor>,
+    back: Option<ViewCursor>,
 }
 
 /// An encoded key and its encoded value.
 type Item<'a> = (&'a [u8], &'a [u8]);
 
 impl Walk {
-    /// A walk over the entries of `range` in the view that `pin` makes; no view is needed for a
-    /// range that is empty in itself.
+    /// A walk over the entries of `range` in the view that `look` makes; none is needed for a range
+    /// that is empty in itself.
     pub(crate) fn new(
         range: ByteRange,
         file: Option<Arc<Path>>,
-        pin: impl FnOnce() -> Pinned,
+        look: impl FnOnce(&ByteRange) -> View,
     ) -> Self {
-        let ends =
-            (!range.is_empty()).then(|| Ends { pinned: pin(), range, front: None, back: None });
+        let ends = (!range.is_empty()).then(|| Ends {
+            view: look(&range),
+            range,
+            front: None,
+            back: None,
+        });
         Self { ends, file }
     }
 
@@ -84,12 +88,12 @@ impl Walk {
 impl Ends {
     /// Moves the front cursor; whether it found an entry that the back has not yielded.
     fn step_front(&mut self) -> Result<bool, Corruption> {
-        let Self { pinned, range, front, back } = self;
+        let Self { view, range, front, back } = self;
         let cursor = if let Some(cursor) = front {
             cursor.next();
             cursor
         } else {
-            let cursor = front.insert(pinned.cursor());
+            let cursor = front.insert(view.cursor());
             seek_lower(cursor, &range.lower);
             cursor
         };
@@ -104,12 +108,12 @@ impl Ends {
 
     /// Moves the back cursor; whether it found an entry that the front has not yielded.
     fn step_back(&mut self) -> Result<bool, Corruption> {
-        let Self { pinned, range, front, back } = self;
+        let Self { view, range, front, back } = self;
         let cursor = if let Some(cursor) = back {
             cursor.prev();
             cursor
         } else {
-            let cursor = back.insert(pinned.cursor());
+            let cursor = back.insert(view.cursor());
             seek_upper(cursor, &range.upper);
             cursor
         };
@@ -123,7 +127,7 @@ impl Ends {
     }
 }
 
-fn item(cursor: &LiveCursor) -> Option<Item<'_>> {
+fn item(cursor: &ViewCursor) -> Option<Item<'_>> {
     cursor.entry().live().map(|value| (cursor.key(), value))
 }
 

@@ -87,7 +87,9 @@ mod art;
 #[cfg_attr(not(test), expect(dead_code, reason = "rank: tests now, rank queries next"))]
 mod segment;
 // L3: state.
+mod directory;
 mod partition;
+mod snapshot;
 // L4: background.
 mod compact;
 // L5: durable.

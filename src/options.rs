@@ -39,16 +39,21 @@ pub enum Residence {
 pub struct Options {
     /// Who folds, and when. Default: [`Compaction::Background`].
     pub compaction: Compaction,
-    /// Share of all entries, in percent, that may sit in the delta before a fold is due. What open
-    /// iterators keep of replaced entries has a budget of its own, of the floor below and 64 bytes
-    /// for each entry of the share. Default: 2.
+    /// Entries of a partition, the key range that is folded at once: a fold that would write more
+    /// than twice as many divides it, and one that leaves less than a quarter joins it with a
+    /// neighbour. Partitions of long keys and values are divided at 8 MiB of them. A saved file
+    /// depends on this and on the entries, on nothing else. At least 1. Default: 65,536.
+    pub partition_entries: usize,
+    /// Share of all entries, in percent, that may sit in the deltas of all partitions together
+    /// before a fold is due. What open iterators keep of replaced entries has a budget of its own,
+    /// of the floor below and 64 bytes for each entry of the share. Default: 2.
     pub delta_percent: f64,
-    /// A delta smaller than this many bytes, large values not counted, is never folded for its
-    /// size. Default: 256 KiB.
+    /// While the deltas of all partitions together take fewer bytes than this, large values not
+    /// counted, nothing is folded for its size. Default: 256 KiB.
     pub delta_floor_bytes: usize,
-    /// With [`Compaction::Background`], a delta older than this is folded whatever its size (but
-    /// for deltas of a few KiB: the fold would save next to nothing). Default: 60 s. `None`: age
-    /// does not matter.
+    /// With [`Compaction::Background`], a delta older than this, or a quarter more, is folded
+    /// whatever its size (but for deltas of a few KiB: the fold would save next to nothing).
+    /// Default: 60 s. `None`: age does not matter.
     pub delta_max_age: Option<Duration>,
     /// An overlay of more than this share of its base, in percent of entries, is merged into the
     /// base by the next fold. 0 writes no overlays. Default: 20.
@@ -62,6 +67,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             compaction: Compaction::Background,
+            partition_entries: 1 << 16,
             delta_percent: 2.0,
             delta_floor_bytes: 256 << 10,
             delta_max_age: Some(Duration::from_mins(1)),

@@ -46,7 +46,21 @@ pub struct NodeCounts {
     pub prefix: u64,
 }
 
-/// What one segment is.
+impl NodeCounts {
+    /// Adds the nodes of another tree.
+    pub(crate) fn add(&mut self, other: &Self) {
+        let Self { leaf, node4, node16_short, node16, node48, node256, prefix } = other;
+        self.leaf += leaf;
+        self.node4 += node4;
+        self.node16_short += node16_short;
+        self.node16 += node16;
+        self.node48 += node48;
+        self.node256 += node256;
+        self.prefix += prefix;
+    }
+}
+
+/// What one segment is, or several together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SegmentStats {
     /// Entries, tombstones included.
@@ -59,8 +73,25 @@ pub struct SegmentStats {
     pub key_bytes: usize,
     /// Bytes of the values.
     pub value_bytes: usize,
-    /// Name of the codec: `"plain"`, `"front"` (front-coded blocks) or `"fst"`.
+    /// Name of the codec: `"plain"`, `"front"` (front-coded blocks) or `"fst"`; `"mixed"` for
+    /// segments of several.
     pub codec: &'static str,
+}
+
+impl SegmentStats {
+    /// Adds another segment.
+    pub(crate) fn add(&mut self, other: &Self) {
+        if self.entries == 0 {
+            self.codec = other.codec;
+        } else if self.codec != other.codec {
+            self.codec = "mixed";
+        }
+        self.entries += other.entries;
+        self.tombstones += other.tombstones;
+        self.bytes += other.bytes;
+        self.key_bytes += other.key_bytes;
+        self.value_bytes += other.value_bytes;
+    }
 }
 
 /// How far [`verify_with`](crate::MemKV::verify_with) has come.
@@ -79,7 +110,9 @@ pub struct VerifyProgress {
 pub struct Stats {
     /// Live entries: what `len` answers.
     pub entries: u64,
-    /// Entries in the delta, tombstones included.
+    /// Partitions: key ranges that are folded one by one.
+    pub partitions: usize,
+    /// Entries in the deltas, tombstones included.
     pub delta_entries: u64,
     /// Arena bytes of the delta in use by live nodes.
     pub delta_used_bytes: usize,
@@ -89,9 +122,9 @@ pub struct Stats {
     pub nodes: NodeCounts,
     /// Entries in the frozen delta.
     pub frozen_entries: u64,
-    /// The overlay, if there is one.
+    /// The overlays of all partitions together, if there is one.
     pub overlay: Option<SegmentStats>,
-    /// The base, if there is one.
+    /// The bases of all partitions together, if there is one.
     pub base: Option<SegmentStats>,
     /// Bytes of the segment that is read from the file the map was opened from; 0 if there is none.
     pub stored_bytes: usize,
@@ -101,6 +134,9 @@ pub struct Stats {
     pub failed_folds: u64,
     /// Entries written into segments by all folds together.
     pub entries_encoded: u64,
+    /// Times that partitions were put in the place of others: divided, joined with a neighbour, or
+    /// added by a bulk load.
+    pub exchanges: u64,
     /// Gets answered by the delta, the frozen delta, the overlay and the base, in this order.
     /// Counted in test builds of the library only; zero otherwise.
     pub hits_by_layer: [u64; 4],

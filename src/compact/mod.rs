@@ -1,51 +1,92 @@
-//! One untyped map, and the folding of its delta into segments.
+//! One untyped map: its partitions, and the folding of their deltas into segments.
 //!
-//! What holds here: progress. A delta that is over its budget is folded by the worker, by the
-//! writer that finds it so, or by `compact`, whichever the options say; a fold that fails or is
-//! cancelled leaves its input where reads find it, and the next one starts from it again.
+//! A map is one partition until it has grown; then it is a directory of them, which is replaced
+//! when partitions are divided or joined.
+//!
+//! What holds here: progress. When the deltas are over their budget, one after the other is folded
+//! by the worker, by the writer that finds it so, or by `compact`, whichever the options say; a
+//! fold that fails or is cancelled leaves its input where reads find it, and the next one starts
+//! from it again.
 
+mod bulk;
+mod divide;
 mod fold;
+mod pieces;
 mod policy;
 mod slot;
 #[cfg(test)]
 pub(crate) mod testing;
 mod worker;
 
-use crate::arena::OutOfMemory;
-use crate::entry::{Below, Entry, Extent, INLINE_VALUE_MAX, MAX_VALUE_LEN};
-use crate::entry::{ValueRef, ValueWidth};
+pub(crate) use bulk::Base;
+
+use crate::directory::Directory;
+use crate::entry::{MAX_VALUE_LEN, ValueWidth};
 use crate::error::{Corruption, Error};
 use crate::key::MAX_KEY_LEN;
 use crate::options::{Compaction, Options};
-use crate::partition::{Fill, Layers, Partition, Pinned, WriteError};
-use crate::segment::{CodecChoice, Segment, SegmentBuilder, SegmentCursor};
+use crate::partition::{Load, Partition, Pinned, Shared, WriteError, Writes};
+use crate::range::ByteRange;
+use crate::segment::Segment;
+use crate::snapshot::View;
 use crate::stats::{MemoryUsage, Stats};
-use crate::sync::{Arc, AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use bumpalo::Bump;
-use policy::{Pressure, Sizes, Target};
+use crate::sync::{
+    Arc, AtomicBool, AtomicU32, AtomicU64, AtomicUsize, OnceLock, Ordering, RwLock, Striped,
+};
+use policy::{Dirt, Pressure, Sizes, Target};
 use slot::FoldSlot;
 use std::fmt;
+use std::ops::{Bound, Deref};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// An untyped map: a partition, its options, and who folds it.
+/// An untyped map: its partitions, its options, and who folds it.
 pub(crate) struct Core {
-    partition: Partition,
+    /// The whole map, until there are several partitions; retired from then on.
+    first: Partition,
+    /// The partitions, since there were several.
+    many: OnceLock<Box<Many>>,
+    /// Held by whoever makes a directory, and shared by whoever must not meet one in the making:
+    /// who found a retired partition, and who makes a view of all.
+    publishing: RwLock<()>,
     options: Options,
     /// Writes are refused.
     is_read_only: bool,
-    /// Held by whoever folds; one fold at a time.
-    slot: FoldSlot,
     /// A fold has been asked of the worker and has not begun.
     is_queued: AtomicBool,
-    /// Number of the last delta whose age is being watched, plus one.
-    watched: AtomicU64,
+    /// The worker will look at the age of the deltas.
+    is_watched: AtomicBool,
+    /// Held by whoever folds; one fold at a time.
+    slot: FoldSlot,
     /// Handles to the map. A fold for a map without handles is given up.
     handles: AtomicUsize,
     folds: AtomicU64,
-    failed_folds: AtomicU64,
-    /// After a fold that met damage, which does not heal: smaller deltas do not try again.
-    retry_bytes: AtomicUsize,
+    failed_folds: AtomicU32,
     entries_encoded: AtomicU64,
+}
+
+/// What there is of a map with several partitions.
+struct Many {
+    routes: Striped<Directory>,
+    shared: Shared,
+    /// Times that partitions were put in the place of others.
+    exchanges: AtomicU64,
+}
+
+/// A partition that outlives the directory it was found in.
+enum Found<'a> {
+    First(&'a Partition),
+    Shared(Arc<Partition>),
+}
+
+impl Deref for Found<'_> {
+    type Target = Partition;
+
+    fn deref(&self) -> &Partition {
+        match self {
+            Self::First(first) => first,
+            Self::Shared(partition) => partition,
+        }
+    }
 }
 
 impl fmt::Debug for Core {
@@ -53,10 +94,6 @@ impl fmt::Debug for Core {
         f.debug_struct("Core").field("stats", &self.stats()).finish_non_exhaustive()
     }
 }
-
-/// Writes the next key and value into the buffers, if there is one.
-pub(crate) type NextEntry<'a> =
-    &'a mut dyn FnMut(&mut Vec<u8>, &mut Vec<u8>) -> Result<bool, OutOfMemory>;
 
 /// What a fold that was asked for did.
 enum Folded {
@@ -72,32 +109,19 @@ impl Core {
     /// An empty map. Allocates nothing beside itself, and starts nothing.
     pub(crate) fn new(width: ValueWidth, options: Options) -> Self {
         Self {
-            partition: Partition::new(width),
+            first: Partition::new(width),
+            many: OnceLock::new(),
+            publishing: RwLock::new(()),
             options,
             is_read_only: false,
-            slot: FoldSlot::new(),
             is_queued: AtomicBool::new(false),
-            watched: AtomicU64::new(0),
+            is_watched: AtomicBool::new(false),
+            slot: FoldSlot::new(),
             handles: AtomicUsize::new(0),
             folds: AtomicU64::new(0),
-            failed_folds: AtomicU64::new(0),
-            retry_bytes: AtomicUsize::new(0),
+            failed_folds: AtomicU32::new(0),
             entries_encoded: AtomicU64::new(0),
         }
-    }
-
-    /// A map with these layers, which may be one that is never written.
-    pub(crate) fn opened(
-        width: ValueWidth,
-        options: Options,
-        layers: Option<Layers>,
-        is_read_only: bool,
-    ) -> Self {
-        let core = Self { is_read_only, ..Self::new(width, options) };
-        if let Some(layers) = layers {
-            assert!(core.partition.adopt(layers).is_ok(), "a new partition is empty");
-        }
-        core
     }
 
     /// One more handle refers to the map.
@@ -116,12 +140,12 @@ impl Core {
     pub(crate) fn get<R>(
         &self,
         key: &[u8],
-        f: impl FnOnce(&[u8]) -> R,
+        f: impl FnOnce(&[u8]) -> R + Copy,
     ) -> Result<Option<R>, Corruption> {
         if key.len() > MAX_KEY_LEN {
             return Ok(None);
         }
-        self.partition.get(key, f)
+        self.ask(key, |partition, _| partition.get(key, f))
     }
 
     /// Whether `key` has a value.
@@ -129,9 +153,88 @@ impl Core {
         Ok(self.get(key, |_| ())?.is_some())
     }
 
-    /// A consistent view, at O(1) cost.
-    pub(crate) fn pin(&self) -> Pinned {
-        self.partition.pin()
+    /// Calls `f` with the partition of `key`, and again with its successor if it is retired, to
+    /// which `f` answers `None`.
+    #[inline]
+    fn ask<R>(&self, key: &[u8], mut f: impl FnMut(&Partition, Option<&Shared>) -> Option<R>) -> R {
+        loop {
+            // One call of `f`, so that it is compiled into this.
+            let found = self.many.get().map(|many| (many.routes.read(), &many.shared));
+            let (partition, shared) = match &found {
+                None => (&self.first, None),
+                Some((directory, shared)) => (&**directory.partition(key), Some(*shared)),
+            };
+            if let Some(answer) = f(partition, shared) {
+                return answer;
+            }
+            drop(found);
+            self.wait_for_successors();
+        }
+    }
+
+    /// Waits until the successors of a partition that was found retired can be found.
+    #[cold]
+    fn wait_for_successors(&self) {
+        drop(self.publishing.read());
+    }
+
+    /// A consistent view of the partition that has `key`, if any has it, at O(1) cost.
+    pub(crate) fn pin(&self, key: &[u8]) -> Pinned {
+        self.ask(key, |partition, _| partition.pin())
+    }
+
+    /// A consistent view of all that a walk over `range` may come to, at O(1) cost.
+    pub(crate) fn view(&self, range: &ByteRange) -> View {
+        loop {
+            let Some(many) = self.many.get() else {
+                match self.first.pin() {
+                    Some(pinned) => return View::One(pinned),
+                    None => self.wait_for_successors(),
+                }
+                continue;
+            };
+            let directory = Arc::clone(&many.routes.read());
+            let at = match &range.lower {
+                Bound::Included(key) | Bound::Excluded(key) => directory.position(key),
+                Bound::Unbounded => 0,
+            };
+            let end = match &range.upper {
+                Bound::Included(key) | Bound::Excluded(key) => directory.position(key),
+                Bound::Unbounded => directory.len() - 1,
+            };
+            if at < end {
+                // No partition is divided between the two steps.
+                let _unchanged = self.publishing.read();
+                let directory = Arc::clone(&many.routes.read());
+                return View::All(directory, many.shared.moment());
+            }
+            match directory.partitions()[at].pin() {
+                Some(pinned) => return View::One(pinned),
+                None => self.wait_for_successors(),
+            }
+        }
+    }
+
+    /// A consistent view of the whole map.
+    pub(crate) fn view_all(&self) -> View {
+        self.view(&ByteRange::all())
+    }
+
+    /// What the partitions share, if there are several.
+    fn shared(&self) -> Option<&Shared> {
+        self.many.get().map(|many| &many.shared)
+    }
+
+    /// The partitions as they are now, in key order.
+    fn partitions(&self) -> Vec<Found<'_>> {
+        let Some(many) = self.many.get() else { return vec![Found::First(&self.first)] };
+        let directory = Arc::clone(&many.routes.read());
+        directory.partitions().iter().cloned().map(Found::Shared).collect()
+    }
+
+    /// How full all deltas are together.
+    fn load(&self) -> Load {
+        self.many.get().map_or_else(|| self.first.gauge().load(), |many| many.shared.load())
     }
 
     /// Sets the value of `key`.
@@ -154,9 +257,9 @@ impl Core {
             return Err(Error::ValueTooLong { len: value.len() });
         }
         let mut replaced = None;
-        Self::retrying(core, |partition, attention| {
+        Self::retrying(core, key, |partition, writes| {
             replaced = None;
-            partition.put(key, value, attention, |bytes| replaced = Some(old(bytes)))
+            partition.put(writes, key, value, |bytes| replaced = Some(old(bytes)))
         })?;
         Ok(replaced)
     }
@@ -177,9 +280,9 @@ impl Core {
             return Ok(None);
         }
         let mut removed = None;
-        Self::retrying(core, |partition, attention| {
+        Self::retrying(core, key, |partition, writes| {
             removed = None;
-            partition.remove(key, attention, |bytes| removed = Some(old(bytes)))
+            partition.remove(writes, key, |bytes| removed = Some(old(bytes)))
         })?;
         Ok(removed)
     }
@@ -188,134 +291,176 @@ impl Core {
     #[inline]
     fn retrying(
         core: &Arc<Self>,
-        mut write: impl FnMut(&Partition, usize) -> Result<Option<Fill>, WriteError>,
+        key: &[u8],
+        mut write: impl FnMut(&Partition, Writes<'_>) -> Result<Option<Load>, WriteError>,
     ) -> Result<(), Error> {
         if core.is_read_only {
             return Err(Error::ReadOnly);
         }
-        let attention = core.attention_bytes();
-        let outcome = match write(&core.partition, attention) {
+        let grain = policy::grain(&core.options);
+        let mut write = || {
+            core.ask(key, |partition, shared| match write(partition, Writes { shared, grain }) {
+                Err(WriteError::Retired) => None,
+                outcome => Some(outcome),
+            })
+        };
+        let outcome = match write() {
             Err(WriteError::DeltaFull) => {
-                core.make_room()?;
-                write(&core.partition, attention)
+                core.make_room(key)?;
+                write()
             }
             outcome => outcome,
         };
         match outcome {
-            Ok(fill) => {
-                if let Some(fill) = fill {
-                    Self::react(core, fill);
+            Ok(load) => {
+                if let Some(load) = load {
+                    Self::react(core, load);
                 }
                 Ok(())
             }
-            Err(WriteError::DeltaFull) => Err(Error::DeltaFull),
+            Err(WriteError::DeltaFull | WriteError::Retired) => Err(Error::DeltaFull),
             Err(WriteError::OutOfMemory) => Err(Error::OutOfMemory),
             Err(WriteError::Corrupted(corruption)) => Err(corruption.into()),
         }
     }
 
-    /// Freezes a delta that takes no more writes; folds the one frozen before it, if there is one.
+    /// Freezes the delta that has `key` and takes no more writes; folds the one frozen before it,
+    /// if there is one.
     #[cold]
-    fn make_room(&self) -> Result<(), Error> {
-        if self.partition.has_frozen() {
+    fn make_room(&self, key: &[u8]) -> Result<(), Error> {
+        let find = || match self.many.get() {
+            None => Found::First(&self.first),
+            Some(many) => Found::Shared(Arc::clone(many.routes.read().partition(key))),
+        };
+        if find().has_frozen() {
             let _held = self.slot.acquire();
-            self.run(None)?;
+            self.run(&find(), None)?;
         }
-        self.partition.freeze();
+        find().freeze(self.shared());
         Ok(())
-    }
-
-    /// Deltas of fewer bytes need no thought after a write.
-    #[inline]
-    fn attention_bytes(&self) -> usize {
-        match self.options.compaction {
-            Compaction::Manual => usize::MAX,
-            Compaction::Inline => self.options.delta_floor_bytes,
-            Compaction::Background => self.options.delta_floor_bytes.min(policy::MIN_AGED_BYTES),
-        }
     }
 
     /// Does what a write's outcome calls for: asks the worker, folds, or nothing.
     #[cold]
-    fn react(core: &Arc<Self>, fill: Fill) {
-        if fill.bytes.max(fill.kept_for_pins) < core.retry_bytes.load(Ordering::Relaxed) {
-            return;
-        }
-        let pressure = policy::pressure(fill, &core.options);
+    fn react(core: &Arc<Self>, load: Load) {
+        let load = core.shared().map_or(load, Shared::load);
+        let pressure = policy::pressure(load, &core.options);
         match (core.options.compaction, pressure) {
             (Compaction::Manual, _) | (Compaction::Inline, Pressure::None) => {}
             (Compaction::Inline, _) | (Compaction::Background, Pressure::Overdue) => {
-                // A failure is counted, and the write itself has succeeded.
                 let _held = core.slot.acquire();
-                let _ = core.fold_if(|fill| policy::pressure(fill, &core.options) >= pressure);
+                // Others may have folded while this one waited. A failure is counted, and the write
+                // itself has succeeded.
+                if policy::pressure(core.load(), &core.options) >= pressure {
+                    core.fold_chosen();
+                }
             }
             (Compaction::Background, Pressure::Due) => {
                 if !core.is_queued.swap(true, Ordering::AcqRel) && !worker::fold_soon(core) {
                     core.is_queued.store(false, Ordering::Release);
                 }
             }
-            (Compaction::Background, Pressure::None) if fill.bytes < policy::MIN_AGED_BYTES => {}
             (Compaction::Background, Pressure::None) => {
-                let watched = core.watched.swap(fill.serial + 1, Ordering::AcqRel);
-                if watched != fill.serial + 1
-                    && let Some(age) = core.options.delta_max_age
-                    && !worker::fold_when_aged(core, fill.serial, age)
-                {
-                    core.unwatch(fill.serial);
+                if load.bytes >= policy::MIN_AGED_BYTES {
+                    Self::watch(core);
                 }
             }
+        }
+    }
+
+    /// Has the worker look at the age of the deltas, if it will not anyway.
+    fn watch(core: &Arc<Self>) {
+        let Some(age) = core.options.delta_max_age else { return };
+        if !core.is_watched.swap(true, Ordering::AcqRel)
+            && !worker::sweep_after(core, age / policy::SWEEPS)
+        {
+            core.is_watched.store(false, Ordering::Release);
         }
     }
 
     /// The worker's part: folds while a fold is due.
     fn fold_due(&self) {
         self.is_queued.store(false, Ordering::Release);
-        self.fold_twice_if(|fill| policy::pressure(fill, &self.options) >= Pressure::Due);
-    }
-
-    /// The worker's part: folds the delta with this number, if it is still there.
-    fn fold_aged(&self, serial: u64) {
-        // If the delta stays, being too small now, its next growth is watched again.
-        self.unwatch(serial);
-        self.fold_twice_if(|fill| fill.serial == serial && fill.bytes >= policy::MIN_AGED_BYTES);
-    }
-
-    /// Forgets that the age of the delta with this number is being watched.
-    fn unwatch(&self, serial: u64) {
-        let watched = &self.watched;
-        let _ = watched.compare_exchange(serial + 1, 0, Ordering::AcqRel, Ordering::Relaxed);
-    }
-
-    /// Folds what was frozen before, and the delta if `is_due`.
-    fn fold_twice_if(&self, is_due: impl Fn(Fill) -> bool) {
-        let _held = self.slot.acquire();
-        for _ in 0..2 {
-            if !matches!(self.fold_if(&is_due), Ok(Folded::Published)) {
+        loop {
+            // Taken for each fold, so that a writer that is far ahead gets its turn.
+            let _held = self.slot.acquire();
+            if policy::pressure(self.load(), &self.options) < Pressure::Due || !self.fold_chosen() {
                 break;
             }
         }
     }
 
-    /// Folds one frozen delta if there is one or `is_due`. The slot is held.
-    fn fold_if(&self, is_due: impl Fn(Fill) -> bool) -> Result<Folded, Error> {
-        if self.partition.has_frozen() || is_due(self.partition.fill()) {
-            self.partition.freeze();
-            self.run(None)
-        } else {
-            Ok(Folded::Nothing)
+    /// The worker's part: folds the deltas that it has come by often enough.
+    fn sweep(core: &Arc<Self>) {
+        core.is_watched.store(false, Ordering::Release);
+        let mut is_any_left = false;
+        for partition in core.partitions() {
+            let gauge = partition.gauge();
+            if !Self::is_worth_a_try(&partition) || gauge.load().bytes < policy::MIN_AGED_BYTES {
+                // If it stays, being too small now, its next growth is watched again.
+                continue;
+            }
+            if gauge.sweeps.fetch_add(1, Ordering::Relaxed) + 1 < policy::SWEEPS {
+                is_any_left = true;
+                continue;
+            }
+            let _held = core.slot.acquire();
+            let _ = core.fold_one(&partition);
+        }
+        if is_any_left {
+            Self::watch(core);
         }
     }
 
-    /// Folds all that there is at the time of the call into one base.
+    /// Whether the delta has not met damage, or has doubled since.
+    fn is_worth_a_try(partition: &Partition) -> bool {
+        let gauge = partition.gauge();
+        gauge.load().bytes >> 10 >= gauge.retry_kib.load(Ordering::Relaxed) as usize
+    }
+
+    /// Folds the delta that is chosen by the policy; whether anything was folded. The slot is held.
+    fn fold_chosen(&self) -> bool {
+        let partitions = self.partitions();
+        let clock = self.shared().map_or(0, Shared::clock);
+        let dirt = partitions.iter().map(|partition| {
+            let gauge = partition.gauge();
+            let is_out = !Self::is_worth_a_try(partition);
+            Dirt {
+                load: if is_out { Load::default() } else { gauge.load() },
+                age: clock.saturating_sub(gauge.born.load(Ordering::Relaxed)),
+            }
+        });
+        let Some(chosen) = policy::choose(dirt) else { return false };
+        matches!(self.fold_one(&partitions[chosen]), Ok(Folded::Published))
+    }
+
+    /// Folds a delta, after the one frozen before it, if there is one. The slot is held.
+    fn fold_one(&self, partition: &Partition) -> Result<Folded, Error> {
+        let frozen_before = partition.has_frozen();
+        partition.freeze(self.shared());
+        let mut folded = self.run(partition, None)?;
+        if frozen_before && matches!(folded, Folded::Published) {
+            // If this has replaced the partition, there is nothing to freeze.
+            partition.freeze(self.shared());
+            if partition.has_frozen() {
+                folded = self.run(partition, None)?;
+            }
+        }
+        Ok(folded)
+    }
+
+    /// Folds all that there is at the time of the call into bases.
     pub(crate) fn compact(&self) -> Result<(), Error> {
-        let _held = self.slot.acquire();
-        // What was frozen before comes first; the second round takes the delta.
-        for _ in 0..2 {
-            let frozen_before = self.partition.has_frozen();
-            self.partition.freeze();
-            self.run(Some(Target::Base))?;
-            if !frozen_before {
-                break;
+        for partition in self.partitions() {
+            let _held = self.slot.acquire();
+            // What was frozen before comes first; the second round takes the delta.
+            for _ in 0..2 {
+                let frozen_before = partition.has_frozen();
+                partition.freeze(self.shared());
+                self.run(&partition, Some(Target::Base))?;
+                if !frozen_before {
+                    break;
+                }
             }
         }
         Ok(())
@@ -323,10 +468,10 @@ impl Core {
 
     /// Runs a fold into `target`, or where the policy says, turning a panic into an error and
     /// counting folds and failures. The slot is held.
-    fn run(&self, target: Option<Target>) -> Result<Folded, Error> {
-        // A fold changes nothing but by `publish`, its last step, so that a panic leaves no
-        // half-made state behind.
-        let fold = AssertUnwindSafe(|| self.fold_frozen(target));
+    fn run(&self, partition: &Partition, target: Option<Target>) -> Result<Folded, Error> {
+        // A fold changes nothing but by its last step, so that a panic leaves no half-made state
+        // behind.
+        let fold = AssertUnwindSafe(|| self.fold_frozen(partition, target));
         let outcome = catch_unwind(fold).unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
             let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
@@ -335,25 +480,25 @@ impl Core {
         match &outcome {
             Ok(Folded::Published) => {
                 self.folds.fetch_add(1, Ordering::Relaxed);
-                self.retry_bytes.store(0, Ordering::Relaxed);
+                partition.gauge().retry_kib.store(0, Ordering::Relaxed);
             }
             Ok(Folded::Nothing | Folded::GivenUp) => {}
             Err(error) => {
                 self.failed_folds.fetch_add(1, Ordering::Relaxed);
-                if matches!(error, Error::Corrupted(_)) {
-                    let fill = self.partition.fill();
-                    let size = fill.bytes.max(fill.kept_for_pins);
-                    let size = size.max(self.options.delta_floor_bytes);
-                    self.retry_bytes.store(size.saturating_mul(2), Ordering::Relaxed);
-                }
+                let size = partition.gauge().load().bytes.max(self.options.delta_floor_bytes);
+                // Damage does not heal.
+                let is_damage = matches!(error, Error::Corrupted(_));
+                let more = if is_damage { size } else { size / 4 };
+                let kib = u32::try_from(size.saturating_add(more) >> 10).unwrap_or(u32::MAX);
+                partition.gauge().retry_kib.store(kib, Ordering::Relaxed);
             }
         }
         outcome
     }
 
     /// Folds the layers as they are. The slot is held.
-    fn fold_frozen(&self, target: Option<Target>) -> Result<Folded, Error> {
-        let Some(layers) = self.partition.layers() else { return Ok(Folded::Nothing) };
+    fn fold_frozen(&self, partition: &Partition, target: Option<Target>) -> Result<Folded, Error> {
+        let Some(layers) = partition.layers() else { return Ok(Folded::Nothing) };
         let is_base_only = layers.frozen.is_none() && layers.overlay.is_none();
         if is_base_only || layers.frozen.is_none() && target.is_none() {
             return Ok(Folded::Nothing);
@@ -366,99 +511,81 @@ impl Core {
         };
         let target = target.unwrap_or_else(|| policy::target(sizes, &self.options));
         let go_on = || self.handles.load(Ordering::Relaxed) > 0;
-        let Some((folded, written)) = fold::fold(&layers, target, self.partition.width(), go_on)?
-        else {
+        let entries = policy::partition_entries(&self.options);
+        let width = partition.width();
+        let Some(folded) = fold::fold(&layers, target, width, entries, &go_on)? else {
             return Ok(Folded::GivenUp);
         };
+        let fold::Folded { mut pieces, written } = folded;
         self.entries_encoded.fetch_add(written, Ordering::Relaxed);
-        let published = self.partition.publish(&layers, folded);
-        Ok(if published { Folded::Published } else { Folded::GivenUp })
-    }
-
-    /// Adds entries that come in ascending order; see `MemKV::extend_sorted`. On an error nothing
-    /// has been added. No lock is held while `fill` runs.
-    pub(crate) fn extend_sorted(core: &Arc<Self>, fill: NextEntry<'_>) -> Result<u64, Error> {
-        if core.is_read_only {
-            return Err(Error::ReadOnly);
-        }
-        let bump = Bump::new();
-        let width = core.partition.width();
-        let mut builder = SegmentBuilder::new(width, &bump, CodecChoice::Automatic)?;
-        let (mut key, mut value) = (Vec::new(), Vec::new());
-        while fill(&mut key, &mut value)? {
-            if value.len() > MAX_VALUE_LEN {
-                return Err(Error::ValueTooLong { len: value.len() });
+        let is_published = if pieces.len() > 1 {
+            self.replace(&[(partition, Some(&layers))], pieces)?
+        } else {
+            let folded = pieces.pop().map(|piece| piece.layers).unwrap_or_default();
+            let is_small = target == Target::Base && policy::is_small(folded.live, &self.options);
+            let is_published = partition.publish(self.shared(), &layers, folded);
+            if is_published && is_small {
+                // If this fails, it is tried again after the next fold.
+                let _ = self.join(partition);
             }
-            if width == ValueWidth::Bytes && value.len() > INLINE_VALUE_MAX {
-                let extent = Extent::copy_of(&value)?;
-                builder.push(&key, Entry::value(ValueRef::extent(&extent), Below::Absent))?;
-            } else {
-                builder.push(&key, Entry::value(ValueRef::Inline(&value), Below::Absent))?;
-            }
-        }
-        let count = builder.len();
-        if count == 0 {
-            return Ok(0);
-        }
-        let segment = Arc::new(builder.finish()?);
-        drop(bump);
-        core.entries_encoded.fetch_add(count, Ordering::Relaxed);
-        let layers = Layers { base: Some(Arc::clone(&segment)), live: count, ..Layers::default() };
-        if core.partition.adopt(layers).is_err() {
-            Self::put_all(core, segment)?;
-        }
-        Ok(count)
-    }
-
-    /// Writes the entries of a segment one by one.
-    fn put_all(core: &Arc<Self>, segment: Arc<Segment>) -> Result<(), Error> {
-        use crate::cursor::Cursor;
-        let mut cursor = SegmentCursor::new(segment);
-        cursor.first();
-        while cursor.valid() {
-            Self::put(core, cursor.key(), cursor.entry().value.as_slice())?;
-            cursor.next();
-        }
-        Ok(cursor.status()?)
-    }
-
-    /// Removes everything.
-    pub(crate) fn clear(&self) -> Result<(), Error> {
-        if self.is_read_only {
-            return Err(Error::ReadOnly);
-        }
-        self.partition.clear();
-        self.retry_bytes.store(0, Ordering::Relaxed);
-        Ok(())
-    }
-
-    /// All live entries as of now in one base: the one that is there, if nothing is above it, or a
-    /// new one that nobody else knows. `None` if there are none.
-    pub(crate) fn gather(&self) -> Result<Option<Arc<Segment>>, Error> {
-        fold::gather(&self.partition.pin(), self.partition.width())
+            is_published
+        };
+        Ok(if is_published { Folded::Published } else { Folded::GivenUp })
     }
 
     /// Number of live keys.
+    ///
+    /// Between two partitions that it counts one after the other, keys may come and go.
     pub(crate) fn len(&self) -> u64 {
-        self.partition.len()
+        loop {
+            if let Some(many) = self.many.get() {
+                let _unchanged = self.publishing.read();
+                let directory = Arc::clone(&many.routes.read());
+                return directory.partitions().iter().filter_map(|partition| partition.len()).sum();
+            }
+            match self.first.len() {
+                Some(len) => return len,
+                None => self.wait_for_successors(),
+            }
+        }
+    }
+
+    /// Whether there is no live key.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// Heap bytes by part.
     pub(crate) fn memory_usage(&self) -> MemoryUsage {
         const COUNTS: usize = 2 * size_of::<usize>();
-        let mut usage = self.partition.memory_usage();
+        let mut usage = MemoryUsage::default();
+        let mut counted = None;
+        for partition in self.partitions() {
+            partition.add_usage(&mut usage, &mut counted);
+        }
         usage.overhead += COUNTS + size_of::<Self>();
+        if let Some(many) = self.many.get() {
+            let directory = many.routes.read().heap_bytes();
+            usage.overhead += size_of::<Many>() + many.routes.heap_bytes() + directory;
+        }
         usage
     }
 
     /// The map in numbers.
     pub(crate) fn stats(&self) -> Stats {
-        Stats {
+        let partitions = self.partitions();
+        let mut stats = Stats {
+            partitions: partitions.len(),
             folds: self.folds.load(Ordering::Relaxed),
-            failed_folds: self.failed_folds.load(Ordering::Relaxed),
+            failed_folds: self.failed_folds.load(Ordering::Relaxed).into(),
+            exchanges: self.many.get().map_or(0, |many| many.exchanges.load(Ordering::Relaxed)),
             entries_encoded: self.entries_encoded.load(Ordering::Relaxed),
-            ..self.partition.stats()
+            ..Stats::default()
+        };
+        for partition in partitions {
+            partition.add_stats(&mut stats);
         }
+        stats
     }
 
     /// How the map is set up.
@@ -467,17 +594,22 @@ impl Core {
         &self.options
     }
 
-    /// Freezes the delta, so that tests can look at a map with one.
+    /// Freezes the deltas, so that tests can look at a map with some.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn freeze(&self) {
-        self.partition.freeze();
+        for partition in self.partitions() {
+            partition.freeze(self.shared());
+        }
     }
 
-    /// Runs one fold of what is frozen, where the policy says.
+    /// Runs one fold of all that is frozen, where the policy says.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn fold_step(&self) -> Result<(), Error> {
-        let _held = self.slot.acquire();
-        self.run(None).map(|_| ())
+        for partition in self.partitions() {
+            let _held = self.slot.acquire();
+            self.run(&partition, None)?;
+        }
+        Ok(())
     }
 
     /// Checks what must hold in the map.
@@ -488,6 +620,14 @@ impl Core {
     pub(crate) fn check(&self) {
         // A fold that publishes meanwhile would be seen half in one state, half in the next.
         let _held = self.slot.acquire();
-        crate::partition::check::check(&self.partition);
+        let Some(many) = self.many.get() else {
+            crate::partition::check::check(&self.first, &[], None);
+            return;
+        };
+        let directory = Arc::clone(&many.routes.read());
+        for (at, partition) in directory.partitions().iter().enumerate() {
+            let end = (at + 1 < directory.len()).then(|| directory.bound(at + 1));
+            crate::partition::check::check(partition, directory.bound(at), end);
+        }
     }
 }

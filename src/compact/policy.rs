@@ -1,10 +1,16 @@
 //! When to fold and into what: pure functions from numbers to choices.
 
-use crate::options::Options;
-use crate::partition::Fill;
+use crate::options::{Compaction, Options};
+use crate::partition::Load;
 
 /// A delta smaller than this is not folded for its age: the fold would save next to nothing.
 pub(super) const MIN_AGED_BYTES: usize = 16 << 10;
+
+/// Looks at a delta in the time after which it is too old.
+pub(super) const SWEEPS: u32 = 4;
+
+/// Bytes that a delta grows by before it tells the map: a part of the floor, and at most so many.
+const MAX_GRAIN: usize = 4 << 10;
 
 /// How much further than its budget a delta may grow before writers fold it themselves.
 const BACK_PRESSURE: f64 = 2.0;
@@ -12,7 +18,7 @@ const BACK_PRESSURE: f64 = 2.0;
 /// What pins may keep of a delta, in bytes for each entry that its budget lets it have.
 const KEPT_BYTES_PER_ENTRY: f64 = 64.0;
 
-/// Whether a delta is over its budget.
+/// Whether the deltas are over their budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Pressure {
     /// Within it.
@@ -23,17 +29,28 @@ pub(super) enum Pressure {
     Overdue,
 }
 
-/// How a delta stands against its budget: a share of all live keys, and a floor in bytes.
+/// Bytes that a delta grows by before it tells the map.
+pub(super) fn grain(options: &Options) -> usize {
+    match options.compaction {
+        Compaction::Manual => usize::MAX,
+        Compaction::Inline | Compaction::Background => {
+            (options.delta_floor_bytes / 32).clamp(1, MAX_GRAIN)
+        }
+    }
+}
+
+/// How all deltas together stand against their budget: a share of all live keys, and a floor in
+/// bytes.
 ///
 /// Pins have a budget of their own. While one lives, each overwrite of the same few keys leaves
 /// something behind, however few entries there are; no pin keeps what the next delta replaces.
-pub(super) fn pressure(fill: Fill, options: &Options) -> Pressure {
+pub(super) fn pressure(load: Load, options: &Options) -> Pressure {
     let floor = options.delta_floor_bytes as f64;
-    let share = options.delta_percent / 100.0 * fill.live as f64;
+    let share = options.delta_percent / 100.0 * load.live as f64;
     let kept = floor + KEPT_BYTES_PER_ENTRY * share;
     let over = |times: f64| {
-        fill.bytes as f64 >= times * floor && fill.entries as f64 >= times * share
-            || fill.kept_for_pins > 0 && fill.kept_for_pins as f64 >= times * kept
+        load.bytes as f64 >= times * floor && load.entries as f64 >= times * share
+            || load.kept > 0 && load.kept as f64 >= times * kept
     };
     if over(BACK_PRESSURE) {
         Pressure::Overdue
@@ -42,6 +59,49 @@ pub(super) fn pressure(fill: Fill, options: &Options) -> Pressure {
     } else {
         Pressure::None
     }
+}
+
+/// What the choice of a partition to fold looks at.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Dirt {
+    /// What its delta told last.
+    pub(super) load: Load,
+    /// Entries that all deltas have got since this one got its first.
+    pub(super) age: u64,
+}
+
+/// Which of these deltas to fold, by its number: the one with the largest gain for its cost. `None`
+/// if there is nothing in any.
+///
+/// Folding costs the size of the partition, and is paid again when as much has gathered. If new
+/// entries come to a partition at a constant rate, the cost of all folds is least when what is in
+/// each delta is proportional to the square root of rate times size; so the one furthest above that
+/// goes first. (The Lagrange condition of the least sum of rate·size/delta for a given sum of
+/// deltas.)
+pub(super) fn choose(deltas: impl Iterator<Item = Dirt>) -> Option<usize> {
+    let score = |dirt: &Dirt| {
+        let entries = dirt.load.entries as f64 + dirt.load.kept as f64 / KEPT_BYTES_PER_ENTRY;
+        // entries / sqrt(entries / age * size), squared.
+        entries * dirt.age.max(1) as f64 / (dirt.load.live as f64 + entries)
+    };
+    let filled = deltas.enumerate().filter(|(_, dirt)| dirt.load.bytes > 0);
+    let scored = filled.map(|(i, dirt)| (i, score(&dirt)));
+    scored.max_by(|(_, a), (_, b)| a.total_cmp(b)).map(|(i, _)| i)
+}
+
+/// Whether two neighbours that have so many live entries and bytes together should be one.
+pub(super) fn should_join(live: u64, bytes: u64, options: &Options) -> bool {
+    live <= partition_entries(options) / 2 && bytes <= super::pieces::PIECE_BYTES / 2
+}
+
+/// Whether a partition of so many live entries looks for a neighbour to be joined with.
+pub(super) fn is_small(live: u64, options: &Options) -> bool {
+    live < partition_entries(options).div_ceil(4)
+}
+
+/// Entries that a partition is meant to have.
+pub(super) fn partition_entries(options: &Options) -> u64 {
+    options.partition_entries.max(1) as u64
 }
 
 /// Which segment a fold writes.
@@ -76,7 +136,7 @@ mod tests {
     fn a_fold_is_due_over_share_and_floor_and_overdue_at_twice_both() {
         let options = Options::default();
         let at = |bytes, entries| {
-            pressure(Fill { bytes, entries, live: 100_000, ..Fill::default() }, &options)
+            pressure(Load { bytes, entries, live: 100_000, ..Load::default() }, &options)
         };
         let floor = options.delta_floor_bytes;
         assert_eq!(at(floor - 1, 50_000), Pressure::None);
@@ -89,13 +149,32 @@ mod tests {
     #[test]
     fn a_fold_is_due_for_what_pins_keep_of_few_entries() {
         let options = Options::default();
-        let at = |kept_for_pins| {
-            pressure(Fill { kept_for_pins, entries: 1, live: 100_000, ..Fill::default() }, &options)
-        };
+        let at =
+            |kept| pressure(Load { kept, entries: 1, live: 100_000, ..Load::default() }, &options);
         let budget = options.delta_floor_bytes + 2_000 * 64;
         assert_eq!(at(budget - 1), Pressure::None);
         assert_eq!(at(budget), Pressure::Due);
         assert_eq!(at(2 * budget), Pressure::Overdue);
+    }
+
+    #[test]
+    fn the_delta_furthest_above_its_share_is_folded_first() {
+        let dirt = |entries, live, age| Dirt {
+            load: Load { bytes: 40 * entries as usize, entries, live, ..Load::default() },
+            age,
+        };
+        let choose = |deltas: &[Dirt]| choose(deltas.iter().copied());
+        assert_eq!(choose(&[]), None);
+        assert_eq!(choose(&[dirt(0, 1_000, 500)]), None);
+        // The same rate and size: the fuller one.
+        assert_eq!(choose(&[dirt(10, 1_000, 50), dirt(20, 1_000, 100)]), Some(1));
+        // As full and as large: the one that fills more slowly.
+        assert_eq!(choose(&[dirt(10, 1_000, 200), dirt(10, 1_000, 50)]), Some(0));
+        // As full, as fast: the smaller one.
+        assert_eq!(choose(&[dirt(10, 1_000, 50), dirt(10, 500, 50)]), Some(1));
+        // What pins keep counts.
+        let kept = Load { bytes: 1 << 20, kept: 1 << 20, entries: 1, live: 1_000 };
+        assert_eq!(choose(&[dirt(10, 1_000, 50), Dirt { load: kept, age: 50 }]), Some(1));
     }
 
     #[test]

@@ -7,8 +7,9 @@ use crate::partition::Partition;
 /// Freezes and folds into a base or an overlay.
 pub(crate) fn fold(partition: &Partition, into_base: bool) {
     let target = if into_base { Target::Base } else { Target::Overlay };
-    let Some(layers) = partition.freeze() else { return };
-    let folded = fold::fold(&layers, target, partition.width(), || true).expect("memory");
-    let (folded, _) = folded.expect("nobody stops it");
-    assert!(partition.publish(&layers, folded));
+    let Some(layers) = partition.freeze(None) else { return };
+    let folded = fold::fold(&layers, target, partition.width(), u64::MAX / 4, &|| true);
+    let mut pieces = folded.expect("memory").expect("nobody stops it").pieces;
+    let folded = pieces.pop().expect("one").layers;
+    assert!(pieces.is_empty() && partition.publish(None, &layers, folded));
 }

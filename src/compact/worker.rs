@@ -24,19 +24,17 @@ struct Queue {
     served_by: Option<u32>,
 }
 
-/// A delta that will be old.
+/// A map whose deltas will be looked at for their age.
 struct Aging {
     at: Instant,
     core: Weak<Core>,
-    serial: u64,
 }
 
 impl Queue {
-    /// Replaces what was known of an older delta of the same map, which is gone.
+    /// Notes when to look at a map; once for each.
     fn watch(&mut self, new: Aging) {
         match self.aging.iter_mut().find(|known| known.core.ptr_eq(&new.core)) {
-            Some(known) if known.serial < new.serial => *known = new,
-            Some(_) => {}
+            Some(known) => *known = new,
             None => self.aging.push(new),
         }
     }
@@ -45,7 +43,7 @@ impl Queue {
 /// What the thread does next.
 enum Job {
     Fold(Weak<Core>),
-    FoldAged(Weak<Core>, u64),
+    Sweep(Weak<Core>),
 }
 
 static WORKER: OnceLock<Worker> = OnceLock::new();
@@ -59,11 +57,12 @@ pub(super) fn fold_soon(core: &Arc<Core>) -> bool {
     post(|queue| queue.due.push_back(Arc::downgrade(core)))
 }
 
-/// Asks for a fold of the delta with this number when it is `age` old, if it is there then.
-pub(super) fn fold_when_aged(core: &Arc<Core>, serial: u64, age: Duration) -> bool {
+/// Asks for a look at the age of `core`'s deltas in this time; `false` if no thread could be
+/// started.
+pub(super) fn sweep_after(core: &Arc<Core>, time: Duration) -> bool {
     #[expect(clippy::disallowed_methods, reason = "the compactor is the home of the clock")]
-    let Some(at) = Instant::now().checked_add(age) else { return true };
-    post(|queue| queue.watch(Aging { at, core: Arc::downgrade(core), serial }))
+    let Some(at) = Instant::now().checked_add(time) else { return true };
+    post(|queue| queue.watch(Aging { at, core: Arc::downgrade(core) }))
 }
 
 fn post(add: impl FnOnce(&mut Queue)) -> bool {
@@ -92,9 +91,9 @@ fn serve() {
                     core.fold_due();
                 }
             }
-            Job::FoldAged(core, serial) => {
+            Job::Sweep(core) => {
                 if let Some(core) = core.upgrade() {
-                    core.fold_aged(serial);
+                    Core::sweep(&core);
                 }
             }
         }
@@ -114,7 +113,7 @@ fn next_job(worker: &Worker) -> Job {
         match next.map(|(i, aging)| (i, aging.at)) {
             Some((i, at)) if at <= now => {
                 let aging = queue.aging.swap_remove(i);
-                return Job::FoldAged(aging.core, aging.serial);
+                return Job::Sweep(aging.core);
             }
             Some((_, at)) => {
                 let _ = worker.wake.wait_until(&mut queue, at);
@@ -131,18 +130,19 @@ mod tests {
     use crate::options::Options;
 
     #[test]
-    fn the_newest_delta_of_each_map_is_watched_and_no_other() {
+    fn each_map_is_watched_once_from_the_newest_time_on() {
         let core = || Arc::new(Core::new(ValueWidth::Bytes, Options::default()));
         let maps = [core(), core()];
         let mut queue = Queue::default();
         #[expect(clippy::disallowed_methods, reason = "the compactor is the home of the clock")]
-        let at = Instant::now();
-        for serial in [0, 2, 1, 7, 6] {
+        let start = Instant::now();
+        for seconds in [5, 2, 7] {
             for core in &maps {
-                queue.watch(Aging { at, core: Arc::downgrade(core), serial });
+                let at = start + Duration::from_secs(seconds);
+                queue.watch(Aging { at, core: Arc::downgrade(core) });
             }
         }
-        let watched: Vec<u64> = queue.aging.iter().map(|aging| aging.serial).collect();
-        assert_eq!(watched, [7, 7]);
+        let watched: Vec<Duration> = queue.aging.iter().map(|aging| aging.at - start).collect();
+        assert_eq!(watched, [Duration::from_secs(7); 2]);
     }
 }

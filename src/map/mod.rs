@@ -7,6 +7,8 @@
 mod bulk;
 #[cfg(test)]
 mod callback_tests;
+#[cfg(test)]
+mod divided_tests;
 mod ordered;
 mod point;
 mod store;

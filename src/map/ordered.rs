@@ -161,7 +161,7 @@ impl<K: Key, V: Value> MemKV<K, V> {
 
     fn walk(&self, range: ByteRange) -> Walk {
         let file = self.handle.attached.as_ref().map(|attached| Arc::clone(attached.path()));
-        Walk::new(range, file, || self.core().pin())
+        Walk::new(range, file, |range| self.core().view(range))
     }
 }
 

@@ -112,7 +112,7 @@ impl<K: Key, V: Value> MemKV<K, V> {
             if key.len() > MAX_KEY_LEN {
                 return Ok(None);
             }
-            let view = self.core().pin();
+            let view = self.core().pin(key);
             let lent = match view.get(key) {
                 Ok(Some(value)) => V::with_borrowed(value.as_slice(), f).map(Some),
                 Ok(None) => Ok(None),

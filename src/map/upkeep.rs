@@ -8,10 +8,11 @@ use crate::value::Value;
 
 /// The map as a whole.
 impl<K: Key, V: Value> MemKV<K, V> {
-    /// How many entries the map has. Exact.
+    /// How many entries the map has. Exact; while other threads write to a map of several
+    /// partitions, each partition is counted at a moment of its own.
     ///
     /// # Complexity
-    /// O(1).
+    /// O(number of partitions): entries are not counted one by one.
     ///
     /// # Example
     /// ```
@@ -26,7 +27,7 @@ impl<K: Key, V: Value> MemKV<K, V> {
     /// Whether the map has no entries.
     ///
     /// # Complexity
-    /// O(1).
+    /// O(number of partitions).
     ///
     /// # Example
     /// ```
@@ -37,7 +38,7 @@ impl<K: Key, V: Value> MemKV<K, V> {
     /// assert!(!kv.is_empty());
     /// ```
     pub fn is_empty(&self) -> bool {
-        self.core().len() == 0
+        self.core().is_empty()
     }
 
     /// Removes all entries.
@@ -45,7 +46,7 @@ impl<K: Key, V: Value> MemKV<K, V> {
     /// Iterators that exist keep what they see, and its memory, until they are dropped.
     ///
     /// # Complexity
-    /// O(1), and the freeing of memory that no iterator uses.
+    /// O(number of partitions), and the freeing of memory that no iterator uses.
     ///
     /// # Panics
     /// If the map was opened read-only.
@@ -73,7 +74,7 @@ impl<K: Key, V: Value> MemKV<K, V> {
     /// for each 4,096 bytes.
     ///
     /// # Complexity
-    /// O(1).
+    /// O(number of partitions).
     ///
     /// # Example
     /// ```
@@ -92,7 +93,7 @@ impl<K: Key, V: Value> MemKV<K, V> {
     /// The map's state in numbers: entries and nodes by layer, folds so far.
     ///
     /// # Complexity
-    /// O(1).
+    /// O(number of partitions).
     ///
     /// # Example
     /// ```

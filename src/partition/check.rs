@@ -3,12 +3,14 @@
 use super::Partition;
 use crate::cursor::Cursor;
 
-/// Checks what must hold between layers: structure, counts and `below` flags.
+/// Checks what must hold between layers: structure, counts and `below` flags; and that all keys are
+/// from `bound` on and below `end`.
 ///
 /// # Panics
 /// If anything does not hold.
-pub(crate) fn check(partition: &Partition) {
+pub(crate) fn check(partition: &Partition, bound: &[u8], end: Option<&[u8]>) {
     let state = partition.state.read();
+    assert!(!state.is_retired(), "one that can be found is not retired (I4)");
     let mut live = 0;
     if let Some(layers) = &state.layers {
         for segment in [&layers.overlay, &layers.base].into_iter().flatten() {
@@ -25,14 +27,16 @@ pub(crate) fn check(partition: &Partition) {
         crate::art::check::check(&delta.tree);
         live += delta.tree.weight();
     }
+    let mut cursor = state.pin().cursor();
     drop(state);
-    let mut cursor = partition.pin().cursor();
     let mut walked = 0;
     cursor.first();
     while cursor.valid() {
         walked += 1;
+        let (key, is_inside) = (cursor.key(), end.is_none_or(|end| cursor.key() < end));
+        assert!(bound <= key && is_inside, "{key:?} is not in {bound:?} to {end:?} (I4)");
         cursor.next();
     }
     assert_eq!(cursor.status(), Ok(()));
-    assert_eq!((live, partition.len()), (walked as i64, walked), "I7");
+    assert_eq!((live, partition.len()), (walked as i64, Some(walked)), "I7");
 }

@@ -28,6 +28,9 @@ pub(crate) struct Layers {
     pub(crate) base: Option<Arc<Segment>>,
     /// Live keys in all of them together.
     pub(crate) live: u64,
+    /// Bytes of the keys and values in the base, but for large values, as they were when it was
+    /// built; `None` if it is from a file, or not there.
+    pub(crate) raw_bytes: Option<u64>,
 }
 
 impl Layers {
@@ -72,7 +75,8 @@ impl Layers {
         Ok((None, None))
     }
 
-    pub(super) fn add_usage(&self, usage: &mut MemoryUsage) {
+    /// `counted` is the file that has been counted already.
+    pub(super) fn add_usage(&self, usage: &mut MemoryUsage, counted: &mut Option<Arc<Blocks>>) {
         const COUNTS: usize = 2 * size_of::<usize>();
         usage.overhead += COUNTS + size_of::<Self>();
         if let Some(frozen) = &self.frozen {
@@ -82,20 +86,19 @@ impl Layers {
             usage.overhead +=
                 2 * COUNTS + size_of::<Frozen>() + size_of::<Tree>() + frozen.tree.overhead_bytes();
         }
-        let mut counted = None;
         for (segment, part) in [(&self.overlay, &mut usage.overlay), (&self.base, &mut usage.base)]
         {
             if let Some(segment) = segment {
                 *part += segment.heap_bytes();
                 usage.overhead += COUNTS + size_of::<Segment>();
                 usage.extents += segment.extent_bytes();
-                // Both may be of one file.
+                // All may be of one file.
                 if let Some(file) = segment.file()
-                    && !counted.is_some_and(|counted| Arc::ptr_eq(counted, file))
+                    && !counted.as_ref().is_some_and(|counted| Arc::ptr_eq(counted, file))
                 {
                     *part += file.heap_bytes();
                     usage.overhead += COUNTS + size_of::<Blocks>();
-                    counted = Some(file);
+                    *counted = Some(Arc::clone(file));
                 }
             }
         }

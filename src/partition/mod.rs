@@ -1,28 +1,34 @@
 //! One key range of a map: a delta over layers, behind one lock.
 //!
 //! What holds here: reads see each key's newest entry (I3), every entry knows whether its key is
-//! live below it, and the count of live keys is exact (I7). There is one partition for now, which
-//! covers all keys; many of this type will make a map.
+//! live below it, and the count of live keys is exact (I7). A map is one partition or, when it has
+//! grown, many of them side by side.
 //!
 //! The lock guards two things: the delta, and which layers are below it. Layers are immutable and
-//! replaced as a whole; a reader obtains them once and never mixes generations.
+//! replaced as a whole; a reader obtains them once and never mixes generations. A partition that
+//! has been divided or joined is retired: it answers nobody but the views that were made before,
+//! and never changes again.
 
 #[cfg(any(test, fuzzing))]
 pub(crate) mod check;
 mod layers;
+mod shared;
 mod view;
 
 pub(crate) use layers::Layers;
-pub(crate) use view::{Depth, LiveCursor, Pinned};
+pub(crate) use shared::{Load, Moment, Shared, Writes};
+pub(crate) use view::{Depth, LayerCursor, LiveCursor, Pinned};
 
 use crate::arena::OutOfMemory;
-use crate::art::{Tree, TreeError};
+use crate::art::{ArtCursor, Tree, TreeError};
+use crate::blocks::Blocks;
+use crate::cursor::Cursor;
 use crate::entry::{Below, Entry, Extent, INLINE_VALUE_MAX, ValueRef, ValueWidth};
 use crate::error::Corruption;
 use crate::filter::{Filter, KeyHash};
 use crate::planted::{Bug, planted};
 use crate::stats::{MemoryUsage, Stats};
-use crate::sync::{Arc, RwLock};
+use crate::sync::{Arc, AtomicU32, AtomicU64, AtomicUsize, Ordering, RwLock};
 
 /// Deltas with fewer entries are searched without a filter.
 const FILTER_FROM: u64 = 32;
@@ -36,6 +42,8 @@ pub(crate) enum WriteError {
     OutOfMemory,
     /// A layer below is damaged, so that it is not known whether the key is there.
     Corrupted(Corruption),
+    /// The partition has successors, which take the write.
+    Retired,
 }
 
 impl From<TreeError> for WriteError {
@@ -61,21 +69,6 @@ impl From<Corruption> for WriteError {
     }
 }
 
-/// How full the delta is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Fill {
-    /// Which delta it was: freezing it starts a new number.
-    pub(crate) serial: u64,
-    /// Bytes in its nodes, those that only pins reach included.
-    pub(crate) bytes: usize,
-    /// Bytes that only pins keep: replaced nodes and large values.
-    pub(crate) kept_for_pins: usize,
-    /// Its entries, tombstones included.
-    pub(crate) entries: u64,
-    /// Live keys of the partition.
-    pub(crate) live: u64,
-}
-
 /// The mutable delta with its filter.
 struct Delta {
     tree: Tree,
@@ -86,23 +79,29 @@ struct Delta {
 struct State {
     delta: Option<Box<Delta>>,
     layers: Option<Arc<Layers>>,
-    /// Number of the current delta.
-    serial: u64,
+    /// Views of the whole map up to this one need nothing more from here. [`RETIRED`] once
+    /// successors hold what was here; nothing changes any more then.
+    seen: u64,
 }
+
+/// In the place of the number of a view.
+const RETIRED: u64 = u64::MAX;
 
 /// A delta over layers.
 pub(crate) struct Partition {
     state: RwLock<State>,
+    gauge: Gauge,
     width: ValueWidth,
     #[cfg(test)]
-    hits: [crate::sync::AtomicU64; 4],
+    hits: [AtomicU64; 4],
 }
 
 impl Partition {
     /// An empty partition; allocates nothing.
     pub(crate) fn new(width: ValueWidth) -> Self {
         Self {
-            state: RwLock::new(State { delta: None, layers: None, serial: 0 }),
+            state: RwLock::new(State { delta: None, layers: None, seen: 0 }),
+            gauge: Gauge::default(),
             width,
             #[cfg(test)]
             hits: Default::default(),
@@ -115,42 +114,59 @@ impl Partition {
     }
 
     /// Calls `f`, which is code of this crate, with the live value of `key` under the read lock.
+    /// `None` if the partition is retired.
     #[inline]
     pub(crate) fn get<R>(
         &self,
         key: &[u8],
         f: impl FnOnce(&[u8]) -> R,
-    ) -> Result<Option<R>, Corruption> {
+    ) -> Option<Result<Option<R>, Corruption>> {
         let state = self.state.read();
+        if state.is_retired() {
+            return None;
+        }
         if state.layers.is_none() {
             let delta = state.delta.as_deref();
             let found = delta.and_then(|delta| delta.tree.get(key));
             self.note_hit(found.is_some().then_some(0));
-            return Ok(found.and_then(Entry::live).map(f));
+            return Some(Ok(found.and_then(Entry::live).map(f)));
         }
-        let (found, layer) = state.find(key)?;
+        let (found, layer) = match state.find(key) {
+            Ok(found) => found,
+            Err(corruption) => return Some(Err(corruption)),
+        };
         self.note_hit(layer);
-        Ok(found.and_then(Entry::live).map(f))
+        Some(Ok(found.and_then(Entry::live).map(f)))
     }
 
-    /// A consistent view, at O(1) cost; writes go on beside it.
-    pub(crate) fn pin(&self) -> Pinned {
+    /// A consistent view, at O(1) cost; writes go on beside it. `None` if the partition is retired.
+    pub(crate) fn pin(&self) -> Option<Pinned> {
         let state = self.state.read();
-        let delta = state.delta.as_ref().filter(|delta| delta.tree.len() > 0);
-        Pinned::new(delta.map(|delta| delta.tree.pin()), state.layers.clone())
+        (!state.is_retired()).then(|| state.pin())
+    }
+
+    /// The partition as a view of the whole map sees it, retired or not.
+    pub(crate) fn pin_for(&self, moment: &Moment) -> Pinned {
+        let state = self.state.read();
+        // Under the lock, so that no write comes between the look and the pin.
+        moment.pinned(self.address(), || state.pin())
+    }
+
+    /// What a view of the whole map knows the partition by.
+    fn address(&self) -> usize {
+        std::ptr::from_ref(self).addr()
     }
 
     /// Sets the value of `key`. If it had one, `old` is called with that, under the lock.
     ///
-    /// Answers how full the delta is, if it and what pins keep of it take at least `attention`
-    /// bytes: writers do not look at smaller ones.
+    /// Answers what the map was told, if the delta has grown enough to tell it.
     pub(crate) fn put(
         &self,
+        writes: Writes<'_>,
         key: &[u8],
         value: &[u8],
-        attention: usize,
         old: impl FnOnce(&[u8]),
-    ) -> Result<Option<Fill>, WriteError> {
+    ) -> Result<Option<Load>, WriteError> {
         let extent: Extent;
         let value = if self.width == ValueWidth::Bytes && value.len() > INLINE_VALUE_MAX {
             extent = Extent::copy_of(value)?;
@@ -159,6 +175,7 @@ impl Partition {
             ValueRef::Inline(value)
         };
         let mut state = self.state.write();
+        self.begin_write(writes, &mut state)?;
         let State { delta, layers, .. } = &mut *state;
         let delta = delta.get_or_insert_with(|| Box::new(Delta::new(self.width)));
         let plan = delta.tree.plan(key)?;
@@ -180,18 +197,19 @@ impl Partition {
             delta.filter_key(key, layers.as_deref())?;
         }
         delta.tree.apply(plan, key, Entry::value(value, below))?;
-        Ok(state.fill_from(attention))
+        Ok(self.tell_if_grown(writes, &mut state))
     }
 
     /// Removes `key`. If it had a value, `old` is called with that, under the lock. Answers as
     /// [`put`](Self::put) does.
     pub(crate) fn remove(
         &self,
+        writes: Writes<'_>,
         key: &[u8],
-        attention: usize,
         old: impl FnOnce(&[u8]),
-    ) -> Result<Option<Fill>, WriteError> {
+    ) -> Result<Option<Load>, WriteError> {
         let mut state = self.state.write();
+        self.begin_write(writes, &mut state)?;
         let State { delta, layers, .. } = &mut *state;
         if delta.is_none() && layers.is_none() {
             return Ok(None);
@@ -200,7 +218,7 @@ impl Partition {
         let plan = delta.tree.plan(key)?;
         match (delta.tree.existing(&plan), layers) {
             (Some(entry), _) => {
-                let Some(value) = entry.live() else { return Ok(state.fill_from(attention)) };
+                let Some(value) = entry.live() else { return Ok(None) };
                 let below = entry.below;
                 old(value);
                 match below {
@@ -210,61 +228,136 @@ impl Partition {
             }
             (None, Some(layers)) => {
                 let found = layers.find(key, None)?.0.and_then(Entry::live);
-                let Some(value) = found else { return Ok(state.fill_from(attention)) };
+                let Some(value) = found else { return Ok(None) };
                 old(value);
                 delta.filter_key(key, Some(layers))?;
                 delta.tree.apply(plan, key, Entry::tombstone(Below::Live))?;
             }
             (None, None) => {}
         }
-        Ok(state.fill_from(attention))
+        Ok(self.tell_if_grown(writes, &mut state))
     }
 
-    /// Number of live keys.
-    pub(crate) fn len(&self) -> u64 {
-        self.state.read().live()
+    /// What comes before a change: views of the whole map that were made since the last one get
+    /// the partition as it is.
+    #[inline]
+    fn begin_write(&self, writes: Writes<'_>, state: &mut State) -> Result<(), WriteError> {
+        if state.is_retired() {
+            return Err(WriteError::Retired);
+        }
+        if let Some(shared) = writes.shared
+            && state.seen != shared.epoch()
+        {
+            state.seen = shared.save(self.address(), state.seen, || state.pin());
+        }
+        Ok(())
     }
 
-    /// How full the delta is.
-    pub(crate) fn fill(&self) -> Fill {
-        self.state.read().fill()
+    /// Tells the map how full the delta is, if that is worth telling.
+    #[inline]
+    fn tell_if_grown(&self, writes: Writes<'_>, state: &mut State) -> Option<Load> {
+        let delta = state.delta.as_ref()?;
+        let bytes = delta.tree.used_bytes() + delta.tree.limbo_bytes();
+        let bytes = bytes + delta.tree.limbo_extent_bytes() + state.frozen_bytes();
+        let told = self.gauge.bytes.load(Ordering::Relaxed);
+        (bytes.abs_diff(told) >= writes.grain).then(|| self.tell(writes.shared, state))
     }
 
-    /// Drops everything.
+    /// Tells the map how full the delta is.
+    #[cold]
+    fn tell(&self, shared: Option<&Shared>, state: &mut State) -> Load {
+        let (load, told) = (state.load(), self.gauge.load());
+        if let Some(shared) = shared {
+            shared.add(load, told);
+            if told.entries == 0 && load.entries > 0 {
+                self.gauge.born.store(shared.clock(), Ordering::Relaxed);
+            }
+        }
+        if load.entries == 0 {
+            self.gauge.sweeps.store(0, Ordering::Relaxed);
+        }
+        self.gauge.set(load);
+        load
+    }
+
+    /// Tells the map of a partition that it did not have before.
+    pub(crate) fn announce(&self, shared: Option<&Shared>) {
+        self.tell(shared, &mut self.state.write());
+    }
+
+    /// What is known of the delta without a lock.
+    pub(crate) fn gauge(&self) -> &Gauge {
+        &self.gauge
+    }
+
+    /// Number of live keys. `None` if the partition is retired.
+    pub(crate) fn len(&self) -> Option<u64> {
+        let state = self.state.read();
+        (!state.is_retired()).then(|| state.live())
+    }
+
+    /// Whether nothing has been put here, or all of it was taken away again.
+    pub(crate) fn is_blank(&self) -> bool {
+        self.state.read().is_blank()
+    }
+
+    /// Drops what a retired partition still has, where no view of several partitions knows it.
+    pub(crate) fn forget(&self) {
+        let mut state = self.state.write();
+        debug_assert!(state.is_retired(), "successors have the content");
+        let old = (state.delta.take(), state.layers.take());
+        drop(state);
+        drop(old);
+    }
+
+    /// Drops everything, where no view of several partitions knows this one.
     pub(crate) fn clear(&self) {
         let mut state = self.state.write();
         let old = (state.delta.take(), state.layers.take());
-        state.serial += 1;
+        self.tell(None, &mut state);
         drop(state);
         // Freed without the lock: it takes time in proportion to the number of chunks.
         drop(old);
     }
 
-    /// Makes `layers` the content, if the partition is empty; else gives them back.
+    /// Makes `layers` the content, if the partition is blank; else gives them back. No view of
+    /// several partitions knows this one.
     pub(crate) fn adopt(&self, layers: Layers) -> Result<(), Layers> {
         let mut state = self.state.write();
-        let holds_nothing = state.delta.as_ref().is_none_or(|delta| delta.tree.len() == 0);
-        if !holds_nothing || state.layers.is_some() {
+        if !state.is_blank() {
             return Err(layers);
         }
         state.delta = None;
-        state.serial += 1;
         state.layers = Some(Arc::new(layers));
+        self.tell(None, &mut state);
         Ok(())
+    }
+
+    /// A partition of these layers, for a map whose views up to now do not know it.
+    pub(crate) fn with_layers(width: ValueWidth, shared: Option<&Shared>, layers: Layers) -> Self {
+        let partition = Self::new(width);
+        {
+            let mut state = partition.state.write();
+            state.layers = (layers.live > 0 || layers.has_entries()).then(|| Arc::new(layers));
+            state.seen = shared.map_or(0, Shared::epoch);
+        }
+        partition
     }
 
     /// Turns the delta into the frozen layer, if it has entries and no other is frozen, and
     /// answers the layers, in which a fold will find its input. A delta without entries goes, and
     /// the memory of those that it had.
-    pub(crate) fn freeze(&self) -> Option<Arc<Layers>> {
+    pub(crate) fn freeze(&self, shared: Option<&Shared>) -> Option<Arc<Layers>> {
         let mut state = self.state.write();
-        let State { delta, layers, serial } = &mut *state;
+        if state.is_retired() {
+            return None;
+        }
+        let State { delta, layers, .. } = &mut *state;
         let can_freeze = layers.as_ref().is_none_or(|layers| layers.frozen.is_none());
         let is_empty = delta.as_ref().is_some_and(|delta| delta.tree.len() == 0);
         let taken = if can_freeze || is_empty { delta.take() } else { None };
         let mut unused = None;
         if let Some(taken) = taken {
-            *serial += 1;
             if is_empty {
                 unused = Some(taken);
             } else {
@@ -272,6 +365,7 @@ impl Partition {
             }
         }
         let layers = layers.clone();
+        self.tell(shared, &mut state);
         drop(state);
         // Freed without the lock.
         drop(unused);
@@ -290,66 +384,118 @@ impl Partition {
 
     /// Replaces `old` by `new`, which holds the same live keys; does nothing if the layers are not
     /// `old` any more (the map was cleared).
-    pub(crate) fn publish(&self, old: &Arc<Layers>, new: Layers) -> bool {
+    pub(crate) fn publish(&self, shared: Option<&Shared>, old: &Arc<Layers>, new: Layers) -> bool {
         debug_assert_eq!(old.live, new.live, "a fold changes no content (I7)");
         let new = (new.live > 0 || new.has_entries()).then(|| Arc::new(new));
         let mut state = self.state.write();
-        let is_current = state.layers.as_ref().is_some_and(|layers| Arc::ptr_eq(layers, old));
+        let is_current = !state.is_retired() && state.stands_on(old);
         if is_current && planted(Bug::PublishBeforeFill) {
             state.layers = Some(Arc::default());
             drop(state);
             state = self.state.write();
         }
         let replaced = if is_current { std::mem::replace(&mut state.layers, new) } else { new };
+        self.tell(shared, &mut state);
         drop(state);
         drop(replaced);
         is_current
     }
 
-    /// Heap bytes by part.
-    pub(crate) fn memory_usage(&self) -> MemoryUsage {
+    /// Takes the write locks of these partitions, given in key order, and calls `replace` with what
+    /// is needed to make successors; if that agrees, all of them are retired. Nobody else may be
+    /// doing this meanwhile.
+    pub(crate) fn retire_all<T, E>(
+        partitions: &[&Self],
+        shared: Option<&Shared>,
+        replace: impl FnOnce(&mut [Retiring<'_>]) -> Result<Option<T>, E>,
+    ) -> Result<Option<T>, E> {
+        let mut states: Vec<_> = partitions.iter().map(|own| own.state.write()).collect();
+        let mut retiring: Vec<_> = states.iter_mut().map(|state| Retiring(&mut *state)).collect();
+        let replaced = replace(&mut retiring)?;
+        if replaced.is_some() {
+            for (partition, state) in partitions.iter().zip(&mut states) {
+                state.seen = RETIRED;
+                if let Some(shared) = shared {
+                    shared.add(Load::default(), partition.gauge.load());
+                }
+                partition.gauge.set(Load::default());
+            }
+        }
+        Ok(replaced)
+    }
+
+    /// Fills a delta that nobody else knows with entries of another one over the same layers, up
+    /// to `end`, where `entries` then stands.
+    pub(crate) fn inherit(
+        &self,
+        entries: &mut ArtCursor<&Tree>,
+        end: Option<&[u8]>,
+    ) -> Result<(), WriteError> {
+        let mut state = self.state.write();
+        let State { delta, layers, .. } = &mut *state;
+        while entries.valid() && end.is_none_or(|end| entries.key() < end) {
+            let delta = delta.get_or_insert_with(|| Box::new(Delta::new(self.width)));
+            let plan = delta.tree.plan(entries.key())?;
+            delta.filter_key(entries.key(), layers.as_deref())?;
+            delta.tree.apply(plan, entries.key(), entries.entry())?;
+            entries.next();
+        }
+        Ok(())
+    }
+
+    /// Heap bytes by part. `counted` is the file that has been counted already.
+    pub(crate) fn add_usage(&self, usage: &mut MemoryUsage, counted: &mut Option<Arc<Blocks>>) {
         let state = self.state.read();
-        let mut usage = MemoryUsage::default();
         if let Some(delta) = &state.delta {
-            usage.delta = delta.tree.chunk_bytes();
+            usage.delta += delta.tree.chunk_bytes();
             usage.extents += delta.tree.extent_bytes();
             usage.overhead += size_of::<Delta>() + delta.tree.overhead_bytes();
             usage.filter += delta.filter.as_deref().map_or(0, Filter::heap_bytes);
         }
         if let Some(layers) = &state.layers {
-            layers.add_usage(&mut usage);
+            layers.add_usage(usage, counted);
         }
-        usage
     }
 
-    /// What the partition holds.
-    pub(crate) fn stats(&self) -> Stats {
+    /// Adds what the partition holds to what others hold.
+    pub(crate) fn add_stats(&self, stats: &mut Stats) {
         let state = self.state.read();
-        let mut stats = Stats { entries: state.live(), ..Stats::default() };
+        stats.entries += state.live();
         if let Some(delta) = &state.delta {
-            stats.delta_entries = delta.tree.len();
-            stats.delta_used_bytes = delta.tree.used_bytes();
-            stats.delta_limbo_bytes = delta.tree.limbo_bytes();
-            stats.nodes = delta.tree.counts();
+            stats.delta_entries += delta.tree.len();
+            stats.delta_used_bytes += delta.tree.used_bytes();
+            stats.delta_limbo_bytes += delta.tree.limbo_bytes();
+            stats.nodes.add(&delta.tree.counts());
         }
         if let Some(layers) = &state.layers {
-            stats.frozen_entries = layers.frozen.as_ref().map_or(0, |frozen| frozen.tree.len());
-            stats.overlay = layers.overlay.as_ref().map(|segment| segment.stats());
-            stats.base = layers.base.as_ref().map(|segment| segment.stats());
-            let segments = layers.overlay.iter().chain(&layers.base);
-            stats.stored_bytes = segments.map(|segment| segment.stored_bytes()).sum();
+            stats.frozen_entries += layers.frozen.as_ref().map_or(0, |frozen| frozen.tree.len());
+            for (segment, sum) in
+                [(&layers.overlay, &mut stats.overlay), (&layers.base, &mut stats.base)]
+            {
+                if let Some(segment) = segment {
+                    sum.get_or_insert_default().add(&segment.stats());
+                    stats.stored_bytes += segment.stored_bytes();
+                }
+            }
         }
         #[cfg(test)]
         for (total, hits) in stats.hits_by_layer.iter_mut().zip(&self.hits) {
-            *total = hits.load(crate::sync::Ordering::Relaxed);
+            *total += hits.load(Ordering::Relaxed);
         }
-        stats
+    }
+
+    /// Gets that each layer has answered, which successors go on counting.
+    #[cfg(test)]
+    pub(crate) fn take_hits_of(&self, retired: &Self) {
+        for (own, old) in self.hits.iter().zip(&retired.hits) {
+            own.fetch_add(old.swap(0, Ordering::Relaxed), Ordering::Relaxed);
+        }
     }
 
     #[cfg(test)]
     fn note_hit(&self, layer: Option<usize>) {
         if let Some(layer) = layer {
-            self.hits[layer].fetch_add(1, crate::sync::Ordering::Relaxed);
+            self.hits[layer].fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -359,7 +505,70 @@ impl Partition {
     fn note_hit(&self, _layer: Option<usize>) {}
 }
 
+/// What is known of a delta without its lock: what it last told, which it may have outgrown by a
+/// grain.
+#[derive(Default)]
+pub(crate) struct Gauge {
+    bytes: AtomicUsize,
+    kept: AtomicUsize,
+    entries: AtomicU64,
+    live: AtomicU64,
+    /// The map's clock when the delta got its first entries.
+    pub(crate) born: AtomicU64,
+    /// Times that the worker has come by since then.
+    pub(crate) sweeps: AtomicU32,
+    /// A fold has met damage here, which does not heal: deltas of fewer KiB do not try again.
+    pub(crate) retry_kib: AtomicU32,
+}
+
+impl Gauge {
+    /// How full the delta is.
+    pub(crate) fn load(&self) -> Load {
+        Load {
+            bytes: self.bytes.load(Ordering::Relaxed),
+            kept: self.kept.load(Ordering::Relaxed),
+            entries: self.entries.load(Ordering::Relaxed),
+            live: self.live.load(Ordering::Relaxed),
+        }
+    }
+
+    fn set(&self, load: Load) {
+        self.bytes.store(load.bytes, Ordering::Relaxed);
+        self.kept.store(load.kept, Ordering::Relaxed);
+        self.entries.store(load.entries, Ordering::Relaxed);
+        self.live.store(load.live, Ordering::Relaxed);
+    }
+}
+
+/// A partition that is about to be retired, locked.
+pub(crate) struct Retiring<'a>(&'a mut State);
+
+impl Retiring<'_> {
+    /// Whether the layers are still these.
+    pub(crate) fn stands_on(&self, layers: Option<&Arc<Layers>>) -> bool {
+        match layers {
+            Some(layers) => self.0.stands_on(layers),
+            None => self.0.layers.is_none(),
+        }
+    }
+
+    /// Whether there is nothing in it.
+    pub(crate) fn is_blank(&self) -> bool {
+        self.0.is_blank()
+    }
+
+    /// The delta's entries.
+    pub(crate) fn delta(&self) -> Option<ArtCursor<&Tree>> {
+        self.0.delta.as_ref().map(|delta| ArtCursor::new(&delta.tree))
+    }
+}
+
 impl State {
+    #[inline]
+    fn is_retired(&self) -> bool {
+        self.seen == RETIRED
+    }
+
     fn live(&self) -> u64 {
         let below = self.layers.as_ref().map_or(0, |layers| layers.live);
         let delta = self.delta.as_ref().map_or(0, |delta| delta.tree.weight());
@@ -367,24 +576,40 @@ impl State {
         below.saturating_add_signed(delta)
     }
 
-    /// How full the delta is, if that is worth a thought: see [`Partition::put`].
-    #[inline]
-    fn fill_from(&self, attention: usize) -> Option<Fill> {
-        let delta = self.delta.as_ref()?;
-        let bytes = delta.tree.used_bytes() + delta.tree.limbo_bytes();
-        (bytes + delta.tree.limbo_extent_bytes() >= attention).then(|| self.fill())
+    fn pin(&self) -> Pinned {
+        let delta = self.delta.as_ref().filter(|delta| delta.tree.len() > 0);
+        Pinned::new(delta.map(|delta| delta.tree.pin()), self.layers.clone())
     }
 
-    fn fill(&self) -> Fill {
-        let Some(delta) = &self.delta else { return Fill::default() };
-        let limbo = delta.tree.limbo_bytes();
-        Fill {
-            serial: self.serial,
-            bytes: delta.tree.used_bytes() + limbo,
-            kept_for_pins: limbo + delta.tree.limbo_extent_bytes(),
-            entries: delta.tree.len(),
-            live: self.live(),
+    fn is_blank(&self) -> bool {
+        !self.is_retired()
+            && self.layers.is_none()
+            && self.delta.as_ref().is_none_or(|delta| delta.tree.len() == 0)
+    }
+
+    fn stands_on(&self, layers: &Arc<Layers>) -> bool {
+        self.layers.as_ref().is_some_and(|own| Arc::ptr_eq(own, layers))
+    }
+
+    fn load(&self) -> Load {
+        let mut load = Load { live: self.live(), ..Load::default() };
+        if let Some(delta) = &self.delta {
+            load.kept = delta.tree.limbo_bytes() + delta.tree.limbo_extent_bytes();
+            load.bytes = delta.tree.used_bytes() + load.kept;
+            load.entries = delta.tree.len();
         }
+        // Until its segment is there, it has not been folded.
+        load.bytes += self.frozen_bytes();
+        if let Some(frozen) = self.layers.as_ref().and_then(|layers| layers.frozen.as_ref()) {
+            load.entries += frozen.tree.len();
+        }
+        load
+    }
+
+    #[inline]
+    fn frozen_bytes(&self) -> usize {
+        let frozen = self.layers.as_ref().and_then(|layers| layers.frozen.as_ref());
+        frozen.map_or(0, |frozen| frozen.tree.used_bytes())
     }
 
     /// The newest entry of `key`, and the number of the layer that has it (delta, frozen delta,
@@ -414,7 +639,6 @@ impl Delta {
     /// Lets the filter know of a key that is about to be added (I6). One is made only above
     /// `layers`, but one that exists is told of every key: the layers may go, and others come.
     fn filter_key(&mut self, key: &[u8], layers: Option<&Layers>) -> Result<(), OutOfMemory> {
-        use crate::cursor::Cursor;
         let entries = self.tree.len();
         if self.filter.as_ref().is_some_and(|filter| filter.is_outworn(entries)) {
             self.filter = None;
@@ -426,7 +650,7 @@ impl Delta {
             // Twice what the default budget lets a delta hold, or twice what this one holds.
             let expected = (layers.live / 25).max(2 * entries);
             let mut filter = Filter::new(usize::try_from(expected).unwrap_or(usize::MAX))?;
-            let mut cursor = crate::art::ArtCursor::new(&self.tree);
+            let mut cursor = ArtCursor::new(&self.tree);
             cursor.first();
             while cursor.valid() {
                 filter.insert(KeyHash::of(cursor.key()))?;

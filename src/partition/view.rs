@@ -43,6 +43,16 @@ impl Pinned {
         self.layers.iter().flat_map(|layers| layers.overlay.iter().chain(&layers.base))
     }
 
+    /// The layers below the delta.
+    pub(crate) fn layers(&self) -> Option<&Layers> {
+        self.layers.as_deref()
+    }
+
+    /// Whether there is nothing in it, not even a tombstone.
+    pub(crate) fn is_blank(&self) -> bool {
+        self.delta.is_none() && self.layers.is_none()
+    }
+
     /// A cursor over the live entries.
     pub(crate) fn cursor(&self) -> LiveCursor {
         let mut children = Vec::new();

@@ -96,6 +96,11 @@ impl<'b> SegmentBuilder<'b> {
         self.entries
     }
 
+    /// The key of the last one; empty if there is none.
+    pub(crate) fn last_key(&self) -> &[u8] {
+        &self.last_key
+    }
+
     /// Appends an entry, whose key is greater than the one before it.
     ///
     /// # Panics

@@ -1,10 +1,10 @@
 //! Who may write a store: one map at a time, which holds the lock beside the file.
 
 use super::{Content, TypeNames, read, write};
+use crate::compact::Base;
 use crate::entry::ValueWidth;
 use crate::error::Error;
 use crate::options::Residence;
-use crate::partition::Layers;
 use crate::storage::{FileKind, Lock, Storage, uninterrupted};
 use crate::sync::{Arc, Mutex};
 use std::ffi::OsString;
@@ -45,7 +45,7 @@ impl Attached {
         width: ValueWidth,
         residence: Residence,
         access: Access,
-    ) -> Result<(Self, Option<Layers>), Error> {
+    ) -> Result<(Self, Vec<Base>), Error> {
         let resolved = uninterrupted(|| storage.resolve(path));
         let path = resolved.map_err(|error| Error::io(path, "open", &error))?;
         let lock = match (kind(&*storage, &path)?, access) {
@@ -58,7 +58,7 @@ impl Attached {
             (FileKind::Missing, Access::Create) => {
                 let lock = lock(&*storage, &path)?;
                 if kind(&*storage, &path)? == FileKind::Missing {
-                    let content = Content { segment: None, width, names: asked.clone() };
+                    let content = Content { bases: Vec::new(), width, names: asked.clone() };
                     write::replace(&*storage, &path, &content)?;
                 }
                 Some(Mutex::new(lock))
@@ -68,8 +68,8 @@ impl Attached {
             }
             (other, _) => return Err(not_a_file(&path, "open", other)),
         };
-        let layers = read::read(&*storage, &path, asked, width, residence)?;
-        Ok((Self { path: Arc::from(path.into_boxed_path()), storage, lock }, layers))
+        let bases = read::read(&*storage, &path, asked, width, residence)?;
+        Ok((Self { path: Arc::from(path.into_boxed_path()), storage, lock }, bases))
     }
 
     /// The file.

@@ -18,16 +18,15 @@ pub(crate) use attach::{Access, Attached, export};
 pub(crate) use format::TypeNames;
 #[cfg(any(test, fuzzing))]
 pub(crate) use format::{field_offsets, reseal};
-pub(crate) use verify::verify;
+pub(crate) use verify::{Part, verify};
 
+use crate::compact::Base;
 use crate::entry::ValueWidth;
-use crate::segment::Segment;
-use crate::sync::Arc;
 
 /// What is saved: all entries of a map as of one moment.
 pub(crate) struct Content {
-    /// The entries, all of them values; `None` if there are none.
-    pub(crate) segment: Option<Arc<Segment>>,
+    /// The entries, all of them values, in key order; none of them is empty.
+    pub(crate) bases: Vec<Base>,
     /// How values are stored.
     pub(crate) width: ValueWidth,
     /// How keys and values are encoded.

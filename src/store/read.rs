@@ -4,11 +4,11 @@
 use super::format::{self, HEADER_LEN, Header, HeaderFault, ROW_LEN, Row};
 use super::format::{TRAILER_LEN, TypeNames};
 use crate::blocks::{Blocks, FileBytes, TreeShape};
+use crate::compact::Base;
 use crate::entry::ValueWidth;
 use crate::error::{Corruption, Error};
 use crate::mmap::Mapping;
 use crate::options::Residence;
-use crate::partition::Layers;
 use crate::segment::{Extents, Image, Segment};
 use crate::storage::{OpenFile, Storage, uninterrupted};
 use crate::sync::Arc;
@@ -43,7 +43,7 @@ pub(super) fn read(
     asked: &TypeNames,
     width: ValueWidth,
     residence: Residence,
-) -> Result<Option<Layers>, Error> {
+) -> Result<Vec<Base>, Error> {
     let (mut file, mapping) = mapped(storage, path)?;
     let mut frame = check_frame(mapping.as_slice(), path, asked, width)?;
     let bytes = match residence {
@@ -61,7 +61,7 @@ pub(super) fn read(
     };
     let Frame { header, root } = frame;
     let blocks = Arc::new(Blocks::open(bytes, header.data_len, root).map_err(named)?);
-    read_partition(&blocks, &header, width).map_err(|corruption| Error::damaged(path, corruption))
+    read_partitions(&blocks, &header, width).map_err(|corruption| Error::damaged(path, corruption))
 }
 
 /// What surrounds the data.
@@ -107,36 +107,54 @@ fn check_frame(
     Ok(Frame { header, root })
 }
 
-/// Opens the partition of a store.
-fn read_partition(
+/// Opens the partitions of a store.
+fn read_partitions(
     blocks: &Arc<Blocks>,
     header: &Header,
     width: ValueWidth,
-) -> Result<Option<Layers>, Corruption> {
+) -> Result<Vec<Base>, Corruption> {
     let rule = |rule| Corruption::new("store directory", 0, rule);
-    if header.partitions != 1 {
-        return Err(rule("there is one partition"));
-    }
     let directory = usable(&header.directory)?;
-    let bytes = blocks.get(directory.start..directory.start + ROW_LEN)?;
-    let bytes = bytes.first_chunk().ok_or_else(|| rule("rows have 64 bytes"))?;
-    let row = Row::decode(bytes, 0, header)?;
-    if row.live != header.entries {
-        return Err(rule("the only partition has all entries"));
+    let mut bases: Vec<Base> = Vec::new();
+    let (mut entries, mut end) = (0u64, 0);
+    for number in 0..header.partitions {
+        let at = directory.start + number as usize * ROW_LEN;
+        let bytes = blocks.get(at..at + ROW_LEN)?;
+        let bytes = bytes.first_chunk().ok_or_else(|| rule("rows have 64 bytes"))?;
+        let row = Row::decode(bytes, number, header)?;
+        if row.image.is_empty() {
+            // A map without entries.
+            return if header.partitions == 1 && header.entries == 0 {
+                Ok(bases)
+            } else {
+                Err(rule("each partition has entries"))
+            };
+        }
+        let bound: Box<[u8]> = blocks.get(usable(&row.bound)?)?.into();
+        // Else a small damaged file would be saved as one of any length.
+        if row.image.start < end {
+            return Err(rule("partitions have bytes of their own, in the order of their keys"));
+        }
+        end = row.extent_bytes.end;
+        if number > 0 && bases.last().is_none_or(|before| before.bound >= bound) {
+            return Err(rule("the bounds of partitions ascend"));
+        }
+        let image = Image::Stored(Arc::clone(blocks), usable(&row.image)?);
+        let (table, data) = (usable(&row.extent_table)?, usable(&row.extent_bytes)?);
+        let extents = Extents::Stored { blocks: Arc::clone(blocks), table, data };
+        let segment = Segment::open(image, extents, width)?;
+        let live = segment.len();
+        // What lies under a delta has values only, and at least one.
+        if live == 0 || live != row.live || segment.weight() != live.cast_signed() {
+            return Err(rule("a segment has as many values as its row says"));
+        }
+        entries = entries.saturating_add(live);
+        bases.push(Base { bound, segment: Arc::new(segment) });
     }
-    if row.image.is_empty() {
-        return Ok(None);
+    if entries != header.entries || bases.is_empty() {
+        return Err(rule("the partitions together have all entries"));
     }
-    let image = Image::Stored(Arc::clone(blocks), usable(&row.image)?);
-    let (table, data) = (usable(&row.extent_table)?, usable(&row.extent_bytes)?);
-    let extents = Extents::Stored { blocks: Arc::clone(blocks), table, data };
-    let segment = Segment::open(image, extents, width)?;
-    let live = segment.len();
-    // What lies under a delta has values only, and at least one.
-    if live == 0 || live != row.live || segment.weight() != live.cast_signed() {
-        return Err(rule("a segment has as many values as its row says"));
-    }
-    Ok(Some(Layers { base: Some(Arc::new(segment)), live, ..Layers::default() }))
+    Ok(bases)
 }
 
 /// A range of the file as offsets in memory.

@@ -12,7 +12,7 @@ use crate::entry::ValueWidth;
 use crate::error::Error;
 use crate::map::MemKV;
 use crate::options::{Compaction, Options, Residence};
-use crate::partition::LiveCursor;
+use crate::snapshot::ViewCursor;
 use crate::storage::testing::Watched;
 use crate::testing::conformance::{SortedLayer, check_layer_built_by};
 use crate::testing::keys::{self, Model};
@@ -362,7 +362,7 @@ fn an_open_reads_a_few_blocks_however_large_the_store() {
     for count in [300, 60_000] {
         let path = saved(count, &folder);
         let map = Map::open(&path).expect("a store");
-        let view = map.core().pin();
+        let view = map.core().view_all().pinned(0);
         let blocks = view.segments().find_map(|segment| segment.file());
         let blocks = blocks.expect("the map reads from it");
         let read = blocks.checked_blocks();
@@ -411,7 +411,7 @@ fn value_of(bytes: &[u8]) -> [u8; 8] {
 }
 
 impl SortedLayer for Opened {
-    type Cursor<'a> = LiveCursor;
+    type Cursor<'a> = ViewCursor;
 
     fn build(model: &Model) -> Self {
         Self::holding(model, Options::default())
@@ -422,7 +422,7 @@ impl SortedLayer for Opened {
     }
 
     fn cursor(&self) -> Self::Cursor<'_> {
-        self.0.core().pin().cursor()
+        self.0.core().view_all().cursor()
     }
 
     fn len(&self) -> u64 {

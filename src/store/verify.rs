@@ -2,18 +2,27 @@
 
 use super::format::{self, HEADER_LEN, Header, HeaderFault, ROW_LEN, Row};
 use crate::blocks::Blocks;
+use crate::cursor::Cursor;
 use crate::error::{Corruption, Error};
-use crate::segment::Segment;
+use crate::segment::{Segment, SegmentCursor};
 use crate::stats::VerifyProgress;
 use crate::sync::Arc;
 use std::ops::Range;
 
+/// A segment, and where the keys of its partition begin and end.
+pub(crate) struct Part<'a> {
+    pub(crate) segment: &'a Arc<Segment>,
+    pub(crate) bound: &'a [u8],
+    pub(crate) end: Option<&'a [u8]>,
+}
+
 /// Reads and checks the files behind these segments, and then each segment by the rules of its
 /// format.
-pub(crate) fn verify<'a>(
-    segments: impl Iterator<Item = &'a Arc<Segment>> + Clone,
+pub(crate) fn verify(
+    parts: &[Part<'_>],
     progress: &mut dyn FnMut(VerifyProgress),
 ) -> Result<(), Error> {
+    let segments = parts.iter().map(|part| part.segment);
     let mut files: Vec<&Arc<Blocks>> = segments.clone().filter_map(|s| s.file()).collect();
     files.dedup_by(|a, b| Arc::ptr_eq(a, b));
     let file_bytes: u64 = files.iter().map(|file| file.len() as u64).sum();
@@ -29,8 +38,9 @@ pub(crate) fn verify<'a>(
         verify_parts(file)?;
         done_bytes += len;
     }
-    for segment in segments {
+    for Part { segment, bound, end } in parts {
         segment.verify()?;
+        check_ends(segment, bound, *end)?;
         done_bytes += segment.image().len() as u64;
         tell(done_bytes);
     }
@@ -84,4 +94,19 @@ fn verify_gap(file: &Blocks, gap: Range<u64>, align: u64) -> Result<(), Corrupti
 #[cold]
 fn misplaced(offset: u64) -> Corruption {
     Corruption::new("store", offset, "parts follow each other without room between them")
+}
+
+/// Whether all keys of a sound segment are inside these bounds.
+fn check_ends(segment: &Segment, bound: &[u8], end: Option<&[u8]>) -> Result<(), Corruption> {
+    let mut cursor = SegmentCursor::new(segment);
+    cursor.first();
+    let mut is_inside = !cursor.valid() || bound <= cursor.key();
+    cursor.last();
+    is_inside &= !cursor.valid() || end.is_none_or(|end| cursor.key() < end);
+    cursor.status()?;
+    if is_inside {
+        Ok(())
+    } else {
+        Err(Corruption::new("segment", 0, "its keys are inside the bounds of its partition"))
+    }
 }

@@ -6,6 +6,7 @@ use super::format::{self, HEADER_LEN, Header, IMAGE_ALIGN, ROW_LEN, Row};
 use super::format::{TABLE_ALIGN, TRAILER_LEN};
 use crate::arena::OutOfMemory;
 use crate::blocks::{TreeBuilder, TreeShape};
+use crate::compact::Base;
 use crate::entry::ExtentRef;
 use crate::error::{Corruption, Error};
 use crate::segment::{EXTENT_ROW_LEN, Segment, extent_row};
@@ -85,14 +86,18 @@ fn looks_left_behind(storage: &dyn Storage, temporary: &Path) -> Result<bool, Er
 /// Where everything will be.
 struct Plan {
     header: Header,
-    row: Row,
+    /// One for each base; one of a partition without entries if there is none.
+    rows: Vec<Row>,
 }
 
 impl Plan {
     fn of(content: &Content) -> Result<Self, Error> {
-        let mut row = Row::default();
+        let mut rows = Vec::new();
         let mut end = HEADER_LEN as u64;
-        if let Some(segment) = content.segment.as_deref() {
+        let count = content.bases.len().max(1);
+        rows.try_reserve_exact(count).map_err(|_| OutOfMemory)?;
+        for Base { segment, .. } in &content.bases {
+            let mut row = Row::default();
             let image_at = end.next_multiple_of(IMAGE_ALIGN);
             row.image = image_at..image_at + segment.image().len() as u64;
             let table_at = row.image.end.next_multiple_of(TABLE_ALIGN);
@@ -107,19 +112,27 @@ impl Plan {
             }
             row.extent_bytes = row.extent_table.end..end;
             row.live = segment.len();
+            rows.push(row);
         }
+        rows.resize_with(count, Row::default);
         let directory_at = end.next_multiple_of(TABLE_ALIGN);
-        let data_len = directory_at + ROW_LEN as u64;
+        // The bounds stand behind the rows.
+        let mut data_len = directory_at + count as u64 * ROW_LEN as u64;
+        for (row, base) in rows.iter_mut().zip(&content.bases).skip(1) {
+            let bound_at = data_len;
+            data_len += base.bound.len() as u64;
+            row.bound = bound_at..data_len;
+        }
         let header = Header {
             total: TreeShape::of(data_len).tree_end() + TRAILER_LEN as u64,
             data_len,
-            entries: row.live,
+            entries: rows.iter().map(|row| row.live).sum(),
             directory: directory_at..data_len,
-            partitions: 1,
+            partitions: u32::try_from(count).map_err(|_| OutOfMemory)?,
             width: content.width,
             names: content.names.clone(),
         };
-        Ok(Self { header, row })
+        Ok(Self { header, rows })
     }
 }
 
@@ -146,18 +159,23 @@ impl Distinct {
 
 /// Writes a whole store into an empty file.
 fn write(file: &mut dyn StoredFile, path: &Path, content: &Content) -> Result<(), Error> {
-    let Plan { header, row } = Plan::of(content)?;
+    let Plan { header, rows } = Plan::of(content)?;
     let mut sink = Sink::new(file, path)?;
     let head = header.encode();
     sink.put(&head)?;
-    if let Some(segment) = content.segment.as_deref() {
+    for (row, Base { segment, .. }) in rows.iter().zip(&content.bases) {
         sink.fill_to(row.image.start)?;
         put_image(&mut sink, segment)?;
         sink.fill_to(row.extent_table.start)?;
-        put_extents(&mut sink, segment, &row)?;
+        put_extents(&mut sink, segment, row)?;
     }
     sink.fill_to(header.directory.start)?;
-    sink.put(&row.encode())?;
+    for row in &rows {
+        sink.put(&row.encode())?;
+    }
+    for base in content.bases.iter().skip(1) {
+        sink.put(&base.bound)?;
+    }
     sink.finish(&head)
 }
 

@@ -16,6 +16,7 @@ mod arc;
 mod modelled;
 #[cfg(memkv_tsan)]
 mod once;
+mod striped;
 
 #[cfg(not(memkv_loom))]
 pub(crate) use parking_lot::{Condvar, Mutex, RwLock};
@@ -34,6 +35,8 @@ pub(crate) use std::sync::{Arc, Weak};
 
 #[cfg(any(memkv_loom, memkv_tsan))]
 pub(crate) use arc::{Arc, Weak};
+
+pub(crate) use striped::Striped;
 
 #[cfg(memkv_tsan)]
 pub(crate) use once::OnceLock;

@@ -50,7 +50,13 @@ pub(crate) fn eager(compaction: Compaction) -> Options {
     Options { compaction, delta_floor_bytes: 4 << 10, delta_percent: 5.0, ..Options::default() }
 }
 
-/// A map as the drivers see it; `REOPENS` lets scripts save and open it. Folds of its own only if asked for.
+/// The same, with partitions of so few entries that they are divided and joined all the time.
+pub(crate) fn tiny(compaction: Compaction, partition_entries: usize) -> Options {
+    Options { partition_entries, delta_floor_bytes: 512, ..eager(compaction) }
+}
+
+/// A map as the drivers see it; `REOPENS` lets scripts save and open it. Folds of its own only if
+/// asked for.
 pub(crate) struct Driven<V, const REOPENS: bool = false>(
     pub(crate) MemKV<Vec<u8>, V>,
     MemoryStorage,

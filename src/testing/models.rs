@@ -1,8 +1,8 @@
 //! Models: small programs of two or three threads that are run in every order that matters.
 //!
 //! The code is the map's own, over `loom`'s locks and atomics, with as little content as shows the
-//! protocol. `loom` tries all schedules with a few preemptions, and all values that the orderings of
-//! atomics allow a load to see; the arena tells it which bytes of nodes are touched
+//! protocol. `loom` tries all schedules with a few preemptions, and all values that the orderings
+//! of atomics allow a load to see; the arena tells it which bytes of nodes are touched
 //! (see `arena/shadow.rs`). Everything else that threads share is behind the types of `sync`, and a
 //! race there would not compile; what is left to go wrong is what a thread *finds*, so that each
 //! model says what that may be.
@@ -15,7 +15,7 @@ use crate::compact::testing::fold;
 use crate::cursor::Cursor;
 use crate::entry::ValueWidth;
 use crate::options::{Compaction, Options};
-use crate::partition::{Partition, Pinned};
+use crate::partition::{Partition, Pinned, Writes};
 use crate::sync::{Arc, thread};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -50,7 +50,7 @@ fn join<R>(thread: thread::JoinHandle<R>) -> R {
 }
 
 fn set(partition: &Partition, key: &[u8], value: u8) {
-    partition.put(key, &[value], usize::MAX, |_| ()).expect("room");
+    partition.put(Writes::ALONE, key, &[value], |_| ()).expect("room");
 }
 
 fn value(found: Option<&[u8]>) -> u8 {
@@ -58,7 +58,7 @@ fn value(found: Option<&[u8]>) -> u8 {
 }
 
 fn get(partition: &Partition, key: &[u8]) -> u8 {
-    partition.get(key, |bytes| bytes[0]).expect("sound").unwrap_or(0)
+    partition.get(key, |bytes| bytes[0]).expect("not retired").expect("sound").unwrap_or(0)
 }
 
 fn get_pinned(pinned: &Pinned, key: &[u8]) -> u8 {
@@ -101,7 +101,7 @@ fn walk(pinned: &Pinned) -> Vec<(Vec<u8>, u8)> {
 fn what_a_pin_reads_is_not_written_until_it_has_gone() {
     explore(|| {
         let partition = partition(&[b"a", b"b"]);
-        let pinned = partition.pin();
+        let pinned = partition.pin().expect("not retired");
         let reader = spawn(move || {
             assert_eq!((get_pinned(&pinned, b"a"), get_pinned(&pinned, b"b")), (1, 1));
         });
@@ -119,16 +119,16 @@ fn a_pin_taken_beside_writes_shows_one_moment() {
         let partition = partition(&[b"a", b"b"]);
         let shared = partition.clone();
         let reader = spawn(move || {
-            let pinned = shared.pin();
+            let pinned = shared.pin().expect("not retired");
             let first = (get_pinned(&pinned, b"a"), get_pinned(&pinned, b"b"));
             assert!([(1, 1), (2, 1), (2, 0)].contains(&first), "{first:?}");
             let again = (get_pinned(&pinned, b"a"), get_pinned(&pinned, b"b"));
             assert_eq!(first, again);
         });
         set(&partition, b"a", 2);
-        partition.remove(b"b", usize::MAX, |_| ()).expect("room");
+        partition.remove(Writes::ALONE, b"b", |_| ()).expect("room");
         join(reader);
-        assert_eq!(partition.len(), 1);
+        assert_eq!(partition.len(), Some(1));
     });
 }
 
@@ -136,9 +136,9 @@ fn a_pin_taken_beside_writes_shows_one_moment() {
 fn blocks_in_limbo_wait_for_the_pins_between_birth_and_end() {
     explore(|| {
         let partition = partition(&[b"a", b"b"]);
-        let old = partition.pin();
+        let old = partition.pin().expect("not retired");
         set(&partition, b"a", 2);
-        let new = partition.pin();
+        let new = partition.pin().expect("not retired");
         let old_reader = spawn(move || {
             assert_eq!((get_pinned(&old, b"a"), get_pinned(&old, b"b")), (1, 1));
         });
@@ -159,16 +159,16 @@ fn large_values_outlive_their_keys_while_a_pin_reads_them() {
     explore(|| {
         let partition = Arc::new(Partition::new(ValueWidth::Bytes));
         let large = |byte| vec![byte; crate::entry::INLINE_VALUE_MAX + 1];
-        partition.put(b"a", &large(1), usize::MAX, |_| ()).expect("room");
-        let pinned = partition.pin();
+        partition.put(Writes::ALONE, b"a", &large(1), |_| ()).expect("room");
+        let pinned = partition.pin().expect("not retired");
         let reader = spawn(move || {
             let found = pinned.get(b"a").expect("sound").map(|value| value.as_slice().to_vec());
             assert_eq!(found, Some(large(1)));
         });
-        partition.put(b"a", &large(2), usize::MAX, |_| ()).expect("room");
-        partition.remove(b"a", usize::MAX, |_| ()).expect("room");
+        partition.put(Writes::ALONE, b"a", &large(2), |_| ()).expect("room");
+        partition.remove(Writes::ALONE, b"a", |_| ()).expect("room");
         join(reader);
-        assert_eq!(partition.len(), 0);
+        assert_eq!(partition.len(), Some(0));
     });
 }
 
@@ -199,7 +199,7 @@ fn a_view_pinned_beside_a_fold_is_whole_and_outlives_its_layers() {
         Core::put(&core, b"b", &[1]).expect("room");
         let pinned = core.clone();
         let reader = spawn(move || {
-            let view = pinned.pin();
+            let view = pinned.pin(b"a");
             drop(pinned);
             let both = [(b"a".to_vec(), 1), (b"b".to_vec(), 1)];
             assert_eq!(walk(&view), both);
@@ -217,7 +217,7 @@ fn the_last_user_of_old_layers_frees_them_whoever_it_is() {
         let partition = partition(&[b"a"]);
         fold(&partition, true);
         set(&partition, b"b", 1);
-        let view = partition.pin();
+        let view = partition.pin().expect("not retired");
         let reader = spawn(move || {
             assert_eq!(get_pinned(&view, b"b"), 1);
             drop(view);

@@ -138,7 +138,7 @@ fn use_all(map: &Map, model: &Model, folds: bool) {
 /// What a cursor shows is a prefix of what is there, from either end, and all of it unless there
 /// is damage.
 fn walk_both_ways(map: &Map, model: &Model) {
-    let mut cursor = map.core().pin().cursor();
+    let mut cursor = map.core().view_all().cursor();
     let mut entries = model.iter();
     cursor.first();
     while cursor.valid() {
@@ -215,7 +215,7 @@ fn every_flipped_byte_of_a_large_store_is_a_typed_error_and_no_wrong_answer() {
                     let (key, value) = keys[(at + i * keys.len() / SAMPLED_KEYS) % keys.len()];
                     is_refused(map.try_get(key), &Some(value.clone()));
                 }
-                let view = map.core().pin();
+                let view = map.core().view_all().pinned(0);
                 let file = view.segments().find_map(|segment| segment.file());
                 let blocks = file.expect("the map reads from it");
                 let block = at / BLOCK * BLOCK;

@@ -104,7 +104,7 @@ fn exercise<K: Key, V: Modelled>(map: &MemKV<K, V>, probes: &[K], access: Access
     let _ = (map.stats(), map.memory_usage());
     for probe in probes {
         assert!(map.try_get(probe).is_ok() || !is_sound);
-        let mut cursor = map.core().pin().cursor();
+        let mut cursor = map.core().view_all().cursor();
         probe.with_bytes(|bytes| {
             cursor.seek(bytes);
             cursor.prev();
@@ -113,7 +113,7 @@ fn exercise<K: Key, V: Modelled>(map: &MemKV<K, V>, probes: &[K], access: Access
         });
         assert!(cursor.status().is_ok() || !is_sound);
     }
-    let mut cursor = map.core().pin().cursor();
+    let mut cursor = map.core().view_all().cursor();
     cursor.first();
     let up = walk(&mut cursor, Cursor::next);
     let is_whole = !cursor.valid();

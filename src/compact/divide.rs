@@ -1,0 +1,244 @@
+//! Putting partitions in the place of others: dividing, joining, emptying, filling.
+//!
+//! Successors are made of what a fold has written, while the old partitions go on taking writes.
+//! Then, under the locks of the old ones, what has come to their deltas since is put into the
+//! successors', and they are retired. Whoever finds a retired partition waits until the directory
+//! has been replaced. So no write is lost, and none is seen by some and not by others.
+
+use super::pieces::Piece;
+use super::{Core, Many, fold, policy};
+use crate::cursor::Cursor;
+use crate::directory::Directory;
+use crate::error::Error;
+use crate::partition::{Depth, Layers, Partition, Retiring, Shared, WriteError};
+use crate::segment::SegmentCursor;
+use crate::sync::{Arc, AtomicU64, Ordering, Striped};
+
+/// A partition and its layers when a fold read them.
+type Read<'a> = (&'a Partition, Option<&'a Arc<Layers>>);
+
+/// Partitions to be, with their bounds.
+type Successors = Vec<(Box<[u8]>, Arc<Partition>)>;
+
+impl Core {
+    /// Puts partitions with this content in the place of neighbours, in key order, whose content it
+    /// was. Answers `false`, and does nothing, if they are not there any more.
+    pub(super) fn replace(&self, old: &[Read<'_>], pieces: Vec<Piece>) -> Result<bool, Error> {
+        let stands = |retiring: &mut [Retiring<'_>]| {
+            old.iter().zip(retiring).all(|((_, layers), own)| own.stands_on(*layers))
+        };
+        let partitions: Vec<&Partition> = old.iter().map(|(partition, _)| *partition).collect();
+        self.exchange(&partitions, pieces, stands)
+    }
+
+    /// Joins a partition with the smaller of its neighbours, if they are not too large together.
+    /// The slot is held.
+    pub(super) fn join(&self, partition: &Partition) -> Result<(), Error> {
+        let Some(many) = self.many.get() else { return Ok(()) };
+        let directory = Arc::clone(&many.routes.read());
+        let Some(at) = directory.index_of(partition) else { return Ok(()) };
+        let neighbours = [at.checked_sub(1), Some(at + 1).filter(|next| *next < directory.len())];
+        let live = |at: &usize| directory.partitions()[*at].gauge().load().live;
+        let Some(other) = neighbours.into_iter().flatten().min_by_key(live) else { return Ok(()) };
+        let pair = [at.min(other), at.max(other)].map(|at| &*directory.partitions()[at]);
+        let live = pair.iter().map(|partition| partition.gauge().load().live).sum();
+        let layers = pair.iter().filter_map(|partition| partition.layers());
+        let bytes = layers.map(|layers| fold::about_bytes(&layers)).sum();
+        if !policy::should_join(live, bytes, &self.options) {
+            return Ok(());
+        }
+        let layers = pair.map(|partition| partition.freeze(Some(&many.shared)));
+        let known: Vec<&Layers> = layers.iter().flatten().map(|layers| &**layers).collect();
+        let entries = policy::partition_entries(&self.options);
+        let go_on = || self.handles.load(Ordering::Relaxed) > 0;
+        let folded = fold::bases(&known, partition.width(), entries, &go_on)?;
+        if let Some(fold::Folded { pieces, written }) = folded {
+            self.entries_encoded.fetch_add(written, Ordering::Relaxed);
+            let [first, second] = &layers;
+            self.replace(&[(pair[0], first.as_ref()), (pair[1], second.as_ref())], pieces)?;
+        }
+        Ok(())
+    }
+
+    /// Removes everything.
+    pub(crate) fn clear(&self) -> Result<(), Error> {
+        if self.is_read_only {
+            return Err(Error::ReadOnly);
+        }
+        let publishing = self.publishing.write();
+        let Some(many) = self.many.get() else {
+            self.first.clear();
+            return Ok(());
+        };
+        let old = Arc::clone(&many.routes.read());
+        let partitions: Vec<&Partition> = old.partitions().iter().map(|own| &**own).collect();
+        let shared = Some(&many.shared);
+        let blank = Arc::new(Partition::with_layers(self.width(), shared, Layers::default()));
+        let directory = Arc::new(Directory::new(vec![(Box::default(), blank)]));
+        let _ = Partition::retire_all(&partitions, shared, |_| Ok::<_, Error>(Some(())))?;
+        many.routes.replace(&directory);
+        drop(publishing);
+        // Freed without the lock.
+        drop(partitions);
+        drop(old);
+        Ok(())
+    }
+
+    /// Makes partitions of this content, if the map is blank, or puts them behind its last one, if
+    /// all its keys are below. Else gives them back.
+    pub(super) fn adopt(&self, mut pieces: Vec<Piece>) -> Result<Result<(), Vec<Piece>>, Error> {
+        if pieces.len() == 1 && self.many.get().is_none() {
+            let layers = pieces.pop().map(|piece| piece.layers).unwrap_or_default();
+            match self.first.adopt(layers) {
+                Ok(()) => return Ok(Ok(())),
+                Err(layers) => pieces.push(Piece { bound: Box::default(), layers }),
+            }
+        }
+        let partitions = self.partitions();
+        let again = || pieces.iter().map(Piece::clone).collect();
+        if partitions.iter().all(|partition| partition.is_blank()) {
+            let partitions: Vec<&Partition> = partitions.iter().map(|own| &**own).collect();
+            let are_blank = |retiring: &mut [Retiring<'_>]| retiring.iter().all(Retiring::is_blank);
+            if self.exchange(&partitions, again(), are_blank)? {
+                return Ok(Ok(()));
+            }
+        } else if let Some(last) = partitions.last()
+            && let Some(bound) = bound_behind(last.layers().as_deref(), &pieces)?
+            && *bound > *self.last_bound()
+        {
+            let layers = last.layers();
+            let own = layers.as_deref().cloned().unwrap_or_default();
+            let mut all: Vec<Piece> = again();
+            all[0].bound.clone_from(&bound);
+            all.insert(0, Piece { bound: Box::default(), layers: own });
+            let is_below = |retiring: &mut [Retiring<'_>]| {
+                retiring.iter().all(|own| {
+                    own.stands_on(layers.as_ref())
+                        && own.delta().is_none_or(|mut delta| {
+                            delta.last();
+                            !delta.valid() || delta.key() < &*bound
+                        })
+                })
+            };
+            if self.exchange(&[&**last], all, is_below)? {
+                return Ok(Ok(()));
+            }
+        }
+        Ok(Err(pieces))
+    }
+
+    /// The least key that the last partition can have.
+    fn last_bound(&self) -> Box<[u8]> {
+        let Some(many) = self.many.get() else { return Box::default() };
+        let directory = many.routes.read();
+        directory.bound(directory.len() - 1).into()
+    }
+
+    /// How values are stored.
+    pub(super) fn width(&self) -> crate::entry::ValueWidth {
+        self.first.width()
+    }
+
+    /// Puts partitions with this content in the place of neighbours, if `is_right` says so when it
+    /// sees them locked.
+    fn exchange(
+        &self,
+        old: &[&Partition],
+        pieces: Vec<Piece>,
+        is_right: impl FnOnce(&mut [Retiring<'_>]) -> bool,
+    ) -> Result<bool, Error> {
+        let _publishing = self.publishing.write();
+        let many = self.many.get();
+        let directory = many.map(|many| Arc::clone(&many.routes.read()));
+        let replaced = match &directory {
+            None => 0..1,
+            Some(directory) => match old.first().and_then(|first| directory.index_of(first)) {
+                Some(at) => at..at + old.len(),
+                None => return Ok(false),
+            },
+        };
+        // The first division makes what the partitions will share.
+        let new_shared = if many.is_none() { Some(Shared::new()) } else { None };
+        let shared = many.map(|many| &many.shared);
+        let successors: Successors = pieces
+            .into_iter()
+            .map(|Piece { bound, layers }| {
+                let shared = shared.or(new_shared.as_ref());
+                (bound, Arc::new(Partition::with_layers(self.width(), shared, layers)))
+            })
+            .collect();
+        let new = match &directory {
+            None => Directory::new(successors.clone()),
+            Some(directory) => directory.with(replaced, successors.clone()),
+        };
+        let new = Arc::new(new);
+        let exchanged = Partition::retire_all(old, shared, |retiring| {
+            if !is_right(retiring) {
+                return Ok(None);
+            }
+            hand_over(retiring, &successors)?;
+            Ok::<_, Error>(Some(()))
+        })?;
+        if exchanged.is_none() {
+            return Ok(false);
+        }
+        #[cfg(test)]
+        for retired in old {
+            successors[0].1.take_hits_of(retired);
+        }
+        match new_shared {
+            None => {
+                if let Some(many) = many {
+                    many.routes.replace(&new);
+                }
+            }
+            Some(shared) => {
+                let exchanges = AtomicU64::new(0);
+                let many = Box::new(Many { routes: Striped::new(&new), shared, exchanges });
+                assert!(self.many.set(many).is_ok(), "set under `publishing` only");
+                self.first.forget();
+            }
+        }
+        if let Some(many) = self.many.get() {
+            many.exchanges.fetch_add(1, Ordering::Relaxed);
+            for (_, partition) in &successors {
+                partition.announce(Some(&many.shared));
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// A bound between all entries of `layers`, tombstones included, and those of pieces, if there is
+/// one.
+fn bound_behind(layers: Option<&Layers>, pieces: &[Piece]) -> Result<Option<Box<[u8]>>, Error> {
+    let Some(base) = pieces.first().and_then(|piece| piece.layers.base.as_ref()) else {
+        return Ok(None);
+    };
+    let mut start = SegmentCursor::new(Arc::clone(base));
+    start.first();
+    start.status()?;
+    let Some(layers) = layers else { return Ok(Some(start.key().into())) };
+    let mut end = layers.merged(Depth::All);
+    end.last();
+    end.status()?;
+    let is_behind = start.valid() && (!end.valid() || end.key() < start.key());
+    Ok(is_behind.then(|| start.key().into()))
+}
+
+/// Puts what is in the deltas of old partitions into those of their successors.
+fn hand_over(retiring: &[Retiring<'_>], successors: &Successors) -> Result<(), Error> {
+    for old in retiring {
+        let Some(mut entries) = old.delta() else { continue };
+        entries.first();
+        for (i, (_, successor)) in successors.iter().enumerate() {
+            let end = successors.get(i + 1).map(|(bound, _)| &**bound);
+            successor.inherit(&mut entries, end).map_err(|error| match error {
+                WriteError::OutOfMemory => Error::OutOfMemory,
+                WriteError::Corrupted(corruption) => corruption.into(),
+                WriteError::DeltaFull | WriteError::Retired => Error::DeltaFull,
+            })?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,158 @@
+//! Cutting sorted entries into bases: one for each partition that they will be.
+
+use crate::cursor::Cursor;
+use crate::entry::{Entry, ValueRef, ValueWidth};
+use crate::error::Error;
+use crate::partition::Layers;
+use crate::segment::{CodecChoice, SegmentBuilder};
+use crate::sync::Arc;
+use bumpalo::Bump;
+
+/// Bytes of keys and values, as they are in memory and without large values, that a partition is
+/// meant to have at most. A fold of so many takes some milliseconds.
+pub(super) const PIECE_BYTES: u64 = 4 << 20;
+
+/// Where a piece ends: with the entry that brings it to one of these.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) entries: u64,
+    /// Of keys and values, large ones not counted.
+    pub(super) bytes: u64,
+}
+
+impl Limits {
+    /// Whether a piece of this size has reached one.
+    pub(super) fn are_reached(self, entries: u64, bytes: u64) -> bool {
+        entries >= self.entries || bytes >= self.bytes
+    }
+}
+
+/// The entries of one partition to be.
+#[derive(Clone)]
+pub(super) struct Piece {
+    /// The least key that it may have; that of the first piece is not looked at.
+    pub(super) bound: Box<[u8]>,
+    pub(super) layers: Layers,
+}
+
+/// Entries in ascending order, one after the other.
+pub(super) trait Source {
+    /// The entry that is next, if there is one.
+    fn peek(&self) -> Option<(&[u8], Entry<'_>)>;
+
+    /// Goes on behind it.
+    fn advance(&mut self) -> Result<(), Error>;
+}
+
+/// Entries of a cursor that stands on the first of them.
+pub(super) struct Walked<C>(pub(super) C);
+
+impl<C: Cursor> Source for Walked<C> {
+    fn peek(&self) -> Option<(&[u8], Entry<'_>)> {
+        self.0.valid().then(|| (self.0.key(), self.0.entry()))
+    }
+
+    fn advance(&mut self) -> Result<(), Error> {
+        self.0.next();
+        Ok(self.0.status()?)
+    }
+}
+
+/// Builds bases of all entries, which are values. Where they end depends on nothing else.
+pub(super) fn cut(
+    source: &mut dyn Source,
+    limits: Limits,
+    width: ValueWidth,
+) -> Result<Vec<Piece>, Error> {
+    let mut pieces = Vec::new();
+    let mut bound = Box::default();
+    while source.peek().is_some() {
+        let bump = Bump::new();
+        let mut builder = SegmentBuilder::new(width, &bump, CodecChoice::Automatic)?;
+        let mut raw_bytes = 0;
+        while let Some((key, entry)) = source.peek()
+            && !limits.are_reached(builder.len(), raw_bytes)
+        {
+            builder.push(key, entry)?;
+            raw_bytes += raw_len(key, entry);
+            source.advance()?;
+        }
+        let next = source.peek().map(|(key, _)| separator(builder.last_key(), key));
+        let live = builder.len();
+        let base = Some(Arc::new(builder.finish()?));
+        let layers = Layers { base, live, raw_bytes: Some(raw_bytes), ..Layers::default() };
+        pieces.push(Piece { bound, layers });
+        bound = next.unwrap_or_default();
+    }
+    Ok(pieces)
+}
+
+/// Bytes of an entry as the limits count them.
+pub(super) fn raw_len(key: &[u8], entry: Entry<'_>) -> u64 {
+    let value = match entry.value {
+        ValueRef::Inline(bytes) => bytes.len(),
+        ValueRef::Extent(_) => 0,
+    };
+    (key.len() + value) as u64
+}
+
+/// The shortest key that is above `low` and not above `high`, which is above `low`.
+pub(super) fn separator(low: &[u8], high: &[u8]) -> Box<[u8]> {
+    let shared = low.iter().zip(high).take_while(|(a, b)| a == b).count();
+    high[..=shared].into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::conformance::SortedLayer;
+    use crate::testing::keys;
+    use crate::testing::vec_layer::VecLayer;
+
+    fn cut_model(model: &keys::Model, entries: u64, bytes: u64) -> Vec<Piece> {
+        let layer = VecLayer::build(model);
+        let mut cursor = layer.cursor();
+        cursor.first();
+        let limits = Limits { entries, bytes };
+        cut(&mut Walked(cursor), limits, ValueWidth::Fixed(8)).expect("memory")
+    }
+
+    #[test]
+    fn pieces_end_at_the_limits_and_their_bounds_tell_them_apart() {
+        let keys: Vec<Vec<u8>> = (0..100u8).map(|n| vec![b'k'; 1 + usize::from(n)]).collect();
+        let model = keys::model_of(&keys);
+        for (entries, bytes) in [(7, u64::MAX), (u64::MAX, 300), (7, 300), (1, 1), (1_000, 1 << 20)]
+        {
+            let pieces = cut_model(&model, entries, bytes);
+            let lens = pieces.iter().map(|piece| piece.layers.live);
+            assert_eq!(lens.clone().sum::<u64>(), 100);
+            assert!(lens.clone().all(|len| len <= entries));
+            for (i, piece) in pieces.iter().enumerate() {
+                let Layers { raw_bytes, live, .. } = piece.layers;
+                let raw_bytes = raw_bytes.expect("it has been built");
+                let is_full = Limits { entries, bytes }.are_reached(live, raw_bytes);
+                assert!(is_full || i + 1 == pieces.len());
+                assert!(raw_bytes < bytes.saturating_add(8 + 100), "at most one entry over it");
+            }
+            let mut start = 0;
+            for piece in &pieces {
+                assert!(*piece.bound <= *keys[start], "not above its first key");
+                assert!(start == 0 || *piece.bound > *keys[start - 1], "above the key before");
+                start += piece.layers.live as usize;
+            }
+        }
+        assert!(cut_model(&keys::Model::new(), 10, 10).is_empty());
+    }
+
+    #[test]
+    fn separators_are_short() {
+        for (low, high, expected) in [
+            ("apple", "banana", "b"),
+            ("ab", "abc", "abc"),
+            ("", "xyz", "x"),
+            ("abc", "abd", "abd"),
+        ] {
+            assert_eq!(&*separator(low.as_bytes(), high.as_bytes()), expected.as_bytes());
+        }
+    }
+}
