@@ -1,5 +1,7 @@
 //! Measures MemKV beside other maps: `cargo run --release -p memkv-bench -- quick`.
 
+#![cfg_attr(not(feature = "peers"), allow(dead_code, reason = "some is for those peers alone"))]
+
 mod cli;
 mod compare;
 mod keys;
