@@ -116,6 +116,15 @@ impl Directory {
         self.partitions.iter().position(|own| std::ptr::eq(&raw const **own, partition))
     }
 
+    /// The numbers of these neighbours, if they are there, one behind the other.
+    pub(crate) fn range_of(&self, neighbours: &[&Partition]) -> Option<Range<usize>> {
+        let start = self.index_of(neighbours.first()?)?;
+        let own = self.partitions.get(start..start + neighbours.len())?;
+        let are_these =
+            own.iter().zip(neighbours).all(|(own, one)| std::ptr::eq(&raw const **own, *one));
+        are_these.then_some(start..start + neighbours.len())
+    }
+
     /// Heap bytes, partitions included but for what they hold.
     pub(crate) fn heap_bytes(&self) -> usize {
         const COUNTS: usize = 2 * size_of::<usize>();
@@ -195,5 +204,9 @@ mod tests {
         assert_eq!(found, [&b""[..], b"b", b"e", b"f"]);
         assert_eq!(new.index_of(&old.partitions()[3]), Some(3));
         assert_eq!(new.index_of(&old.partitions()[1]), None);
+        let ranges = |at: &[usize]| {
+            old.range_of(&at.iter().map(|&at| &*old.partitions()[at]).collect::<Vec<_>>())
+        };
+        assert_eq!((ranges(&[1, 2]), ranges(&[1, 3]), ranges(&[2, 1])), (Some(1..3), None, None));
     }
 }

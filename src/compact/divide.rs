@@ -103,10 +103,10 @@ impl Core {
                 return Ok(Ok(()));
             }
         } else if let Some(last) = partitions.last()
-            && let Some(bound) = bound_behind(last.layers().as_deref(), &pieces)?
+            && let layers = last.layers()
+            && let Some(bound) = bound_behind(layers.as_deref(), &pieces)?
             && *bound > *self.last_bound()
         {
-            let layers = last.layers();
             let own = layers.as_deref().cloned().unwrap_or_default();
             let mut all: Vec<Piece> = again();
             all[0].bound.clone_from(&bound);
@@ -152,8 +152,8 @@ impl Core {
         let directory = many.map(|many| Arc::clone(&many.routes.read()));
         let replaced = match &directory {
             None => 0..1,
-            Some(directory) => match old.first().and_then(|first| directory.index_of(first)) {
-                Some(at) => at..at + old.len(),
+            Some(directory) => match directory.range_of(old) {
+                Some(range) => range,
                 None => return Ok(false),
             },
         };

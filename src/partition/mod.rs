@@ -544,12 +544,13 @@ impl Gauge {
 pub(crate) struct Retiring<'a>(&'a mut State);
 
 impl Retiring<'_> {
-    /// Whether the layers are still these.
+    /// Whether the layers are still these, and nobody else has retired it.
     pub(crate) fn stands_on(&self, layers: Option<&Arc<Layers>>) -> bool {
-        match layers {
+        let is_same = match layers {
             Some(layers) => self.0.stands_on(layers),
             None => self.0.layers.is_none(),
-        }
+        };
+        is_same && !self.0.is_retired()
     }
 
     /// Whether there is nothing in it.

@@ -188,3 +188,32 @@ fn a_filter_learns_keys_written_after_the_last_layer_is_gone() {
     }
     check(&partition, &[], None);
 }
+
+#[test]
+fn a_retired_partition_answers_nobody_and_is_not_retired_again() {
+    let partition = Partition::new(ValueWidth::Fixed(8));
+    put(&partition, b"a", &[1; 8]);
+    let layers = partition.freeze(None).expect("a frozen delta");
+    let before = partition.pin().expect("not retired");
+    let all = [&partition];
+    let retired = Partition::retire_all(&all, None, |retiring| {
+        assert!(retiring[0].stands_on(Some(&layers)) && !retiring[0].is_blank());
+        Ok::<_, ()>(Some(()))
+    });
+    assert_eq!(retired, Ok(Some(())));
+    assert!(partition.get(b"a", |_| ()).is_none() && partition.pin().is_none());
+    assert_eq!(partition.len(), None);
+    let refused = partition.put(Writes::ALONE, b"b", &[2; 8], |_| ());
+    assert_eq!(refused, Err(WriteError::Retired));
+    assert_eq!(partition.remove(Writes::ALONE, b"a", |_| ()), Err(WriteError::Retired));
+    assert!(partition.freeze(None).is_none());
+    assert!(!partition.publish(None, &layers, Layers { frozen: None, ..(*layers).clone() }));
+    // What was made of its layers must not take the place of its successors.
+    let again = Partition::retire_all(&all, None, |retiring| {
+        assert!(!retiring[0].stands_on(Some(&layers)) && !retiring[0].is_blank());
+        Ok::<Option<()>, ()>(None)
+    });
+    assert_eq!(again, Ok(None));
+    partition.forget();
+    assert!(before.get(b"a").expect("sound").is_some(), "a view from before");
+}
