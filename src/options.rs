@@ -41,8 +41,9 @@ pub struct Options {
     pub compaction: Compaction,
     /// Entries of a partition, the key range that is folded at once: a fold that would write more
     /// than twice as many divides it, and one that leaves less than a quarter joins it with a
-    /// neighbour. Partitions of long keys and values are divided at 8 MiB of them. A saved file
-    /// depends on this and on the entries, on nothing else. At least 1. Default: 65,536.
+    /// neighbour, if both have at most half as many. Partitions of long keys and values are divided
+    /// at 8 MiB of them. A saved file depends on this and on the entries, on nothing else. At least
+    /// 1. Default: 65,536.
     pub partition_entries: usize,
     /// Share of all entries, in percent, that may sit in the deltas of all partitions together
     /// before a fold is due. What open iterators keep of replaced entries has a budget of its own,

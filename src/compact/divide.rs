@@ -5,14 +5,15 @@
 //! successors', and they are retired. Whoever finds a retired partition waits until the directory
 //! has been replaced. So no write is lost, and none is seen by some and not by others.
 
-use super::pieces::Piece;
+use super::pieces::{PIECE_BYTES, Piece};
 use super::{Core, Many, fold, policy};
 use crate::cursor::Cursor;
 use crate::directory::Directory;
-use crate::error::Error;
+use crate::error::{Corruption, Error};
 use crate::partition::{Depth, Layers, Partition, Retiring, Shared, WriteError};
 use crate::segment::SegmentCursor;
 use crate::sync::{Arc, AtomicU64, Ordering, Striped};
+use std::ops::Range;
 
 /// A partition and its layers when a fold read them.
 type Read<'a> = (&'a Partition, Option<&'a Arc<Layers>>);
@@ -41,7 +42,7 @@ impl Core {
         let live = |at: &usize| directory.partitions()[*at].gauge().load().live;
         let Some(other) = neighbours.into_iter().flatten().min_by_key(live) else { return Ok(()) };
         let pair = [at.min(other), at.max(other)].map(|at| &*directory.partitions()[at]);
-        let live = pair.iter().map(|partition| partition.gauge().load().live).sum();
+        let live = pair.iter().filter_map(|partition| partition.len()).sum();
         let layers = pair.iter().filter_map(|partition| partition.layers());
         let bytes = layers.map(|layers| fold::about_bytes(&layers)).sum();
         if !policy::should_join(live, bytes, &self.options) {
@@ -103,6 +104,7 @@ impl Core {
                 return Ok(Ok(()));
             }
         } else if let Some(last) = partitions.last()
+            && self.are_enough(&pieces)
             && let layers = last.layers()
             && let Some(bound) = bound_behind(layers.as_deref(), &pieces)?
             && *bound > *self.last_bound()
@@ -125,6 +127,13 @@ impl Core {
             }
         }
         Ok(Err(pieces))
+    }
+
+    /// Whether pieces are large enough for partitions of their own.
+    fn are_enough(&self, pieces: &[Piece]) -> bool {
+        let live: u64 = pieces.iter().map(|piece| piece.layers.live).sum();
+        let bytes: u64 = pieces.iter().map(|piece| fold::about_bytes(&piece.layers)).sum();
+        live >= policy::partition_entries(&self.options).div_ceil(2) || bytes >= PIECE_BYTES / 2
     }
 
     /// The least key that the last partition can have.
@@ -157,6 +166,7 @@ impl Core {
                 None => return Ok(false),
             },
         };
+        check_bounds(directory.as_deref(), &replaced, &pieces)?;
         // The first division makes what the partitions will share.
         let new_shared = if many.is_none() { Some(Shared::new()) } else { None };
         let shared = many.map(|many| &many.shared);
@@ -207,6 +217,24 @@ impl Core {
         }
         Ok(true)
     }
+}
+
+/// Checks that pieces in the place of these partitions begin one behind the other, between where
+/// the partitions begin and end. Only with a damaged file they do not.
+fn check_bounds(
+    directory: Option<&Directory>,
+    replaced: &Range<usize>,
+    pieces: &[Piece],
+) -> Result<(), Corruption> {
+    let start = directory.map_or(&[][..], |directory| directory.bound(replaced.start));
+    let end = directory.filter(|directory| replaced.end < directory.len());
+    let end = end.map(|directory| directory.bound(replaced.end));
+    let bounds = || pieces.iter().skip(1).map(|piece| &*piece.bound);
+    let ascends = bounds().is_sorted_by(|a, b| a < b)
+        && bounds().next().is_none_or(|first| start < first)
+        && bounds().next_back().zip(end).is_none_or(|(last, end)| last < end);
+    let rule = "its keys are inside the bounds of its partition";
+    if ascends { Ok(()) } else { Err(Corruption::new("segment", 0, rule)) }
 }
 
 /// A bound between all entries of `layers`, tombstones included, and those of pieces, if there is

@@ -161,7 +161,8 @@ pub(super) fn about_bytes(layers: &Layers) -> u64 {
 /// too many.
 fn even_share(all: u64, each: u64) -> u64 {
     let each = each.max(1);
-    if all > 2 * each { all.div_ceil(all.div_ceil(each)) } else { 2 * each }
+    let twice = each.saturating_mul(2);
+    if all > twice { all.div_ceil(all.div_ceil(each)) } else { twice }
 }
 
 /// The live entries of one merge after the other.

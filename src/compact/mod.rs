@@ -328,15 +328,11 @@ impl Core {
     /// if there is one.
     #[cold]
     fn make_room(&self, key: &[u8]) -> Result<(), Error> {
-        let find = || match self.many.get() {
-            None => Found::First(&self.first),
-            Some(many) => Found::Shared(Arc::clone(many.routes.read().partition(key))),
-        };
-        if find().has_frozen() {
+        if self.find(key).has_frozen() {
             let _held = self.slot.acquire();
-            self.run(&find(), None)?;
+            self.run(&self.find(key), None)?;
         }
-        find().freeze(self.shared());
+        self.find(key).freeze(self.shared());
         Ok(())
     }
 
@@ -419,18 +415,32 @@ impl Core {
     }
 
     /// Folds the delta that is chosen by the policy; whether anything was folded. The slot is held.
+    ///
+    /// Deltas that are not worth a try are not counted: else one that cannot be folded would make
+    /// every write fold others, however small they are.
     fn fold_chosen(&self) -> bool {
         let partitions = self.partitions();
         let clock = self.shared().map_or(0, Shared::clock);
-        let dirt = partitions.iter().map(|partition| {
-            let gauge = partition.gauge();
-            let is_out = !Self::is_worth_a_try(partition);
-            Dirt {
-                load: if is_out { Load::default() } else { gauge.load() },
-                age: clock.saturating_sub(gauge.born.load(Ordering::Relaxed)),
-            }
-        });
-        let Some(chosen) = policy::choose(dirt) else { return false };
+        let mut rest = self.load();
+        let dirt: Vec<Dirt> = partitions
+            .iter()
+            .map(|partition| {
+                let gauge = partition.gauge();
+                let age = clock.saturating_sub(gauge.born.load(Ordering::Relaxed));
+                if Self::is_worth_a_try(partition) {
+                    return Dirt { load: gauge.load(), age };
+                }
+                let out = gauge.load();
+                rest.bytes = rest.bytes.saturating_sub(out.bytes);
+                rest.kept = rest.kept.saturating_sub(out.kept);
+                rest.entries = rest.entries.saturating_sub(out.entries);
+                Dirt { load: Load::default(), age }
+            })
+            .collect();
+        if policy::pressure(rest, &self.options) < Pressure::Due {
+            return false;
+        }
+        let Some(chosen) = policy::choose(dirt.into_iter()) else { return false };
         matches!(self.fold_one(&partitions[chosen]), Ok(Folded::Published))
     }
 
@@ -451,19 +461,43 @@ impl Core {
 
     /// Folds all that there is at the time of the call into bases.
     pub(crate) fn compact(&self) -> Result<(), Error> {
-        for partition in self.partitions() {
+        let mut from: Box<[u8]> = Box::default();
+        loop {
+            // The partition is looked up when nobody else can put another in its place by a fold.
             let _held = self.slot.acquire();
-            // What was frozen before comes first; the second round takes the delta.
-            for _ in 0..2 {
-                let frozen_before = partition.has_frozen();
+            let partition = self.find(&from);
+            let had_frozen = partition.has_frozen();
+            partition.freeze(self.shared());
+            self.run(&partition, Some(Target::Base))?;
+            if had_frozen {
+                // That was what was frozen before. Now the delta, which may have gone to
+                // successors.
+                if partition.is_retired() {
+                    continue;
+                }
                 partition.freeze(self.shared());
                 self.run(&partition, Some(Target::Base))?;
-                if !frozen_before {
-                    break;
-                }
+            }
+            match self.bound_behind(&from) {
+                Some(bound) => from = bound,
+                None => return Ok(()),
             }
         }
-        Ok(())
+    }
+
+    /// The partition that has `key`, if any has it.
+    fn find(&self, key: &[u8]) -> Found<'_> {
+        match self.many.get() {
+            None => Found::First(&self.first),
+            Some(many) => Found::Shared(Arc::clone(many.routes.read().partition(key))),
+        }
+    }
+
+    /// The bound of the partition behind the one that has `key`.
+    fn bound_behind(&self, key: &[u8]) -> Option<Box<[u8]>> {
+        let directory = Arc::clone(&self.many.get()?.routes.read());
+        let next = directory.position(key) + 1;
+        (next < directory.len()).then(|| directory.bound(next).into())
     }
 
     /// Runs a fold into `target`, or where the policy says, turning a panic into an error and
@@ -525,8 +559,8 @@ impl Core {
             let is_small = target == Target::Base && policy::is_small(folded.live, &self.options);
             let is_published = partition.publish(self.shared(), &layers, folded);
             if is_published && is_small {
-                // If this fails, it is tried again after the next fold.
-                let _ = self.join(partition);
+                // If this fails, it is tried again after the next fold; this one has succeeded.
+                let _ = catch_unwind(AssertUnwindSafe(|| self.join(partition)));
             }
             is_published
         };
@@ -625,6 +659,14 @@ impl Core {
             return;
         };
         let directory = Arc::clone(&many.routes.read());
+        let gauges = directory.partitions().iter().map(|partition| partition.gauge().load());
+        let sum = gauges.fold(Load::default(), |sum, load| Load {
+            bytes: sum.bytes + load.bytes,
+            kept: sum.kept + load.kept,
+            entries: sum.entries + load.entries,
+            live: sum.live + load.live,
+        });
+        assert_eq!(sum, many.shared.load(), "the sums are those of all partitions");
         for (at, partition) in directory.partitions().iter().enumerate() {
             let end = (at + 1 < directory.len()).then(|| directory.bound(at + 1));
             crate::partition::check::check(partition, directory.bound(at), end);

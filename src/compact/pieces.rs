@@ -2,7 +2,7 @@
 
 use crate::cursor::Cursor;
 use crate::entry::{Entry, ValueRef, ValueWidth};
-use crate::error::Error;
+use crate::error::{Corruption, Error};
 use crate::partition::Layers;
 use crate::segment::{CodecChoice, SegmentBuilder};
 use crate::sync::Arc;
@@ -77,7 +77,15 @@ pub(super) fn cut(
             raw_bytes += raw_len(key, entry);
             source.advance()?;
         }
-        let next = source.peek().map(|(key, _)| separator(builder.last_key(), key));
+        let next = match source.peek() {
+            Some((key, _)) if key <= builder.last_key() => {
+                // Only a damaged file has partitions whose keys overlap.
+                let rule = "the keys of a partition are above those of the one before";
+                return Err(Corruption::new("segment", 0, rule).into());
+            }
+            Some((key, _)) => Some(separator(builder.last_key(), key)),
+            None => None,
+        };
         let live = builder.len();
         let base = Some(Arc::new(builder.finish()?));
         let layers = Layers { base, live, raw_bytes: Some(raw_bytes), ..Layers::default() };

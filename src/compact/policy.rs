@@ -84,7 +84,8 @@ pub(super) fn choose(deltas: impl Iterator<Item = Dirt>) -> Option<usize> {
         // entries / sqrt(entries / age * size), squared.
         entries * dirt.age.max(1) as f64 / (dirt.load.live as f64 + entries)
     };
-    let filled = deltas.enumerate().filter(|(_, dirt)| dirt.load.bytes > 0);
+    let is_filled = |load: Load| load.entries > 0 || load.kept > 0;
+    let filled = deltas.enumerate().filter(|(_, dirt)| is_filled(dirt.load));
     let scored = filled.map(|(i, dirt)| (i, score(&dirt)));
     scored.max_by(|(_, a), (_, b)| a.total_cmp(b)).map(|(i, _)| i)
 }

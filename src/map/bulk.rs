@@ -12,12 +12,12 @@ use crate::value::{Value, ValueForm};
 impl<K: Key, V: Value> MemKV<K, V> {
     /// A map of entries that come in strictly ascending order of their keys.
     ///
-    /// They go straight into a segment, which is faster and takes less memory at its peak than
+    /// They go straight into segments, which is faster and takes less memory at its peak than
     /// inserting them one by one.
     ///
     /// # Complexity
-    /// O(bytes). The entries are encoded as they come, never collected; at its peak this takes up
-    /// to two and a half times the memory of the finished segment.
+    /// O(bytes). The entries are encoded as they come, never collected; beside the map this takes
+    /// memory for one segment of [`partition_entries`](Options::partition_entries).
     ///
     /// # Errors
     /// [`Error::OutOfOrder`] with the index of the first entry whose key is not above the one
@@ -74,19 +74,20 @@ impl<K: Key, V: Value> MemKV<K, V> {
     /// returns how many there were.
     ///
     /// Keys that the map already has get the new values. All entries are read and checked before
-    /// the map changes. An empty map then gets them all in one moment; into any other they are
-    /// [put](Self::put) one by one, and other threads see them arrive. The iterator runs outside
-    /// any lock and may use the map.
+    /// the map changes. An empty map then gets them all in one moment, and so does one whose keys,
+    /// those removed since the last fold too, are all below, if the entries fill at least half a
+    /// partition. Into any other map they are [put](Self::put) one by one, and other threads see
+    /// them arrive. The iterator runs outside any lock and may use the map.
     ///
     /// # Complexity
-    /// O(bytes of the entries), and that of one [`put`](Self::put) for each if the map is not
-    /// empty.
+    /// O(bytes of the entries), and that of one [`put`](Self::put) for each where they are put one
+    /// by one.
     ///
     /// # Errors
     /// [`Error::OutOfOrder`] with the index of the first entry whose key is not above the one
     /// before; [`Error::KeyTooLong`], [`Error::ValueTooLong`] and [`Error::OutOfMemory`]: the map
-    /// is then unchanged. If it is not empty, also what [`try_put`](Self::try_put) returns: the
-    /// entries before the one that was refused stay in.
+    /// is then unchanged. Where they are put one by one, also what [`try_put`](Self::try_put)
+    /// returns: the entries before the one that was refused stay in.
     ///
     /// # Example
     /// ```

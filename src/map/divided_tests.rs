@@ -160,12 +160,15 @@ fn sorted_input_behind_all_keys_makes_partitions_and_else_is_written_one_by_one(
     assert_eq!((kv.stats().partitions, kv.stats().delta_entries), (20, 1));
     // A tombstone at the end stands in the way, as any entry does.
     kv.delete(1_999);
-    kv.insert(3_000, 1);
-    kv.delete(3_000);
-    kv.extend_sorted((1_999..2_010).map(|n| (n, n))).expect("sorted");
+    kv.extend_sorted((1_999..2_099).map(|n| (n, n))).expect("sorted");
+    assert_eq!(kv.stats().partitions, 20);
+    // So do a few entries, which are not worth a partition.
+    for n in (2_099..2_399).step_by(3) {
+        kv.extend_sorted((n..n + 3).map(|n| (n, n))).expect("sorted");
+    }
     assert_eq!(kv.stats().partitions, 20);
     kv.core().check();
-    assert!(kv.keys().eq(0..2_010));
+    assert!(kv.keys().eq(0..2_399));
     assert_eq!(kv.get(500), Some(0));
 }
 
@@ -215,6 +218,65 @@ fn an_iterator_shows_one_moment_of_all_partitions() {
         assert!(front.into_iter().eq(model), "a view has changed");
     }
     assert!(kv.stats().exchanges > 50, "{}", kv.stats().exchanges);
+}
+
+#[test]
+fn a_compaction_leaves_no_delta_whatever_was_frozen_before() {
+    let kv: MemKV<u64, u64> = MemKV::with_options(tiny(Compaction::Manual, 50));
+    for round in 0..20_u64 {
+        for n in 0..400 {
+            kv.insert(n * 97 % 1_000, round);
+            if n == 200 {
+                kv.core().freeze();
+            }
+        }
+        kv.compact().expect("memory");
+        let stats = kv.stats();
+        assert_eq!((stats.delta_entries, stats.frozen_entries, stats.overlay), (0, 0, None));
+        kv.core().check();
+    }
+}
+
+#[test]
+fn a_map_that_is_never_divided_folds() {
+    let kv: MemKV<u64, u64> = MemKV::with_options(tiny(Compaction::Inline, usize::MAX));
+    kv.extend((0..5_000).map(|n| (n, n)));
+    kv.compact().expect("memory");
+    assert_eq!((kv.stats().partitions, kv.stats().failed_folds), (1, 0));
+}
+
+#[test]
+fn sorted_batches_beside_folds_lose_nothing() {
+    use crate::sync::{Arc, AtomicBool, Ordering, thread};
+    for entries in [2, 8, 40] {
+        let kv: MemKV<u64, u64> = MemKV::with_options(tiny(Compaction::Background, entries));
+        let is_done = Arc::new(AtomicBool::new(false));
+        let (folded, done) = (kv.clone(), is_done.clone());
+        let compactor = thread::spawn(move || {
+            while !done.load(Ordering::Acquire) {
+                folded.compact().expect("memory");
+            }
+        });
+        let (other, done) = (kv.clone(), is_done.clone());
+        let writer = thread::spawn(move || {
+            let mut n = 0;
+            while !done.load(Ordering::Acquire) {
+                let last = other.last_key_value().map_or(0, |(key, _)| key / 2 * 2);
+                other.insert(last + 1, n);
+                assert_eq!(other.get(last + 1), Some(n));
+                other.delete(last.saturating_sub(2 * n % 50) + 1);
+                n += 1;
+            }
+        });
+        for start in (0..6_000_u64).step_by(20) {
+            kv.extend_sorted((start..start + 20).step_by(2).map(|n| (n, n))).expect("sorted");
+        }
+        is_done.store(true, Ordering::Release);
+        writer.join().expect("no write was lost");
+        compactor.join().expect("no fold failed");
+        assert!((0..6_000).step_by(2).all(|n| kv.get(n) == Some(n)));
+        kv.core().check();
+    }
 }
 
 #[test]

@@ -266,6 +266,10 @@ impl Partition {
     /// Tells the map how full the delta is.
     #[cold]
     fn tell(&self, shared: Option<&Shared>, state: &mut State) -> Load {
+        if state.is_retired() {
+            // Its successors tell of what it had.
+            return Load::default();
+        }
         let (load, told) = (state.load(), self.gauge.load());
         if let Some(shared) = shared {
             shared.add(load, told);
@@ -314,6 +318,8 @@ impl Partition {
     pub(crate) fn clear(&self) {
         let mut state = self.state.write();
         let old = (state.delta.take(), state.layers.take());
+        self.gauge.retry_kib.store(0, Ordering::Relaxed);
+        self.gauge.sweeps.store(0, Ordering::Relaxed);
         self.tell(None, &mut state);
         drop(state);
         // Freed without the lock: it takes time in proportion to the number of chunks.
@@ -374,16 +380,22 @@ impl Partition {
 
     /// Whether a frozen delta waits to be folded.
     pub(crate) fn has_frozen(&self) -> bool {
-        self.state.read().layers.as_ref().is_some_and(|layers| layers.frozen.is_some())
+        self.layers().is_some_and(|layers| layers.frozen.is_some())
     }
 
-    /// The layers as they are.
+    /// The layers as they are; `None` if there are none or the partition is retired.
     pub(crate) fn layers(&self) -> Option<Arc<Layers>> {
-        self.state.read().layers.clone()
+        let state = self.state.read();
+        if state.is_retired() { None } else { state.layers.clone() }
+    }
+
+    /// Whether successors have its content.
+    pub(crate) fn is_retired(&self) -> bool {
+        self.state.read().is_retired()
     }
 
     /// Replaces `old` by `new`, which holds the same live keys; does nothing if the layers are not
-    /// `old` any more (the map was cleared).
+    /// `old` any more, or the partition is retired.
     pub(crate) fn publish(&self, shared: Option<&Shared>, old: &Arc<Layers>, new: Layers) -> bool {
         debug_assert_eq!(old.live, new.live, "a fold changes no content (I7)");
         let new = (new.live > 0 || new.has_entries()).then(|| Arc::new(new));
@@ -395,6 +407,11 @@ impl Partition {
             state = self.state.write();
         }
         let replaced = if is_current { std::mem::replace(&mut state.layers, new) } else { new };
+        if is_current && old.frozen.is_some() {
+            // What is in the delta has come since it was frozen.
+            self.gauge.born.store(shared.map_or(0, Shared::clock), Ordering::Relaxed);
+            self.gauge.sweeps.store(0, Ordering::Relaxed);
+        }
         self.tell(shared, &mut state);
         drop(state);
         drop(replaced);

@@ -7,6 +7,7 @@ use crate::blocks::{Blocks, FileBytes, TreeShape};
 use crate::compact::Base;
 use crate::entry::ValueWidth;
 use crate::error::{Corruption, Error};
+use crate::key::MAX_KEY_LEN;
 use crate::mmap::Mapping;
 use crate::options::Residence;
 use crate::segment::{Extents, Image, Segment};
@@ -116,7 +117,7 @@ fn read_partitions(
     let rule = |rule| Corruption::new("store directory", 0, rule);
     let directory = usable(&header.directory)?;
     let mut bases: Vec<Base> = Vec::new();
-    let (mut entries, mut end) = (0u64, 0);
+    let (mut entries, mut end, mut bounds_end) = (0u64, 0, 0);
     for number in 0..header.partitions {
         let at = directory.start + number as usize * ROW_LEN;
         let bytes = blocks.get(at..at + ROW_LEN)?;
@@ -130,6 +131,14 @@ fn read_partitions(
                 Err(rule("each partition has entries"))
             };
         }
+        // Each has bytes of its own too.
+        if number > 0
+            && (row.bound.start < bounds_end
+                || row.bound.end - row.bound.start > MAX_KEY_LEN as u64)
+        {
+            return Err(rule("bounds are keys, one behind the other"));
+        }
+        bounds_end = row.bound.end;
         let bound: Box<[u8]> = blocks.get(usable(&row.bound)?)?.into();
         // Else a small damaged file would be saved as one of any length.
         if row.image.start < end {
