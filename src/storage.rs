@@ -9,6 +9,7 @@ use crate::mmap::Mapping;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::process;
 
 /// Links that are followed to a file that is not there yet.
 const MAX_LINKS: usize = 40;
@@ -85,7 +86,11 @@ pub(crate) fn append(file: &mut dyn StoredFile, mut bytes: &[u8]) -> io::Result<
 }
 
 /// A lock until dropped.
-pub(crate) trait Lock: Send + Sync {}
+pub(crate) trait Lock: Send + Sync {
+    /// Whether it still is one. A forked child shares the lock of its parent, who may have dropped
+    /// it; it is taken again then, unless somebody else has it.
+    fn hold(&self) -> io::Result<bool>;
+}
 
 /// What a name stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,7 +181,7 @@ impl Storage for FileSystem {
         #[cfg(not(unix))]
         let _ = store;
         match file.try_lock() {
-            Ok(()) => Ok(Some(Box::new(file))),
+            Ok(()) => Ok(Some(Box::new(FileLock { file, owner: process::id() }))),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(error),
         }
@@ -275,8 +280,37 @@ impl OpenFile for File {
     }
 }
 
-/// The lock is the file's own; closing the file releases it.
-impl Lock for File {}
+/// The lock of an open file, which its copies in other processes share.
+struct FileLock {
+    file: File,
+    /// The process that took it.
+    owner: u32,
+}
+
+impl Lock for FileLock {
+    fn hold(&self) -> io::Result<bool> {
+        if self.owner == process::id() {
+            return Ok(true);
+        }
+        match self.file.try_lock() {
+            Ok(()) => Ok(true),
+            Err(TryLockError::WouldBlock) => Ok(false),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+}
+
+impl Drop for FileLock {
+    /// Releases it, which closing the file would not as long as a child has a copy of it: any
+    /// child that another thread is starting has one for a moment. But a child must not release
+    /// the lock of its parent.
+    fn drop(&mut self) {
+        if self.owner == process::id() {
+            // If that fails, closing the file is what is left.
+            let _ = self.file.unlock();
+        }
+    }
+}
 
 #[cfg(test)]
 pub(crate) mod testing;
@@ -304,6 +338,24 @@ mod tests {
         assert!(take().is_none(), "in the same process too");
         drop(held);
         assert!(take().is_some());
+    }
+
+    #[test]
+    fn a_lock_ends_with_its_handle_though_a_child_has_the_file() {
+        let named = tempfile::NamedTempFile::new().expect("a new file");
+        let (file, path) = named.into_parts();
+        file.try_lock().expect("nobody has it");
+        let inherited = file.try_clone().expect("a copy as a child has it");
+        let take = || FileSystem.lock(&path, &path).expect("a file that can be locked");
+        drop(FileLock { file, owner: process::id() + 1 });
+        assert!(take().is_none(), "a child's handle leaves the parent its lock");
+        drop(FileLock { file: inherited.try_clone().expect("a copy"), owner: process::id() });
+        let other = take().expect("it has been released");
+        let child = FileLock { file: inherited, owner: process::id() + 1 };
+        assert!(!child.hold().expect("a file that can be locked"));
+        drop(other);
+        assert!(child.hold().expect("a file that can be locked"));
+        assert!(take().is_none());
     }
 
     #[test]

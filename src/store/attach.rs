@@ -95,7 +95,13 @@ impl Attached {
         content: impl FnOnce() -> Result<Content, Error>,
     ) -> Result<(), Error> {
         let Some(lock) = &self.lock else { return Err(Error::ReadOnly) };
-        let _saving = lock.lock();
+        let lock = lock.lock();
+        // Only in a forked child it may be lost.
+        match uninterrupted(|| lock.hold()) {
+            Ok(true) => {}
+            Ok(false) => return Err(Error::Locked { path: self.path.to_path_buf() }),
+            Err(error) => return Err(Error::io(&self.path, "lock", &error)),
+        }
         write::replace(&*self.storage, &self.path, &content()?)
     }
 }

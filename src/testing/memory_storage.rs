@@ -333,7 +333,11 @@ struct Held {
     path: PathBuf,
 }
 
-impl Lock for Held {}
+impl Lock for Held {
+    fn hold(&self) -> io::Result<bool> {
+        Ok(true)
+    }
+}
 
 impl Drop for Held {
     fn drop(&mut self) {
