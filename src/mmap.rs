@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 
 /// The bytes of a file as they were when it was mapped, readable until the mapping is dropped.
 ///
@@ -28,10 +29,16 @@ enum Source {
 
 impl Mapping {
     /// Maps all of `file`, privately and without write access. An empty file gives no bytes.
+    ///
+    /// Whoever reads in order says so by [`will_need`](Self::will_need): the system is told to
+    /// expect reads anywhere, since most are, and then fetches no page that nobody asked for.
     pub(crate) fn open(file: &File) -> io::Result<Self> {
         // SAFETY: published bytes never change (I5); the store neither truncates nor overwrites a
         // file it has mapped, and the documentation forbids others to.
         let map = unsafe { memmap2::MmapOptions::new().map_copy_read_only(file)? };
+        // Advice: a system that does not take it works as well.
+        #[cfg(unix)]
+        let _ = map.advise(memmap2::Advice::Random);
         Ok(Self { source: Source::File(map) })
     }
 
@@ -44,6 +51,20 @@ impl Mapping {
             Source::Shared(bytes, len) => &bytes[..*len],
             #[cfg(all(test, unix))]
             Source::Guarded(bytes) => bytes.as_slice(),
+        }
+    }
+
+    /// Lets the system fetch these bytes, as far as they exist, in the background.
+    pub(crate) fn will_need(&self, range: Range<usize>) {
+        let end = range.end.min(self.as_slice().len());
+        match &self.source {
+            // Advice, as above.
+            #[cfg(unix)]
+            Source::File(map) if range.start < end => {
+                let (from, len) = (range.start, end - range.start);
+                let _ = map.advise_range(memmap2::Advice::WillNeed, from, len);
+            }
+            _ => {}
         }
     }
 

@@ -30,6 +30,13 @@ use tree::{MAX_LEVELS, SUM_LEN};
 /// Blocks between two reports of [`Blocks::verify`]: 1 MiB.
 const REPORT_EVERY: u64 = 256;
 
+/// Blocks that are fetched together when they are read in order: 256 KiB. That is many times what a
+/// disk's first answer takes, and little beside what a map has in memory anyway.
+const AHEAD: u64 = 64;
+
+/// Neighbours, a byte of the bitmap, that make a reader one that goes in order.
+const RUN: u64 = 8;
+
 const PART: &str = "store block";
 
 /// The bytes of a file.
@@ -121,6 +128,9 @@ impl Blocks {
         // From the root on, so that each checksum is trusted when others are compared with it.
         for level in (0..=self.shape.levels()).rev() {
             for block in self.shape.level(level) {
+                if block.is_multiple_of(AHEAD) {
+                    self.fetch(block..block + 2 * AHEAD);
+                }
                 if let Err(corruption) = self.compare(level, block) {
                     self.forget(block);
                     return Err(corruption);
@@ -218,10 +228,34 @@ impl Blocks {
     fn check_all(&self, first: u64, last: u64) -> Result<(), Corruption> {
         for block in first..=last {
             if !self.is_checked(block) {
+                self.fetch_ahead(block);
                 self.check(block)?;
             }
         }
         Ok(())
+    }
+
+    /// Has the next blocks fetched if those before were read, in either direction, as one does who
+    /// goes in order. The bitmap tells, so readers need not say where they are going.
+    fn fetch_ahead(&self, block: u64) {
+        let is_read = |first: u64| {
+            let word = self.checked.as_deref().and_then(|words| words.get((first / 64) as usize));
+            let word = word.map_or(0, |word| word.load(Ordering::Relaxed));
+            word >> (first % 64) & ((1 << RUN) - 1) == (1 << RUN) - 1
+        };
+        if block.is_multiple_of(RUN) && block >= RUN && is_read(block - RUN) {
+            self.fetch(block..block + AHEAD);
+        } else if block % RUN == RUN - 1 && is_read(block + 1) {
+            self.fetch((block + 1).saturating_sub(AHEAD)..block + 1);
+        }
+    }
+
+    /// Has blocks fetched in the background, as far as they exist.
+    fn fetch(&self, blocks: Range<u64>) {
+        if let FileBytes::Mapped(mapping) = &self.file {
+            let byte = |block: u64| (block as usize).saturating_mul(BLOCK);
+            mapping.will_need(byte(blocks.start)..byte(blocks.end));
+        }
     }
 
     /// Checks a block of data, after the blocks above it.

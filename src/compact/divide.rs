@@ -18,13 +18,10 @@ use std::ops::Range;
 /// A partition and its layers when a fold read them.
 type Read<'a> = (&'a Partition, Option<&'a Arc<Layers>>);
 
-/// Partitions to be, with their bounds.
-type Successors = Vec<(Box<[u8]>, Arc<Partition>)>;
-
 impl Core {
     /// Puts partitions with this content in the place of neighbours, in key order, whose content it
     /// was. Answers `false`, and does nothing, if they are not there any more.
-    pub(super) fn replace(&self, old: &[Read<'_>], pieces: Vec<Piece>) -> Result<bool, Error> {
+    pub(super) fn replace(&self, old: &[Read<'_>], pieces: &[Piece]) -> Result<bool, Error> {
         let stands = |retiring: &mut [Retiring<'_>]| {
             old.iter().zip(retiring).all(|((_, layers), own)| own.stands_on(*layers))
         };
@@ -56,7 +53,7 @@ impl Core {
         if let Some(fold::Folded { pieces, written }) = folded {
             self.entries_encoded.fetch_add(written, Ordering::Relaxed);
             let [first, second] = &layers;
-            self.replace(&[(pair[0], first.as_ref()), (pair[1], second.as_ref())], pieces)?;
+            self.replace(&[(pair[0], first.as_ref()), (pair[1], second.as_ref())], &pieces)?;
         }
         Ok(())
     }
@@ -96,11 +93,10 @@ impl Core {
             }
         }
         let partitions = self.partitions();
-        let again = || pieces.iter().map(Piece::clone).collect();
         if partitions.iter().all(|partition| partition.is_blank()) {
             let partitions: Vec<&Partition> = partitions.iter().map(|own| &**own).collect();
             let are_blank = |retiring: &mut [Retiring<'_>]| retiring.iter().all(Retiring::is_blank);
-            if self.exchange(&partitions, again(), are_blank)? {
+            if self.exchange(&partitions, &pieces, are_blank)? {
                 return Ok(Ok(()));
             }
         } else if let Some(last) = partitions.last()
@@ -110,7 +106,7 @@ impl Core {
             && *bound > *self.last_bound()
         {
             let own = layers.as_deref().cloned().unwrap_or_default();
-            let mut all: Vec<Piece> = again();
+            let mut all = pieces.clone();
             all[0].bound.clone_from(&bound);
             all.insert(0, Piece { bound: Box::default(), layers: own });
             let is_below = |retiring: &mut [Retiring<'_>]| {
@@ -122,7 +118,7 @@ impl Core {
                         })
                 })
             };
-            if self.exchange(&[&**last], all, is_below)? {
+            if self.exchange(&[&**last], &all, is_below)? {
                 return Ok(Ok(()));
             }
         }
@@ -153,7 +149,7 @@ impl Core {
     fn exchange(
         &self,
         old: &[&Partition],
-        pieces: Vec<Piece>,
+        pieces: &[Piece],
         is_right: impl FnOnce(&mut [Retiring<'_>]) -> bool,
     ) -> Result<bool, Error> {
         let _publishing = self.publishing.write();
@@ -166,27 +162,25 @@ impl Core {
                 None => return Ok(false),
             },
         };
-        check_bounds(directory.as_deref(), &replaced, &pieces)?;
+        check_bounds(directory.as_deref(), &replaced, pieces)?;
         // The first division makes what the partitions will share.
         let new_shared = if many.is_none() { Some(Shared::new()) } else { None };
         let shared = many.map(|many| &many.shared);
-        let successors: Successors = pieces
-            .into_iter()
-            .map(|Piece { bound, layers }| {
-                let shared = shared.or(new_shared.as_ref());
-                (bound, Arc::new(Partition::with_layers(self.width(), shared, layers)))
-            })
-            .collect();
-        let new = match &directory {
-            None => Directory::new(successors.clone()),
-            Some(directory) => directory.with(replaced, successors.clone()),
-        };
-        let new = Arc::new(new);
+        let successors = replaced.start..replaced.start + pieces.len();
+        let rows = pieces.iter().map(|Piece { bound, layers }| {
+            let shared = shared.or(new_shared.as_ref());
+            let partition = Partition::with_layers(self.width(), shared, layers.clone());
+            (bound.clone(), Arc::new(partition))
+        });
+        let new = Arc::new(match &directory {
+            None => Directory::new(rows.collect()),
+            Some(directory) => directory.with(replaced, rows),
+        });
         let exchanged = Partition::retire_all(old, shared, |retiring| {
             if !is_right(retiring) {
                 return Ok(None);
             }
-            hand_over(retiring, &successors)?;
+            hand_over(retiring, &new, successors.clone())?;
             Ok::<_, Error>(Some(()))
         })?;
         if exchanged.is_none() {
@@ -194,7 +188,7 @@ impl Core {
         }
         #[cfg(test)]
         for retired in old {
-            successors[0].1.take_hits_of(retired);
+            new.partitions()[successors.start].take_hits_of(retired);
         }
         match new_shared {
             None => {
@@ -211,7 +205,7 @@ impl Core {
         }
         if let Some(many) = self.many.get() {
             many.exchanges.fetch_add(1, Ordering::Relaxed);
-            for (_, partition) in &successors {
+            for partition in &new.partitions()[successors] {
                 partition.announce(Some(&many.shared));
             }
         }
@@ -254,14 +248,19 @@ fn bound_behind(layers: Option<&Layers>, pieces: &[Piece]) -> Result<Option<Box<
     Ok(is_behind.then(|| start.key().into()))
 }
 
-/// Puts what is in the deltas of old partitions into those of their successors.
-fn hand_over(retiring: &[Retiring<'_>], successors: &Successors) -> Result<(), Error> {
+/// Puts what is in the deltas of old partitions into those of their successors, which have these
+/// numbers in the new directory.
+fn hand_over(
+    retiring: &[Retiring<'_>],
+    new: &Directory,
+    successors: Range<usize>,
+) -> Result<(), Error> {
     for old in retiring {
         let Some(mut entries) = old.delta() else { continue };
         entries.first();
-        for (i, (_, successor)) in successors.iter().enumerate() {
-            let end = successors.get(i + 1).map(|(bound, _)| &**bound);
-            successor.inherit(&mut entries, end).map_err(|error| match error {
+        for at in successors.clone() {
+            let end = (at + 1 < successors.end).then(|| new.bound(at + 1));
+            new.partitions()[at].inherit(&mut entries, end).map_err(|error| match error {
                 WriteError::OutOfMemory => Error::OutOfMemory,
                 WriteError::Corrupted(corruption) => corruption.into(),
                 WriteError::DeltaFull | WriteError::Retired => Error::DeltaFull,

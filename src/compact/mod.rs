@@ -553,7 +553,7 @@ impl Core {
         let fold::Folded { mut pieces, written } = folded;
         self.entries_encoded.fetch_add(written, Ordering::Relaxed);
         let is_published = if pieces.len() > 1 {
-            self.replace(&[(partition, Some(&layers))], pieces)?
+            self.replace(&[(partition, Some(&layers))], &pieces)?
         } else {
             let folded = pieces.pop().map(|piece| piece.layers).unwrap_or_default();
             let is_small = target == Target::Base && policy::is_small(folded.live, &self.options);

@@ -106,19 +106,18 @@ impl<K: Key, V: Value> MemKV<K, V> {
     ///
     /// The map is attached to the file: no other one can be, in this process or another, until the
     /// last handle to it is dropped (iterators do not count). Changes stay in memory until
-    /// [`save`](Self::save) is called; nothing is saved by itself. While another thread starts a
-    /// process, the lock may last a moment longer than its handles.
+    /// [`save`](Self::save) is called; nothing is saved by itself.
     ///
-    /// Bytes are checked when they are first read, against checksums of blocks of 4,096 bytes;
-    /// [`verify`](Self::verify) reads them all.
+    /// Bytes are checked when they are first read, against checksums of blocks of 4,096 bytes, so a
+    /// damaged file may open and be refused by a read; [`verify`](Self::verify) reads everything.
     ///
     /// Of a file that somebody else made, note that a set (values without bytes) may have far more
     /// entries than its file has bytes. Opening, verifying and single reads do not take longer for
     /// it, but iterating, [`compact`](Self::compact) and saving do: look at [`len`](Self::len).
     ///
     /// # Complexity
-    /// O(number of partitions): a few blocks of the file are read for each of them, and one bit is
-    /// allocated for each block.
+    /// O(number of partitions): 64 bytes and a key are read for each of them, which is some 65,000
+    /// entries, and one bit is allocated for each block of the file.
     ///
     /// # Errors
     /// [`Error::Locked`], [`Error::NotAStore`], [`Error::Version`], [`Error::TypeMismatch`] if the

@@ -45,10 +45,11 @@ pub(crate) struct SegmentCursor<S> {
 impl<S: Deref<Target = Segment>> SegmentCursor<S> {
     /// A cursor without a position. Allocates at most a few hundred bytes yet.
     pub(crate) fn new(segment: S) -> Self {
+        // Of a damaged segment no entry is found, whatever walks there.
         let walk = match segment.keys() {
-            Keys::Fst(_) => Walk::Fst(FstWalk::default()),
-            Keys::Front(_) => Walk::Front(Box::default()),
-            Keys::Plain(_) => Walk::Plain(PlainWalk::default()),
+            Ok(Keys::Fst(_)) => Walk::Fst(FstWalk::default()),
+            Ok(Keys::Front(_)) => Walk::Front(Box::default()),
+            Ok(Keys::Plain(_)) | Err(_) => Walk::Plain(PlainWalk::default()),
         };
         Self { segment, walk, standing: None, status: Ok(()) }
     }
@@ -71,7 +72,7 @@ impl<S: Deref<Target = Segment>> SegmentCursor<S> {
 
     fn walk_and_locate(&mut self, way: Move<'_>) -> Result<Option<Standing>, Corruption> {
         let segment: &Segment = &self.segment;
-        let landed = self.walk.go(segment.keys(), way)?.map(Ordinal);
+        let landed = self.walk.go(segment.keys()?, way)?.map(Ordinal);
         landed
             .map(|ordinal| {
                 let entry = segment.locate(ordinal)?;
@@ -120,8 +121,10 @@ impl Walk {
                 Move::Next => walk.next(keys),
                 Move::Prev => walk.prev(keys),
             },
-            // A segment never changes its codec.
-            (Self::Plain(_) | Self::Front(_) | Self::Fst(_), _) => Ok(None),
+            // Only if the segment could not be read when the cursor was made.
+            (Self::Plain(_) | Self::Front(_) | Self::Fst(_), _) => {
+                Err(Corruption::new("segment header", 0, "it reads the same each time"))
+            }
         }
     }
 }
@@ -163,7 +166,7 @@ impl<S: Deref<Target = Segment>> Cursor for SegmentCursor<S> {
         match (&self.walk, self.segment.keys()) {
             (Walk::Fst(walk), _) => walk.key(),
             (Walk::Front(walk), _) => walk.key(),
-            (Walk::Plain(walk), Keys::Plain(keys)) => walk.key(keys),
+            (Walk::Plain(walk), Ok(Keys::Plain(keys))) => walk.key(keys),
             (Walk::Plain(_), _) => &[],
         }
     }

@@ -32,7 +32,7 @@ use crate::blocks::{Blocks, Bytes};
 use crate::entry::{Below, Entry, EntryKind, ExtentRef, ValueRef, ValueWidth};
 use crate::error::{Corruption, Error};
 use crate::stats::SegmentStats;
-use crate::sync::Arc;
+use crate::sync::{Arc, OnceLock};
 use bits::Bits;
 use format::{Codec, Layout, Section};
 use front::FrontKeys;
@@ -105,10 +105,20 @@ struct Located {
     value: Place,
 }
 
+/// What header and section table say.
+enum Frame {
+    Known(Layout),
+    /// They are read with the first entry that anybody asks for.
+    Unread(OnceLock<Layout>),
+}
+
 /// An immutable sorted set of entries.
 pub(crate) struct Segment {
     image: Image,
-    layout: Layout,
+    frame: Frame,
+    entries: u64,
+    weight: i64,
+    width: ValueWidth,
     extents: Extents,
     /// Heap bytes of all extents.
     extent_bytes: usize,
@@ -126,25 +136,63 @@ impl Segment {
         width: ValueWidth,
     ) -> Result<Self, Corruption> {
         let layout = Layout::decode(image.bytes(), width)?;
-        extents.check_frame(layout.extents)?;
+        let mut segment = Self::unread(image, extents, width, layout.entries);
+        segment.weight = layout.weight;
+        segment.check_frames(&layout)?;
+        segment.frame = Frame::Known(layout);
+        Ok(segment)
+    }
+
+    /// Takes over an image that is said to have `live` entries, all of them values with nothing
+    /// live below. Whether it has is looked at, with all that [`open`](Self::open) looks at, when
+    /// an entry is first asked for; until then an error comes from each read that finds one.
+    pub(crate) fn unread(image: Image, extents: Extents, width: ValueWidth, live: u64) -> Self {
         let extent_bytes = extents.content_bytes();
         let file = image.file().or_else(|| extents.file()).cloned();
-        let segment = Self { image, layout, extents, extent_bytes, file };
-        segment.keys().check_frame()?;
-        segment.values().check_frame(segment.len())?;
-        segment.tombstones().check_frame()?;
-        segment.live_below().check_frame()?;
-        Ok(segment)
+        let (frame, weight) = (Frame::Unread(OnceLock::new()), live.cast_signed());
+        Self { image, frame, entries: live, weight, width, extents, extent_bytes, file }
+    }
+
+    /// Checks in constant time that every section is as long as its entries need.
+    fn check_frames(&self, layout: &Layout) -> Result<(), Corruption> {
+        self.extents.check_frame(layout.extents)?;
+        self.keys_of(layout).check_frame()?;
+        self.values(layout).check_frame(layout.entries)?;
+        self.tombstones(layout).check_frame()?;
+        self.live_below(layout).check_frame()
+    }
+
+    /// What header and section table say.
+    #[inline]
+    fn layout(&self) -> Result<&Layout, Corruption> {
+        match &self.frame {
+            Frame::Known(layout) => Ok(layout),
+            Frame::Unread(later) => match later.get() {
+                Some(layout) => Ok(layout),
+                None => self.first_look(later),
+            },
+        }
+    }
+
+    #[cold]
+    fn first_look<'a>(&self, later: &'a OnceLock<Layout>) -> Result<&'a Layout, Corruption> {
+        let layout = Layout::decode(self.image.bytes(), self.width)?;
+        if (layout.entries, layout.weight) != (self.entries, self.weight) {
+            let rule = "a segment has as many values as its row of the directory says";
+            return Err(Corruption::new("segment header", 0, rule));
+        }
+        self.check_frames(&layout)?;
+        Ok(later.get_or_init(|| layout))
     }
 
     /// Number of entries, tombstones included.
     pub(crate) fn len(&self) -> u64 {
-        self.layout.entries
+        self.entries
     }
 
     /// What the segment adds to the number of live keys of its map: the sum of all weights.
     pub(crate) fn weight(&self) -> i64 {
-        self.layout.weight
+        self.weight
     }
 
     /// The sum of the weights of all entries before `ordinal`, in constant time.
@@ -152,14 +200,15 @@ impl Segment {
         // A value weighs 1 less if live below, a tombstone 0 less: so the sum is all entries, less
         // the tombstones, less those live below.
         let i = ordinal.0.min(self.len());
-        let tombstones = self.tombstones().rank(i)?;
-        let below = self.live_below().rank(i)?;
+        let layout = self.layout()?;
+        let tombstones = self.tombstones(layout).rank(i)?;
+        let below = self.live_below(layout).rank(i)?;
         Ok((i - tombstones).cast_signed().wrapping_sub_unsigned(below))
     }
 
     /// The ordinal of `key`, if it has an entry.
     pub(crate) fn find(&self, key: &[u8]) -> Result<Option<Ordinal>, Corruption> {
-        let found = match self.keys() {
+        let found = match self.keys()? {
             Keys::Plain(keys) => keys.search(key)?.ok(),
             Keys::Front(keys) => keys.search(key)?.ok(),
             Keys::Fst(keys) => keys.find(key)?,
@@ -169,7 +218,7 @@ impl Segment {
 
     /// The ordinal of the first key that is not below `key`: [`len`](Self::len) if there is none.
     pub(crate) fn lower_bound(&self, key: &[u8]) -> Result<Ordinal, Corruption> {
-        let ordinal = match self.keys() {
+        let ordinal = match self.keys()? {
             Keys::Plain(keys) => {
                 let (Ok(ordinal) | Err(ordinal)) = keys.search(key)?;
                 ordinal
@@ -191,7 +240,7 @@ impl Segment {
     /// Appends the key of `ordinal`, which is below [`len`](Self::len), to `key`.
     pub(crate) fn key_at(&self, ordinal: Ordinal, key: &mut Vec<u8>) -> Result<(), Corruption> {
         self.check_ordinal(ordinal)?;
-        match self.keys() {
+        match self.keys()? {
             Keys::Plain(keys) => key.extend_from_slice(keys.key(ordinal.0)?),
             Keys::Front(keys) => keys.key_at(ordinal.0, key)?,
             Keys::Fst(keys) => keys.key_at(ordinal.0, key)?,
@@ -201,7 +250,7 @@ impl Segment {
 
     /// Number of large values.
     pub(crate) fn extent_count(&self) -> u32 {
-        self.layout.extents
+        self.extents.len() as u32
     }
 
     /// The large value of this extent index, which is below
@@ -243,14 +292,16 @@ impl Segment {
 
     /// What the segment is, in numbers.
     pub(crate) fn stats(&self) -> SegmentStats {
+        // Statistics of a damaged segment need no more than be harmless.
+        let layout = self.layout().ok();
         let bytes_of = |sections: &[Section]| {
-            let spans = sections.iter().map(|section| self.layout.span(*section));
+            let spans = sections.iter().filter_map(|section| Some(layout?.span(*section)));
             spans.map(|span| span.len()).sum()
         };
+        let tombstones = layout.and_then(|layout| self.tombstones(layout).ones().ok());
         SegmentStats {
             entries: self.len(),
-            // Statistics of a damaged segment need no more than be harmless.
-            tombstones: self.tombstones().ones().unwrap_or(0),
+            tombstones: tombstones.unwrap_or(0),
             bytes: self.image.bytes().len(),
             key_bytes: bytes_of(&[
                 Section::KeyOffsets,
@@ -261,7 +312,7 @@ impl Segment {
                 Section::KeyBlocks,
             ]),
             value_bytes: bytes_of(&[Section::Values, Section::ValueOffsets]),
-            codec: self.layout.codec.name(),
+            codec: layout.map_or("damaged", |layout| layout.codec.name()),
         }
     }
 
@@ -277,11 +328,13 @@ impl Segment {
     #[inline]
     fn locate(&self, ordinal: Ordinal) -> Result<Located, Corruption> {
         self.check_ordinal(ordinal)?;
-        let below = if self.live_below().bit(ordinal.0)? { Below::Live } else { Below::Absent };
-        if self.tombstones().bit(ordinal.0)? {
+        let layout = self.layout()?;
+        let is_below = self.live_below(layout).bit(ordinal.0)?;
+        let below = if is_below { Below::Live } else { Below::Absent };
+        if self.tombstones(layout).bit(ordinal.0)? {
             return Ok(Located { kind: EntryKind::Tombstone, below, value: Place::Inline(0..0) });
         }
-        let value = match self.values().place(ordinal.0)? {
+        let value = match self.values(layout).place(ordinal.0)? {
             Place::Extent(index) => self.extents.place(index)?,
             place => place,
         };
@@ -293,7 +346,8 @@ impl Segment {
     fn lend(&self, located: &Located) -> Entry<'_> {
         let value = match &located.value {
             Place::Inline(range) => {
-                ValueRef::Inline(&self.section(Section::Values).admitted()[range.clone()])
+                let layout = self.layout().expect("it was read when the entry was located");
+                ValueRef::Inline(&self.section(layout, Section::Values).admitted()[range.clone()])
             }
             place => ValueRef::Extent(
                 self.lend_extent(place).expect("a located extent is one of the segment's"),
@@ -311,45 +365,51 @@ impl Segment {
     }
 
     #[inline]
-    fn section(&self, section: Section) -> Bytes<'_> {
-        self.image.bytes().part(self.layout.span(section))
+    fn section(&self, layout: &Layout, section: Section) -> Bytes<'_> {
+        self.image.bytes().part(layout.span(section))
     }
 
-    fn keys(&self) -> Keys<'_> {
-        match self.layout.codec {
+    #[inline]
+    fn keys(&self) -> Result<Keys<'_>, Corruption> {
+        self.layout().map(|layout| self.keys_of(layout))
+    }
+
+    fn keys_of(&self, layout: &Layout) -> Keys<'_> {
+        let section = |section| self.section(layout, section);
+        match layout.codec {
             Codec::Plain => Keys::Plain(PlainKeys::new(
-                self.section(Section::KeyOffsets),
-                self.section(Section::KeyBytes),
+                section(Section::KeyOffsets),
+                section(Section::KeyBytes),
                 self.len(),
             )),
             Codec::Front => Keys::Front(FrontKeys::new(
-                self.section(Section::HeadIndex),
-                self.section(Section::HeadTails),
-                self.section(Section::KeyBlocks),
+                section(Section::HeadIndex),
+                section(Section::HeadTails),
+                section(Section::KeyBlocks),
                 self.len(),
             )),
-            Codec::Fst => Keys::Fst(FstKeys::new(self.section(Section::Transducer), self.len())),
+            Codec::Fst => Keys::Fst(FstKeys::new(section(Section::Transducer), self.len())),
         }
     }
 
-    fn values(&self) -> Values<'_> {
+    fn values(&self, layout: &Layout) -> Values<'_> {
         Values::new(
-            self.layout.width,
-            self.section(Section::Values),
-            self.section(Section::ValueOffsets),
-            self.layout.extents,
+            layout.width,
+            self.section(layout, Section::Values),
+            self.section(layout, Section::ValueOffsets),
+            layout.extents,
         )
     }
 
-    fn tombstones(&self) -> Bits<'_> {
-        self.bits(Section::Tombstones)
+    fn tombstones(&self, layout: &Layout) -> Bits<'_> {
+        self.bits(layout, Section::Tombstones)
     }
 
-    fn live_below(&self) -> Bits<'_> {
-        self.bits(Section::LiveBelow)
+    fn live_below(&self, layout: &Layout) -> Bits<'_> {
+        self.bits(layout, Section::LiveBelow)
     }
 
-    fn bits(&self, section: Section) -> Bits<'_> {
-        Bits::new(self.section(section), self.len(), section.part())
+    fn bits(&self, layout: &Layout, section: Section) -> Bits<'_> {
+        Bits::new(self.section(layout, section), self.len(), section.part())
     }
 }

@@ -11,12 +11,13 @@ impl Segment {
     /// Takes time proportional to the image. A transducer needs up to 40 bytes of memory for each
     /// of its nodes meanwhile, front-coded keys what a block and a path of the tree take.
     pub(crate) fn verify(&self) -> Result<(), Error> {
-        self.layout.verify(self.image())?;
-        self.keys().verify()?;
-        let (tombstones, below) = (self.tombstones(), self.live_below());
+        let layout = self.layout()?;
+        layout.verify(self.image())?;
+        self.keys_of(layout).verify()?;
+        let (tombstones, below) = (self.tombstones(layout), self.live_below(layout));
         tombstones.verify()?;
         below.verify()?;
-        self.values().verify(self.len(), |ordinal| tombstones.bit(ordinal))?;
+        self.values(layout).verify(self.len(), |ordinal| tombstones.bit(ordinal))?;
         self.extents.verify()?;
         if self.weight_before(Ordinal(self.len()))? != self.weight() {
             let rule = "the header has the sum of all weights";

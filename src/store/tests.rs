@@ -359,17 +359,49 @@ fn a_damaged_map_is_not_saved_as_a_sound_one() {
 #[test]
 fn an_open_reads_a_few_blocks_however_large_the_store() {
     let folder = folder();
-    for count in [300, 60_000] {
-        let path = saved(count, &folder);
+    for (count, partitions) in [(3_000, 1), (400_000, 7)] {
+        let path = folder.path().join("map");
+        let entries = (0..count).map(|n| (format!("key {n:07}"), vec![]));
+        let map = Map::from_sorted(entries).expect("memory for a test");
+        map.save_to(&path).expect("a working disk");
         let map = Map::open(&path).expect("a store");
         let view = map.core().view_all().pinned(0);
         let blocks = view.segments().find_map(|segment| segment.file());
         let blocks = blocks.expect("the map reads from it");
         let read = blocks.checked_blocks();
-        assert!(read <= 16, "{read} blocks of data and tree");
+        assert!(read <= 4, "{read} blocks of data and tree");
         assert_eq!(map.len(), count);
         assert_eq!(blocks.checked_blocks(), read);
+        assert!(map.contains_key("key 0000123"));
+        assert!(blocks.checked_blocks() > read, "a segment is read with its first entry");
+        assert_eq!(map.stats().partitions, partitions);
     }
+}
+
+#[test]
+fn a_damaged_segment_is_found_by_its_first_read_and_leaves_the_others() {
+    let folder = folder();
+    let path = folder.path().join("map");
+    let entries = (0..200_000).map(|n| (format!("key {n:07}"), vec![1]));
+    let map = Map::from_sorted(entries).expect("memory for a test");
+    map.save_to(&path).expect("a working disk");
+    let mut bytes = fs::read(&path).expect("the store");
+    let headers: Vec<usize> = (0..bytes.len() - 8)
+        .step_by(64)
+        .filter(|&at| bytes[at..].starts_with(b"MemKVseg"))
+        .collect();
+    assert!(headers.len() > 2);
+    bytes[headers[1]] ^= 1;
+    fs::write(&path, &bytes).expect("a working disk");
+    let map = Map::open(&path).expect("its frame is sound");
+    assert_eq!(map.try_get("key 0000000").expect("the first segment is sound"), Some(vec![1]));
+    assert_eq!(map.try_get("key 0199999").expect("so is the last"), Some(vec![1]));
+    for _ in 0..2 {
+        let outcome = map.try_get("key 0070000");
+        assert!(matches!(outcome, Err(Error::Damaged { .. })), "{outcome:?}");
+    }
+    assert!(matches!(map.verify(), Err(Error::Damaged { .. })));
+    assert!(map.stats().base.is_some(), "statistics need not be right, only harmless");
 }
 
 #[test]
