@@ -4,6 +4,7 @@ use super::bits::BitStage;
 use super::format::{Codec, Layout, Section, SectionLens};
 use super::front::{BLOCK_SHIFT, FinishedFront, FrontStage};
 use super::fst::FstStage;
+use super::int::{FinishedInts, IntStage};
 use super::plain::PlainStage;
 use super::slabs::Column;
 use super::values::ValueStage;
@@ -28,6 +29,9 @@ pub(crate) enum CodecChoice {
     Plain,
     /// Front-coded blocks, however few entries.
     Front,
+    /// Packed numbers, however few entries, if all keys have one length that allows for it; else
+    /// front-coded blocks.
+    Int,
     /// A transducer, however few entries.
     Fst,
 }
@@ -37,6 +41,7 @@ pub(crate) enum CodecChoice {
 enum KeyStage<'b> {
     Plain(PlainStage<'b>),
     Front(FrontStage<'b>),
+    Int(IntStage<'b>),
     Fst(FstStage<'b>),
 }
 
@@ -45,6 +50,7 @@ enum KeyStage<'b> {
 enum FinishedKeys<'b> {
     Plain(PlainStage<'b>),
     Front(FinishedFront<'b>),
+    Int(FinishedInts<'b>),
     Fst(Column<'b>),
 }
 
@@ -73,7 +79,9 @@ impl<'b> SegmentBuilder<'b> {
         choice: CodecChoice,
     ) -> Result<Self, Error> {
         let keys = match choice {
-            CodecChoice::Automatic | CodecChoice::Plain => KeyStage::Plain(PlainStage::new(bump)),
+            CodecChoice::Automatic | CodecChoice::Int | CodecChoice::Plain => {
+                KeyStage::Plain(PlainStage::new(bump))
+            }
             CodecChoice::Front => KeyStage::Front(FrontStage::new(bump, BLOCK_SHIFT)),
             CodecChoice::Fst => KeyStage::Fst(FstStage::new(bump)?),
         };
@@ -107,15 +115,14 @@ impl<'b> SegmentBuilder<'b> {
     /// If the value is not as wide as the builder was told: a bug of the caller.
     pub(crate) fn push(&mut self, key: &[u8], entry: Entry<'_>) -> Result<(), Error> {
         self.check_key(key)?;
-        if self.entries + 1 == PLAIN_BELOW && self.choice == CodecChoice::Automatic {
-            self.switch_to_front()?;
-        }
+        self.choose_stage(key.len())?;
         let is_tombstone = entry.kind == EntryKind::Tombstone;
         // First, because this is the one part that may refuse an entry for what it is.
         self.values.push((!is_tombstone).then_some(entry.value))?;
         match &mut self.keys {
             KeyStage::Plain(stage) => stage.push(key)?,
             KeyStage::Front(stage) => stage.push(key, &self.last_key)?,
+            KeyStage::Int(stage) => stage.push(key)?,
             KeyStage::Fst(stage) => stage.push(key, self.entries)?,
         }
         self.tombstones.push(is_tombstone)?;
@@ -145,20 +152,53 @@ impl<'b> SegmentBuilder<'b> {
         Err(Error::OutOfOrder { index: self.entries, order })
     }
 
+    /// Puts the keys so far where those up to the next one, of this length, belong.
+    fn choose_stage(&mut self, len: usize) -> Result<(), Error> {
+        let plain_below = match self.choice {
+            CodecChoice::Automatic => PLAIN_BELOW,
+            CodecChoice::Int => 1,
+            CodecChoice::Plain | CodecChoice::Front | CodecChoice::Fst => return Ok(()),
+        };
+        match &self.keys {
+            KeyStage::Plain(plain) if self.entries + 1 >= plain_below => {
+                let is_common = self.entries == 0 || plain.common_len() == Some(len);
+                if is_common && IntStage::takes(len) {
+                    self.switch_to_ints(len)
+                } else {
+                    self.switch_to_front()
+                }
+            }
+            KeyStage::Int(ints) if ints.width() != len => self.switch_to_front(),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes the keys so far numbers, which all have so many bytes.
+    fn switch_to_ints(&mut self, len: usize) -> Result<(), Error> {
+        let mut ints = IntStage::new(self.bump, len);
+        if let KeyStage::Plain(plain) = &self.keys {
+            plain.replay(&mut Vec::new(), |key| ints.push(key))?;
+        }
+        self.keys = KeyStage::Int(ints);
+        Ok(())
+    }
+
     /// Puts the keys so far into blocks.
     fn switch_to_front(&mut self) -> Result<(), Error> {
-        let KeyStage::Plain(plain) = &self.keys else {
-            return Ok(());
-        };
         let mut front = FrontStage::new(self.bump, BLOCK_SHIFT);
-        let (mut buffer, mut last) = (Vec::new(), Vec::new());
-        plain.replay(&mut buffer, |key| {
+        let mut last = Vec::new();
+        let mut push = |key: &[u8]| {
             front.push(key, &last)?;
             last.clear();
             last.try_reserve(key.len())?;
             last.extend_from_slice(key);
             Ok::<(), OutOfMemory>(())
-        })?;
+        };
+        match &self.keys {
+            KeyStage::Plain(plain) => plain.replay(&mut Vec::new(), push)?,
+            KeyStage::Int(ints) => ints.replay(&mut push)?,
+            KeyStage::Front(_) | KeyStage::Fst(_) => return Ok(()),
+        }
         self.keys = KeyStage::Front(front);
         Ok(())
     }
@@ -168,6 +208,7 @@ impl<'b> SegmentBuilder<'b> {
         let keys = match self.keys {
             KeyStage::Plain(stage) => FinishedKeys::Plain(stage),
             KeyStage::Front(stage) => FinishedKeys::Front(stage.finish()?),
+            KeyStage::Int(stage) => FinishedKeys::Int(stage.finish()?),
             KeyStage::Fst(stage) => FinishedKeys::Fst(stage.finish()?),
         };
         let mut layout =
@@ -188,6 +229,10 @@ impl<'b> SegmentBuilder<'b> {
                 front.write_index(&mut image[layout.span(Section::HeadIndex)]);
                 front.write_tails(&mut image[layout.span(Section::HeadTails)]);
                 front.write_blocks(&mut image[layout.span(Section::KeyBlocks)]);
+            }
+            FinishedKeys::Int(ints) => {
+                ints.write_index(&mut image[layout.span(Section::PieceIndex)]);
+                ints.write_pieces(&mut image[layout.span(Section::Pieces)]);
             }
             FinishedKeys::Fst(column) => {
                 column.copy_to(&mut image[layout.span(Section::Transducer)]);
@@ -221,6 +266,10 @@ fn plan(
         FinishedKeys::Front(front) => {
             front.plan(&mut lens)?;
             Codec::Front
+        }
+        FinishedKeys::Int(ints) => {
+            ints.plan(&mut lens);
+            Codec::Int
         }
         FinishedKeys::Fst(column) => {
             lens.set(Section::Transducer, column.len());

@@ -2,6 +2,7 @@
 
 use super::front::FrontWalk;
 use super::fst::FstWalk;
+use super::int::IntWalk;
 use super::plain::PlainWalk;
 use super::{Keys, Located, Ordinal, Segment};
 use crate::cursor::Cursor;
@@ -14,6 +15,7 @@ enum Walk {
     Plain(PlainWalk),
     /// In a box, so that those who keep several cursors need not keep much.
     Front(Box<FrontWalk>),
+    Int(Box<IntWalk>),
     Fst(FstWalk),
 }
 
@@ -49,6 +51,7 @@ impl<S: Deref<Target = Segment>> SegmentCursor<S> {
         let walk = match segment.keys() {
             Ok(Keys::Fst(_)) => Walk::Fst(FstWalk::default()),
             Ok(Keys::Front(_)) => Walk::Front(Box::default()),
+            Ok(Keys::Int(_)) => Walk::Int(Box::default()),
             Ok(Keys::Plain(_)) | Err(_) => Walk::Plain(PlainWalk::default()),
         };
         Self { segment, walk, standing: None, status: Ok(()) }
@@ -113,6 +116,20 @@ impl Walk {
                 Move::Next => walk.next(keys),
                 Move::Prev => walk.prev(keys),
             },
+            (Self::Int(walk), Keys::Int(keys)) => match way {
+                Move::First => walk.go_to(keys, Some(0)),
+                Move::Last => walk.go_to(keys, keys.len().checked_sub(1)),
+                Move::Seek(key) => {
+                    let (Ok(ordinal) | Err(ordinal)) = keys.search(key)?;
+                    walk.go_to(keys, Some(ordinal))
+                }
+                Move::SeekForPrev(key) => match keys.search(key)? {
+                    Ok(ordinal) => walk.go_to(keys, Some(ordinal)),
+                    Err(above) => walk.go_to(keys, above.checked_sub(1)),
+                },
+                Move::Next => walk.next(keys),
+                Move::Prev => walk.prev(keys),
+            },
             (Self::Fst(walk), Keys::Fst(keys)) => match way {
                 Move::First => walk.first(keys),
                 Move::Last => walk.last(keys),
@@ -122,7 +139,7 @@ impl Walk {
                 Move::Prev => walk.prev(keys),
             },
             // Only if the segment could not be read when the cursor was made.
-            (Self::Plain(_) | Self::Front(_) | Self::Fst(_), _) => {
+            (Self::Plain(_) | Self::Front(_) | Self::Int(_) | Self::Fst(_), _) => {
                 Err(Corruption::new("segment header", 0, "it reads the same each time"))
             }
         }
@@ -166,6 +183,7 @@ impl<S: Deref<Target = Segment>> Cursor for SegmentCursor<S> {
         match (&self.walk, self.segment.keys()) {
             (Walk::Fst(walk), _) => walk.key(),
             (Walk::Front(walk), _) => walk.key(),
+            (Walk::Int(walk), _) => walk.key(),
             (Walk::Plain(walk), Ok(Keys::Plain(keys))) => walk.key(keys),
             (Walk::Plain(_), _) => &[],
         }

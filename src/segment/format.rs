@@ -60,6 +60,8 @@ pub(super) enum Codec {
     Fst = 1,
     /// Front-coded blocks, found through a tree.
     Front = 2,
+    /// Packed numbers, found through a tree.
+    Int = 3,
 }
 
 impl Codec {
@@ -68,6 +70,7 @@ impl Codec {
             0 => Some(Self::Plain),
             1 => Some(Self::Fst),
             2 => Some(Self::Front),
+            3 => Some(Self::Int),
             _ => None,
         }
     }
@@ -78,6 +81,7 @@ impl Codec {
             Self::Plain => "plain",
             Self::Fst => "fst",
             Self::Front => "front",
+            Self::Int => "int",
         }
     }
 }
@@ -108,10 +112,14 @@ pub(super) enum Section {
     HeadTails = 10,
     /// Front: the blocks.
     KeyBlocks = 11,
+    /// Int: the tree over the pieces.
+    PieceIndex = 12,
+    /// Int: the pieces.
+    Pieces = 13,
 }
 
 /// Number of sections an image can have.
-const SECTIONS: usize = 10;
+const SECTIONS: usize = 12;
 
 impl Section {
     const ALL: [Self; SECTIONS] = [
@@ -125,6 +133,8 @@ impl Section {
         Self::HeadIndex,
         Self::HeadTails,
         Self::KeyBlocks,
+        Self::PieceIndex,
+        Self::Pieces,
     ];
 
     /// Place in arrays of one element for each section.
@@ -143,6 +153,7 @@ impl Section {
             Self::KeyOffsets | Self::KeyBytes => codec == Codec::Plain,
             Self::Transducer => codec == Codec::Fst,
             Self::HeadIndex | Self::HeadTails | Self::KeyBlocks => codec == Codec::Front,
+            Self::PieceIndex | Self::Pieces => codec == Codec::Int,
             Self::ValueOffsets => width == ValueWidth::Bytes,
             Self::Values | Self::Tombstones | Self::LiveBelow => true,
         }
@@ -161,6 +172,8 @@ impl Section {
             Self::HeadIndex => "segment head index",
             Self::HeadTails => "segment head tails",
             Self::KeyBlocks => "segment key blocks",
+            Self::PieceIndex => "segment piece index",
+            Self::Pieces => "segment pieces",
         }
     }
 }
@@ -282,7 +295,7 @@ impl Layout {
             return Err(damaged(FLAGS_AT, "flags and reserved bytes are zero"));
         }
         let codec = Codec::from_byte(header[CODEC_AT])
-            .ok_or_else(|| damaged(CODEC_AT, "the key codec is one of 0 to 2"))?;
+            .ok_or_else(|| damaged(CODEC_AT, "the key codec is one of 0 to 3"))?;
         if decode_width(header[CLASS_AT], header[WIDTH_AT]) != Some(width) {
             return Err(damaged(CLASS_AT, "the value width is the one the map was made with"));
         }

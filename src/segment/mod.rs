@@ -14,6 +14,7 @@ mod extents;
 mod format;
 mod front;
 mod fst;
+mod int;
 mod plain;
 mod slabs;
 #[cfg(test)]
@@ -37,6 +38,7 @@ use bits::Bits;
 use format::{Codec, Layout, Section};
 use front::FrontKeys;
 use fst::FstKeys;
+use int::IntKeys;
 use plain::PlainKeys;
 use std::ops::Range;
 use values::{Place, Values};
@@ -77,6 +79,7 @@ impl Image {
 enum Keys<'a> {
     Plain(PlainKeys<'a>),
     Front(FrontKeys<'a>),
+    Int(IntKeys<'a>),
     Fst(FstKeys<'a>),
 }
 
@@ -85,6 +88,7 @@ impl Keys<'_> {
         match self {
             Self::Plain(keys) => keys.check_frame(),
             Self::Front(keys) => keys.check_frame(),
+            Self::Int(keys) => keys.check_frame(),
             Self::Fst(keys) => keys.check_frame(),
         }
     }
@@ -93,6 +97,7 @@ impl Keys<'_> {
         match self {
             Self::Plain(keys) => Ok(keys.verify()?),
             Self::Front(keys) => keys.verify(),
+            Self::Int(keys) => keys.verify(),
             Self::Fst(keys) => keys.verify(),
         }
     }
@@ -211,6 +216,7 @@ impl Segment {
         let found = match self.keys()? {
             Keys::Plain(keys) => keys.search(key)?.ok(),
             Keys::Front(keys) => keys.search(key)?.ok(),
+            Keys::Int(keys) => keys.search(key)?.ok(),
             Keys::Fst(keys) => keys.find(key)?,
         };
         Ok(found.map(Ordinal))
@@ -224,6 +230,10 @@ impl Segment {
                 ordinal
             }
             Keys::Front(keys) => {
+                let (Ok(ordinal) | Err(ordinal)) = keys.search(key)?;
+                ordinal
+            }
+            Keys::Int(keys) => {
                 let (Ok(ordinal) | Err(ordinal)) = keys.search(key)?;
                 ordinal
             }
@@ -243,6 +253,7 @@ impl Segment {
         match self.keys()? {
             Keys::Plain(keys) => key.extend_from_slice(keys.key(ordinal.0)?),
             Keys::Front(keys) => keys.key_at(ordinal.0, key)?,
+            Keys::Int(keys) => keys.key_at(ordinal.0, key)?,
             Keys::Fst(keys) => keys.key_at(ordinal.0, key)?,
         }
         Ok(())
@@ -310,6 +321,8 @@ impl Segment {
                 Section::HeadIndex,
                 Section::HeadTails,
                 Section::KeyBlocks,
+                Section::PieceIndex,
+                Section::Pieces,
             ]),
             value_bytes: bytes_of(&[Section::Values, Section::ValueOffsets]),
             codec: layout.map_or("damaged", |layout| layout.codec.name()),
@@ -386,6 +399,11 @@ impl Segment {
                 section(Section::HeadIndex),
                 section(Section::HeadTails),
                 section(Section::KeyBlocks),
+                self.len(),
+            )),
+            Codec::Int => Keys::Int(IntKeys::new(
+                section(Section::PieceIndex),
+                section(Section::Pieces),
                 self.len(),
             )),
             Codec::Fst => Keys::Fst(FstKeys::new(section(Section::Transducer), self.len())),

@@ -193,6 +193,13 @@ impl<'b> PlainStage<'b> {
         self.lens.append_u16(key.len() as u16)
     }
 
+    /// The length that all keys have, if they have one.
+    pub(super) fn common_len(&self) -> Option<usize> {
+        let mut lens = self.lens.u16s();
+        let first = lens.next()?;
+        lens.all(|len| len == first).then_some(usize::from(first))
+    }
+
     /// Hands all keys in order to `take`, from a buffer.
     pub(super) fn replay<E>(
         &self,

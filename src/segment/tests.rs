@@ -3,6 +3,7 @@
 mod conformance;
 mod damage;
 mod measure;
+mod measure_ints;
 mod stored;
 
 use super::*;
@@ -24,7 +25,8 @@ struct Owned {
 
 type Model = BTreeMap<Vec<u8>, Owned>;
 
-const CODECS: [CodecChoice; 3] = [CodecChoice::Plain, CodecChoice::Fst, CodecChoice::Front];
+const CODECS: [CodecChoice; 4] =
+    [CodecChoice::Plain, CodecChoice::Fst, CodecChoice::Front, CodecChoice::Int];
 
 const WIDTHS: [ValueWidth; 5] = [
     ValueWidth::Fixed(0),
@@ -105,6 +107,21 @@ fn small_keys() -> Vec<Vec<u8>> {
     keys.extend([vec![], vec![0xff], vec![0xff; 3], vec![0xff; 4], vec![0, 0xff]]);
     keys.extend((0..70).map(|i| vec![b'n', i * 3]));
     keys
+}
+
+/// Some numbers of three bytes: in clusters, and at an even pace.
+fn small_numbers() -> Vec<Vec<u8>> {
+    let clusters = (0..80u32).map(|i| (i % 4 * 40_000) + i * i);
+    let steps = (0..70u32).map(|i| 0xff_0000 + i * 900);
+    clusters
+        .chain(steps)
+        .map(|number| number.to_le_bytes()[..3].iter().rev().copied().collect())
+        .collect()
+}
+
+/// Small keys for each way to store them.
+fn keys_for(choice: CodecChoice) -> Vec<Vec<u8>> {
+    if choice == CodecChoice::Int { small_numbers() } else { small_keys() }
 }
 
 /// The key itself and its neighbours.
@@ -244,8 +261,8 @@ fn check_random_walk(segment: &Segment, list: &[(&Vec<u8>, &Owned)]) {
 fn segments_agree_with_a_map_for_every_width_and_codec() {
     for width in WIDTHS {
         for mixed in [false, true] {
-            let model = model_of(small_keys(), width, mixed);
             for choice in CODECS {
+                let model = model_of(keys_for(choice), width, mixed);
                 check(&built(&model, width, choice), &model, 1);
             }
         }
@@ -354,6 +371,53 @@ fn the_builder_makes_blocks_from_256_keys_on() {
 }
 
 #[test]
+fn the_builder_packs_numbers_of_one_length_from_256_on() {
+    let width = ValueWidth::Fixed(8);
+    for (entries, len, codec) in [
+        (255u64, 8, "plain"),
+        (256, 8, "int"),
+        (3000, 8, "int"),
+        (3000, 3, "int"),
+        (3000, 9, "front"),
+    ] {
+        let key = |i: u64| {
+            let bytes = (i * 5).to_le_bytes();
+            (0..len).rev().map(|at| bytes.get(at).copied().unwrap_or(7)).collect::<Vec<u8>>()
+        };
+        let model = model_of((0..entries).map(key), width, true);
+        let segment = built(&model, width, CodecChoice::Automatic);
+        assert_eq!(segment.stats().codec, codec);
+        check(&segment, &model, 1);
+    }
+}
+
+#[test]
+fn a_key_of_another_length_puts_numbers_into_blocks() {
+    let width = ValueWidth::Fixed(8);
+    // Before, at and after the ends of pieces, and where keys are not numbers yet.
+    for entries in [0, 1, 254, 255, 256, 1023, 1024, 1025, 2500] {
+        for other in [&[0xff; 4][..], &[0xff; 9], &[0xff; 2]] {
+            let keys = (0..entries).map(|i: u16| {
+                let [low, high] = i.to_le_bytes();
+                vec![high, low, 3]
+            });
+            let keys: Vec<Vec<u8>> = keys.chain([other.to_vec()]).collect();
+            for (choice, plain_below) in [(CodecChoice::Automatic, 256), (CodecChoice::Int, 0)] {
+                let model = model_of(keys.clone(), width, true);
+                let segment = built(&model, width, choice);
+                let codec = match keys.len() {
+                    1 if choice == CodecChoice::Int && other.len() < 9 => "int",
+                    len if len < plain_below => "plain",
+                    _ => "front",
+                };
+                assert_eq!(segment.stats().codec, codec, "{entries} {other:?} {choice:?}");
+                check(&segment, &model, 50);
+            }
+        }
+    }
+}
+
+#[test]
 fn the_builder_refuses_keys_out_of_order_and_too_long_and_goes_on() {
     for choice in CODECS {
         let bump = Bump::new();
@@ -409,11 +473,15 @@ fn an_image_is_a_function_of_its_content() {
 fn images_are_the_bytes_of_format_version_1() {
     // A change of these numbers is a change of the format, and needs a new version.
     let sums = [ValueWidth::Fixed(8), ValueWidth::Bytes].map(|width| {
-        let model = model_of(small_keys(), width, true);
-        CODECS.map(|choice| checksum(image_of(&built(&model, width, choice))))
+        CODECS.map(|choice| {
+            let model = model_of(keys_for(choice), width, true);
+            checksum(image_of(&built(&model, width, choice)))
+        })
     });
-    let expected =
-        [[0x683d_c557, 0x0fae_02cc, 0x59f9_27af], [0x45fc_7c6b, 0xd001_6dc0, 0x3e27_6d7e]];
+    let expected = [
+        [0x683d_c557, 0x0fae_02cc, 0x59f9_27af, 0x6ed3_093e],
+        [0x45fc_7c6b, 0xd001_6dc0, 0x3e27_6d7e, 0x319c_e821],
+    ];
     assert_eq!(sums, expected);
 }
 
@@ -456,15 +524,20 @@ fn ten_integers_take_less_than_half_a_kilobyte() {
 #[test]
 fn every_refused_allocation_is_an_error() {
     let keys = (0..600).map(|i| format!("key {i:05}").into_bytes());
-    let model = model_of(keys, ValueWidth::Bytes, true);
+    expect_errors_without_memory(&model_of(keys, ValueWidth::Bytes, true));
+    let numbers = (0..3000u16).map(|i| i.to_le_bytes().iter().rev().copied().collect());
+    expect_errors_without_memory(&model_of(numbers, ValueWidth::Bytes, true));
+}
+
+fn expect_errors_without_memory(model: &Model) {
     let mut failures = 0;
     loop {
         hooks::fail_allocation(Some(failures));
-        let outcome = build(&model, ValueWidth::Bytes, CodecChoice::Automatic);
+        let outcome = build(model, ValueWidth::Bytes, CodecChoice::Automatic);
         hooks::fail_allocation(None);
         match outcome {
             Ok(segment) => {
-                check(&segment, &model, 50);
+                check(&segment, model, 50);
                 break;
             }
             Err(error) => assert_eq!(error, Error::OutOfMemory),

@@ -9,8 +9,9 @@ use crate::testing::conformance::{SortedLayer, check_layer};
 use crate::testing::keys;
 use bumpalo::Bump;
 
-/// How keys are stored: 0 plain, 1 transducer, 2 blocks.
-const CHOICES: [CodecChoice; 3] = [CodecChoice::Plain, CodecChoice::Fst, CodecChoice::Front];
+/// How keys are stored: 0 plain, 1 transducer, 2 blocks, 3 packed numbers where keys allow it.
+const CHOICES: [CodecChoice; 4] =
+    [CodecChoice::Plain, CodecChoice::Fst, CodecChoice::Front, CodecChoice::Int];
 
 /// A segment whose keys are stored as `CHOICES[CODEC]` says.
 struct Coded<const CODEC: u8>(Segment);
@@ -163,4 +164,14 @@ fn plain_segments_conform() {
 #[test]
 fn transducer_segments_conform() {
     check_layer::<Coded<1>>();
+}
+
+#[test]
+fn segments_of_numbers_in_files_conform() {
+    check_layer::<CodedInFile<3>>();
+}
+
+#[test]
+fn segments_of_numbers_conform() {
+    check_layer::<Coded<3>>();
 }

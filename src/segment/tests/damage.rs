@@ -7,10 +7,10 @@ use crate::error::Error;
 
 #[test]
 fn every_flipped_byte_is_found_and_survived() {
-    let keys = small_keys();
     for width in WIDTHS {
-        let model = model_of(keys.clone(), width, true);
         for choice in CODECS {
+            let keys = keys_for(choice);
+            let model = model_of(keys.clone(), width, true);
             let good = built(&model, width, choice);
             let image = image_of(&good);
             for at in 0..image.len() {
@@ -39,8 +39,8 @@ fn every_flipped_byte_is_found_and_survived() {
 #[test]
 fn every_shortened_or_lengthened_image_is_refused() {
     for width in [ValueWidth::Fixed(8), ValueWidth::Bytes] {
-        let model = model_of(small_keys(), width, true);
         for choice in CODECS {
+            let model = model_of(keys_for(choice), width, true);
             let good = built(&model, width, choice);
             let image = image_of(&good);
             for len in 0..image.len() {
@@ -70,11 +70,11 @@ fn an_image_opens_only_as_what_it_is() {
 
 #[test]
 fn random_damage_behind_right_checksums_is_survived() {
-    let keys = small_keys();
     let mut random = Random(4242);
     for width in [ValueWidth::Fixed(0), ValueWidth::Fixed(8), ValueWidth::Bytes] {
-        let model = model_of(keys.clone(), width, true);
         for choice in CODECS {
+            let keys = keys_for(choice);
+            let model = model_of(keys.clone(), width, true);
             let good = built(&model, width, choice);
             for _ in 0..4000 {
                 let mut bad = image_of(&good).to_vec();

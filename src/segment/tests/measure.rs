@@ -20,18 +20,18 @@ const PROBES: usize = 300_000;
 const PASSES: usize = 3;
 
 #[expect(clippy::disallowed_methods, reason = "a measurement")]
-fn time<R>(items: usize, work: impl FnOnce() -> R) -> (f64, R) {
+pub(super) fn time<R>(items: usize, work: impl FnOnce() -> R) -> (f64, R) {
     let start = Instant::now();
     let result = work();
     (start.elapsed().as_nanos() as f64 / items as f64, result)
 }
 
-fn best(items: usize, mut work: impl FnMut() -> u64) -> f64 {
+pub(super) fn best(items: usize, mut work: impl FnMut() -> u64) -> f64 {
     (0..PASSES).map(|_| time(items, || black_box(work())).0).fold(f64::INFINITY, f64::min)
 }
 
 /// Memory of the process that is in use, in bytes.
-fn resident() -> f64 {
+pub(super) fn resident() -> f64 {
     let pages = fs::read_to_string("/proc/self/statm").unwrap_or_default();
     pages.split(' ').nth(1).and_then(|pages| pages.parse::<f64>().ok()).unwrap_or(0.0) * 4096.0
 }

@@ -89,8 +89,8 @@ impl Stored {
 #[test]
 fn a_stored_segment_is_the_same_as_one_on_the_heap() {
     for width in WIDTHS {
-        let model = model_of(small_keys(), width, true);
         for choice in CODECS {
+            let model = model_of(keys_for(choice), width, true);
             let heap = built(&model, width, choice);
             // Not at the start of a block, and not even aligned: nothing may depend on that.
             let stored = Stored::new(&heap, width, 3);
@@ -139,9 +139,9 @@ fn expect_right_or_damaged(segment: &Segment, model: &Model) {
 
 #[test]
 fn a_flipped_byte_anywhere_in_a_file_never_gives_a_wrong_answer() {
-    let words = small_keys().into_iter().take(14);
-    let model = model_of(words, ValueWidth::Bytes, true);
     for choice in CODECS {
+        let keys = keys_for(choice).into_iter().take(14);
+        let model = model_of(keys, ValueWidth::Bytes, true);
         let heap = built(&model, ValueWidth::Bytes, choice);
         let mut stored = Stored::new(&heap, ValueWidth::Bytes, 3);
         for at in 0..stored.file.len() {
@@ -160,7 +160,7 @@ fn a_flipped_byte_anywhere_in_a_file_never_gives_a_wrong_answer() {
 #[test]
 fn a_flipped_byte_in_keys_of_many_blocks_never_gives_a_wrong_answer() {
     let mut random = Random(8);
-    let keys = (0..2400).map(|_| (0..8).map(|_| random.below(256) as u8).collect::<Vec<u8>>());
+    let keys = (0..3000).map(|_| (0..8).map(|_| random.below(256) as u8).collect::<Vec<u8>>());
     let width = ValueWidth::Fixed(0);
     let model = model_of(keys, width, false);
     // The root of the transducer has more bytes than lie between two of these places, so that it
@@ -186,10 +186,10 @@ fn a_flipped_byte_in_keys_of_many_blocks_never_gives_a_wrong_answer() {
 
 #[test]
 fn random_damage_behind_right_block_checksums_is_survived() {
-    let keys = small_keys();
     let mut random = Random(2077);
-    let model = model_of(keys.clone(), ValueWidth::Bytes, true);
     for choice in CODECS {
+        let keys = keys_for(choice);
+        let model = model_of(keys.clone(), ValueWidth::Bytes, true);
         let heap = built(&model, ValueWidth::Bytes, choice);
         let good = Stored::new(&heap, ValueWidth::Bytes, 0);
         // The extents themselves are anything anyway.
@@ -336,8 +336,8 @@ fn a_tree_takes_a_stored_extent_by_reference() {
 fn segments_between_pages_that_nobody_may_touch_are_read_within_bounds() {
     use crate::mmap::guarded::{Flush, Guarded};
     for width in WIDTHS {
-        let model = model_of(small_keys(), width, true);
         for choice in CODECS {
+            let model = model_of(keys_for(choice), width, true);
             let heap = built(&model, width, choice);
             for flush in [Flush::Front, Flush::Back] {
                 let image = Image::Guarded(Guarded::new(image_of(&heap), flush));
@@ -352,11 +352,11 @@ fn segments_between_pages_that_nobody_may_touch_are_read_within_bounds() {
 #[cfg(unix)]
 fn damaged_segments_between_pages_that_nobody_may_touch_are_read_within_bounds() {
     use crate::mmap::guarded::{Flush, Guarded};
-    let keys = small_keys();
     let mut random = Random(31);
     for width in [ValueWidth::Fixed(8), ValueWidth::Bytes] {
-        let model = model_of(keys.clone(), width, true);
         for choice in CODECS {
+            let keys = keys_for(choice);
+            let model = model_of(keys.clone(), width, true);
             let heap = built(&model, width, choice);
             for round in 0..300 {
                 let mut bad = image_of(&heap).to_vec();

@@ -62,9 +62,14 @@ pub(super) fn built(input: &mut Input<'_>, width: ValueWidth) -> Vec<u8> {
         CodecChoice::Plain,
         CodecChoice::Automatic,
         CodecChoice::Front,
+        CodecChoice::Int,
     ]);
     let mut keys: BTreeSet<Vec<u8>> = (0..input.byte() % 64).map(|_| input.key()).collect();
     keys.extend(input.fan());
+    if choice == CodecChoice::Int {
+        let len = usize::from(input.byte() % 8) + 1;
+        keys = keys.into_iter().map(|key| resized(key, len)).collect();
+    }
     let bump = Bump::new();
     let mut builder = SegmentBuilder::new(width, &bump, choice).expect("memory");
     for key in keys {
@@ -84,6 +89,11 @@ pub(super) fn built(input: &mut Input<'_>, width: ValueWidth) -> Vec<u8> {
     }
     let segment = builder.finish().expect("memory");
     segment.image().all().expect("just built").to_vec()
+}
+
+fn resized(mut key: Vec<u8>, len: usize) -> Vec<u8> {
+    key.resize(len, 0);
+    key
 }
 
 /// Writes what a forger would write to where a forger would: the fields that `fields` finds, and

@@ -1,0 +1,199 @@
+//! Elias-Fano pieces: the low bits of each key packed, the high ones as a run of buckets.
+//!
+//! A key's distance from the first one has `width` low bits, and its high ones are the number of a
+//! *bucket*. The buckets stand one after the other as bits: a one for each key in it, and a zero
+//! that ends it. So a key is found by the zeros before its bucket, which a table of every 64th
+//! zero makes a matter of a word or two, and then among the one or two keys of the bucket.
+
+use super::packed::{Packed, Packer, byte_sums, mask, packed_len, select};
+use crate::arena::OutOfMemory;
+use crate::bytes::{u16_at, u64_at};
+
+/// Buckets from one entry of the table to the next.
+const SAMPLE: usize = 64;
+
+/// How a piece is laid out: bits of buckets in words, the table, low bits.
+#[derive(Clone, Copy)]
+pub(super) struct Shape {
+    /// Number of keys.
+    pub(super) keys: usize,
+    /// Number of buckets: up to that of the last key.
+    pub(super) buckets: usize,
+    /// Low bits of a key.
+    pub(super) width: u32,
+}
+
+impl Shape {
+    /// The smallest layout for ascending keys that lie `span` apart.
+    pub(super) fn best(keys: usize, span: u64) -> Self {
+        // About one bucket for each key is best, but whether rather more or rather fewer hangs on
+        // where the powers of two are.
+        let width = (span / keys as u64).checked_ilog2().unwrap_or(0);
+        let shape = |width| Self { keys, buckets: (span >> width) as usize + 1, width };
+        let (narrow, wide) = (shape(width), shape((width + 1).min(63)));
+        if wide.len() < narrow.len() { wide } else { narrow }
+    }
+
+    fn words(self) -> usize {
+        (self.keys + self.buckets).div_ceil(64)
+    }
+
+    fn table(self) -> usize {
+        self.words() * 8
+    }
+
+    fn lows(self) -> usize {
+        self.table() + 2 * self.buckets.div_ceil(SAMPLE)
+    }
+
+    /// Bytes of the piece.
+    pub(super) fn len(self) -> usize {
+        self.lows() + packed_len(self.keys, self.width)
+    }
+}
+
+/// A piece in its bytes.
+#[derive(Clone, Copy)]
+pub(super) struct EliasFano<'a> {
+    bytes: &'a [u8],
+    shape: Shape,
+    table: usize,
+    lows: Packed<'a>,
+}
+
+impl<'a> EliasFano<'a> {
+    /// A piece of this shape; `None` if its bytes are too few.
+    #[inline]
+    pub(super) fn new(bytes: &'a [u8], shape: Shape) -> Option<Self> {
+        let (table, lows) = (shape.table(), shape.lows());
+        let lows = Packed::new(bytes.get(lows..)?, shape.width);
+        Some(Self { bytes, shape, table, lows })
+    }
+
+    /// How many keys lie less than `distance` from the first, and whether the next one is there.
+    #[inline]
+    pub(super) fn search(self, distance: u64) -> Option<(usize, bool)> {
+        let bucket = distance >> self.shape.width;
+        if bucket >= self.shape.buckets as u64 {
+            return Some((self.shape.keys, false));
+        }
+        let (start, end) = self.bucket(bucket as usize)?;
+        self.lows.search(start, end, distance & mask(self.shape.width))
+    }
+
+    /// The first key of a bucket, and the first one after it.
+    #[inline]
+    fn bucket(self, bucket: usize) -> Option<(usize, usize)> {
+        let mut place = self.sample(bucket / SAMPLE)?;
+        let behind = (bucket % SAMPLE) as u32;
+        if behind > 0 {
+            place = self.nth(place, behind - 1, |word| !word)? + 1;
+        }
+        let start = place.checked_sub(bucket)?;
+        let end = self.nth(place, 0, |word| !word)? - bucket;
+        (end <= self.shape.keys).then_some((start, end))
+    }
+
+    /// Where the bits of bucket `64 * sample` begin.
+    #[inline]
+    fn sample(self, sample: usize) -> Option<usize> {
+        let before = u16_at(self.bytes, self.table + 2 * sample)?;
+        Some(usize::from(before) + sample * SAMPLE)
+    }
+
+    /// The place of bit `n` of those that `wanted` sets, from `place` on.
+    #[inline]
+    fn nth(self, place: usize, mut n: u32, wanted: impl Fn(u64) -> u64) -> Option<usize> {
+        let mut at = place / 64;
+        let mut word = wanted(self.word(at)?) & (u64::MAX << (place % 64));
+        loop {
+            let sums = byte_sums(word);
+            let ones = (sums >> 56) as u32;
+            if n < ones {
+                return Some(at * 64 + select(word, sums, n) as usize);
+            }
+            n -= ones;
+            at += 1;
+            word = wanted(self.word(at)?);
+        }
+    }
+
+    #[inline]
+    fn word(self, at: usize) -> Option<u64> {
+        if at * 8 < self.table { u64_at(self.bytes, at * 8) } else { None }
+    }
+
+    /// Where the bit of key `i` stands.
+    #[inline]
+    fn place(self, i: usize) -> Option<usize> {
+        // The last entry of the table that is not beyond the key.
+        let (mut low, mut high) = (0, self.shape.buckets.div_ceil(SAMPLE));
+        while high - low > 1 {
+            let middle = usize::midpoint(low, high);
+            if usize::from(u16_at(self.bytes, self.table + 2 * middle)?) <= i {
+                low = middle;
+            } else {
+                high = middle;
+            }
+        }
+        let place = self.sample(low)?;
+        let passed = place - low * SAMPLE;
+        self.nth(place, i.checked_sub(passed)? as u32, |word| word)
+    }
+
+    /// The distances of the keys from `start` on, as many as `out` takes, of which there are
+    /// enough.
+    #[inline]
+    pub(super) fn decode(self, start: usize, out: &mut [u64]) -> Option<()> {
+        let place = self.place(start)?;
+        let mut at = place / 64;
+        let mut word = self.word(at)? & (u64::MAX << (place % 64));
+        for (i, distance) in out.iter_mut().enumerate() {
+            while word == 0 {
+                at += 1;
+                word = self.word(at)?;
+            }
+            let key = start + i;
+            let bucket = (at * 64 + word.trailing_zeros() as usize).checked_sub(key)? as u64;
+            word &= word - 1;
+            *distance = bucket << self.shape.width | self.lows.get(key)?;
+        }
+        Some(())
+    }
+}
+
+/// Appends the piece of these keys, in the shape that is best for them.
+pub(super) fn encode(keys: &[u64], shape: Shape, out: &mut Vec<u8>) -> Result<(), OutOfMemory> {
+    let first = keys.first().copied().unwrap_or(0);
+    let start = out.len();
+    out.try_reserve(shape.len())?;
+    out.resize(start + shape.lows(), 0);
+    let (words, table) = out[start..].split_at_mut(shape.table());
+    let words = words.as_chunks_mut::<8>().0;
+    let (mut at, mut word) = (0, 0);
+    let mut samples = table.as_chunks_mut::<2>().0.iter_mut();
+    let mut sampled = 0;
+    for (i, key) in keys.iter().enumerate() {
+        let bucket = ((key - first) >> shape.width) as usize;
+        let place = i + bucket;
+        if place / 64 != at {
+            words[at] = u64::to_le_bytes(word);
+            (at, word) = (place / 64, 0);
+        }
+        word |= 1 << (place % 64);
+        while sampled * SAMPLE <= bucket {
+            if let Some(sample) = samples.next() {
+                *sample = (i as u16).to_le_bytes();
+            }
+            sampled += 1;
+        }
+    }
+    words[at] = word.to_le_bytes();
+    let mut lows = Packer::new(out, keys.len(), shape.width)?;
+    let mask = mask(shape.width);
+    for key in keys {
+        lows.push((key - first) & mask, shape.width);
+    }
+    lows.finish();
+    Ok(())
+}

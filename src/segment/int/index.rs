@@ -1,0 +1,129 @@
+//! The tree over the pieces: first keys, eight in a node of one cache line.
+//!
+//! A leaf has the descriptors of its pieces in the line behind it. Nodes stand root first, level by
+//! level, so that nothing in them has to say where their children are.
+
+use super::piece::Descriptor;
+use crate::blocks::Bytes;
+use crate::error::Corruption;
+use std::ops::Range;
+
+/// Keys of a node.
+pub(super) const FAN: usize = 8;
+
+/// Bytes of a key and of a descriptor.
+pub(super) const WORD: usize = 8;
+
+/// Bytes of a node's keys.
+pub(super) const NODE_LEN: usize = FAN * WORD;
+
+/// Bytes of a leaf: keys and descriptors.
+pub(super) const LEAF_LEN: usize = 2 * NODE_LEN;
+
+/// Where the nodes over so many pieces are.
+#[derive(Clone, Copy)]
+pub(super) struct Shape {
+    /// Number of pieces, at least one.
+    pub(super) pieces: usize,
+    /// Where the root is.
+    pub(super) front: usize,
+}
+
+/// What the tree says about a piece.
+#[derive(Clone, Copy)]
+pub(super) struct Row {
+    pub(super) piece: usize,
+    pub(super) first: u64,
+    pub(super) descriptor: Descriptor,
+}
+
+impl Shape {
+    /// Number of levels above the leaves.
+    #[inline]
+    pub(super) fn inner_levels(self) -> usize {
+        let mut levels = 0;
+        while self.nodes(levels) > 1 {
+            levels += 1;
+        }
+        levels
+    }
+
+    /// Number of nodes of a level, the leaves being level 0.
+    #[inline]
+    pub(super) fn nodes(self, level: usize) -> usize {
+        // A node stands for as many pieces as a power of its children; no number of pieces has
+        // more levels than there are such powers.
+        self.pieces.div_ceil(1 << (FAN.ilog2() as usize * (level + 1)))
+    }
+
+    /// Where a level starts.
+    #[inline]
+    pub(super) fn start(self, level: usize) -> usize {
+        let mut start = self.front;
+        for above in level + 1..=self.inner_levels() {
+            start += self.nodes(above) * NODE_LEN;
+        }
+        start
+    }
+
+    /// Where the tree ends.
+    pub(super) fn end(self) -> usize {
+        self.start(0) + self.nodes(0) * LEAF_LEN
+    }
+
+    /// The last piece whose first key is not above `key`; the first one if there is none.
+    #[inline]
+    pub(super) fn descend(self, index: Bytes<'_>, key: u64) -> Result<Row, Corruption> {
+        let (mut node, mut start) = (0, self.front);
+        for level in (1..=self.inner_levels()).rev() {
+            let at = start + node * NODE_LEN;
+            let child = node * FAN + slot(&keys(index.get(at..at + NODE_LEN)?), key);
+            start += self.nodes(level) * NODE_LEN;
+            // Behind the last child, a node has keys that are not below any.
+            node = child.min(self.nodes(level - 1) - 1);
+        }
+        let at = start + node * LEAF_LEN;
+        let leaf = index.get(at..at + LEAF_LEN)?;
+        let (firsts, descriptors) = leaf.split_at(NODE_LEN);
+        let (firsts, descriptors) = (keys(firsts), keys(descriptors));
+        let slot = slot(&firsts, key).min(self.pieces - 1 - node * FAN);
+        let (first, descriptor) = (firsts[slot], Descriptor(descriptors[slot]));
+        Ok(Row { piece: node * FAN + slot, first, descriptor })
+    }
+
+    /// The row of a piece, which is one of them.
+    #[inline]
+    pub(super) fn row(self, index: Bytes<'_>, piece: usize) -> Result<Row, Corruption> {
+        let at = self.start(0) + piece / FAN * LEAF_LEN;
+        let leaf = index.get(at..at + LEAF_LEN)?;
+        let (firsts, descriptors) = leaf.split_at(NODE_LEN);
+        let slot = piece % FAN;
+        let (first, descriptor) = (keys(firsts)[slot], Descriptor(keys(descriptors)[slot]));
+        Ok(Row { piece, first, descriptor })
+    }
+
+    /// Where the first key of each node of a level below stands in the one above it.
+    pub(super) fn place(self, level: usize, child: usize) -> Range<usize> {
+        let (node, slot) = (child / FAN, child % FAN);
+        let node_len = if level == 0 { LEAF_LEN } else { NODE_LEN };
+        let at = self.start(level) + node * node_len + slot * WORD;
+        at..at + WORD
+    }
+}
+
+/// The numbers of a node, whose bytes these are.
+#[inline]
+fn keys(node: &[u8]) -> [u64; FAN] {
+    let mut keys = [0; FAN];
+    for (key, bytes) in keys.iter_mut().zip(node.as_chunks::<WORD>().0) {
+        *key = u64::from_le_bytes(*bytes);
+    }
+    keys
+}
+
+/// The place of the last one that is not above `key`; 0 if there is none.
+#[inline]
+fn slot(keys: &[u64; FAN], key: u64) -> usize {
+    let below = keys.iter().map(|first| usize::from(*first <= key));
+    below.sum::<usize>().saturating_sub(1)
+}

@@ -1,0 +1,214 @@
+//! Keys that all have the same few bytes, as numbers: pieces of packed keys below a small tree.
+//!
+//! Keys of one length compare as the numbers that their bytes spell, highest first. These are cut
+//! into *pieces* of as many keys each, and a piece is stored in the way that takes the fewest bytes
+//! ([`piece`]): as buckets ([`elias`]) or along a line ([`line`]). A get takes a step in each level
+//! of the tree over the pieces ([`index`]), and then finds its key in one of them without unpacking
+//! others.
+
+mod build;
+mod elias;
+mod index;
+mod line;
+mod packed;
+mod piece;
+#[cfg(test)]
+mod tests;
+mod verify;
+mod walk;
+
+pub(super) use build::{FinishedInts, IntStage};
+pub(super) use walk::IntWalk;
+
+use super::format::Section;
+use crate::blocks::Bytes;
+use crate::error::Corruption;
+use index::{LEAF_LEN, Row, Shape};
+use piece::Piece;
+use std::ops::RangeInclusive;
+
+/// Bytes of the longest keys.
+pub(super) const MAX_WIDTH: usize = 8;
+
+/// Keys of a piece, as the power of two: what an image may say.
+const PIECE_SHIFTS: RangeInclusive<u32> = 6..=12;
+
+/// What is written.
+const PIECE_SHIFT: u32 = 10;
+
+// The front of the index section, field after field; then zeros to 64.
+const WIDTH_AT: usize = 0;
+const SHIFT_AT: usize = WIDTH_AT + 1;
+const ZEROS_AT: usize = SHIFT_AT + 1;
+const FRONT_LEN: usize = 64;
+
+const INDEX: Section = Section::PieceIndex;
+const PIECES: Section = Section::Pieces;
+
+/// The stored keys of a segment.
+#[derive(Clone, Copy)]
+pub(super) struct IntKeys<'a> {
+    index: Bytes<'a>,
+    pieces: Bytes<'a>,
+    entries: u64,
+}
+
+/// What the front of the index says.
+#[derive(Clone, Copy)]
+struct Front {
+    /// Bytes of each key.
+    width: usize,
+    /// Keys of a piece, as the power of two.
+    shift: u32,
+    tree: Shape,
+}
+
+impl<'a> IntKeys<'a> {
+    /// The keys of `entries` entries in their sections.
+    #[inline]
+    pub(super) fn new(index: Bytes<'a>, pieces: Bytes<'a>, entries: u64) -> Self {
+        Self { index, pieces, entries }
+    }
+
+    /// Number of keys.
+    #[inline]
+    pub(super) fn len(self) -> u64 {
+        self.entries
+    }
+
+    /// Checks in constant time that the index is as long as the entries need.
+    pub(super) fn check_frame(self) -> Result<(), Corruption> {
+        // Each piece has a row: so the number of pieces and all that follows from it is small
+        // enough to be computed with.
+        let most = (self.index.len() as u64).saturating_mul(1 << PIECE_SHIFTS.end());
+        if self.entries == 0 || self.entries > most {
+            return Err(damaged(INDEX, 0, LEN));
+        }
+        const { assert!(LEAF_LEN > 8) };
+        if self.front()?.tree.end() != self.index.len() {
+            return Err(damaged(INDEX, 0, LEN));
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn front(self) -> Result<Front, Corruption> {
+        let fields = self.index.get(0..ZEROS_AT)?;
+        let (width, shift) = (usize::from(fields[WIDTH_AT]), u32::from(fields[SHIFT_AT]));
+        if !(1..=MAX_WIDTH).contains(&width) {
+            return Err(damaged(INDEX, WIDTH_AT, "keys have 1 to 8 bytes"));
+        }
+        if !PIECE_SHIFTS.contains(&shift) {
+            return Err(damaged(INDEX, SHIFT_AT, "pieces have 64 to 4,096 keys"));
+        }
+        let pieces = ((self.entries - 1) >> shift) as usize + 1;
+        Ok(Front { width, shift, tree: Shape { pieces, front: FRONT_LEN } })
+    }
+
+    /// The ordinal of `key`: `Ok` if it is there, else `Err` with that of the next larger one.
+    #[inline]
+    pub(super) fn search(self, key: &[u8]) -> Result<Result<u64, u64>, Corruption> {
+        let front = self.front()?;
+        let Some((number, is_whole)) = number_not_below(key, front.width) else {
+            return Ok(Err(self.entries));
+        };
+        let row = front.tree.descend(self.index, number)?;
+        let (slot, is_there) =
+            self.piece(front, row)?.search(number).ok_or_else(|| no_piece(row.piece))?;
+        let ordinal = ((row.piece as u64) << front.shift) + slot as u64;
+        Ok(if is_there && is_whole { Ok(ordinal) } else { Err(ordinal) })
+    }
+
+    /// Appends the key of `ordinal`, which is below the number of keys, to `key`.
+    pub(super) fn key_at(self, ordinal: u64, key: &mut Vec<u8>) -> Result<(), Corruption> {
+        let front = self.front()?;
+        let mut number = [0];
+        self.decode(front, ordinal, &mut number)?;
+        let bytes = bytes_of(number[0]);
+        key.extend_from_slice(&bytes[MAX_WIDTH - front.width..]);
+        Ok(())
+    }
+
+    /// The keys from `ordinal` on, as many as `out` takes, of which there are enough, all in one
+    /// piece. They ascend.
+    fn decode(self, front: Front, ordinal: u64, out: &mut [u64]) -> Result<(), Corruption> {
+        let number = (ordinal >> front.shift) as usize;
+        let row = front.tree.row(self.index, number)?;
+        let start = (ordinal & ((1 << front.shift) - 1)) as usize;
+        let decoded = self.piece(front, row)?.decode(start, out);
+        let is_sound = decoded.is_some()
+            && out.is_sorted_by(|a, b| a < b)
+            && out.last().is_none_or(|last| has_width(*last, front.width));
+        if is_sound { Ok(()) } else { Err(no_piece(number)) }
+    }
+
+    /// The keys from `ordinal` on, for measurements.
+    #[cfg(test)]
+    pub(super) fn unpack(self, ordinal: u64, out: &mut [u64]) -> Result<(), Corruption> {
+        self.decode(self.front()?, ordinal, out)
+    }
+
+    #[inline]
+    fn piece(self, front: Front, row: Row) -> Result<Piece<'a>, Corruption> {
+        let keys = self.keys_of(front, row.piece);
+        let start = row.descriptor.start();
+        let len = row.descriptor.len(keys).ok_or_else(|| no_piece(row.piece))?;
+        let bytes = self.pieces.get(start..start + len)?;
+        Piece::new(bytes, row.first, row.descriptor, keys).ok_or_else(|| no_piece(row.piece))
+    }
+
+    /// Number of keys of a piece, which exists.
+    #[inline]
+    fn keys_of(self, front: Front, piece: usize) -> usize {
+        let before = (piece as u64) << front.shift;
+        (self.entries - before).min(1 << front.shift) as usize
+    }
+}
+
+/// The least number that is not below `key` among those that keys of `width` bytes spell, and
+/// whether it is spelled by `key`; `None` if all are below.
+#[inline]
+fn number_not_below(key: &[u8], width: usize) -> Option<(u64, bool)> {
+    if let (Ok(key), MAX_WIDTH) = (key.try_into(), width) {
+        return Some((number_of(key), true));
+    }
+    let mut bytes = [0; MAX_WIDTH];
+    let (start, len) = (MAX_WIDTH - width, key.len().min(width));
+    bytes[start..start + len].copy_from_slice(&key[..len]);
+    let number = number_of(bytes);
+    // A longer key is above its beginning, and a shorter one stands for itself and zeros.
+    if key.len() > width {
+        number.checked_add(1).map(|number| (number, false))
+    } else {
+        Some((number, key.len() == width))
+    }
+}
+
+#[inline]
+#[expect(clippy::big_endian_bytes, reason = "the order of keys is that of their first bytes")]
+fn number_of(key: [u8; MAX_WIDTH]) -> u64 {
+    u64::from_be_bytes(key)
+}
+
+#[inline]
+#[expect(clippy::big_endian_bytes, reason = "the order of keys is that of their first bytes")]
+fn bytes_of(number: u64) -> [u8; MAX_WIDTH] {
+    number.to_be_bytes()
+}
+
+/// Whether a key of so many bytes spells the number.
+fn has_width(number: u64, width: usize) -> bool {
+    width == MAX_WIDTH || number >> (8 * width) == 0
+}
+
+#[cold]
+fn no_piece(number: usize) -> Corruption {
+    damaged(PIECES, number, "a piece's keys ascend and are inside it")
+}
+
+const LEN: &str = "the index has the nodes that the number of keys needs";
+
+#[cold]
+fn damaged(section: Section, at: usize, rule: &'static str) -> Corruption {
+    Corruption::new(section.part(), at as u64, rule)
+}

@@ -1,0 +1,219 @@
+//! Numbers of one width, bit after bit, and the search for the k-th set bit of a word.
+
+use crate::arena::OutOfMemory;
+use crate::bytes::u64_at;
+
+/// Bytes behind the last number that a reader may look at.
+pub(super) const SLACK: usize = 8;
+
+/// The widest number that one unaligned word is sure to hold.
+const ONE_WORD: u32 = 57;
+
+/// Bytes of `count` numbers of `width` bits.
+pub(super) fn packed_len(count: usize, width: u32) -> usize {
+    (count * width as usize).div_ceil(8)
+}
+
+/// The lowest `width` bits, of which there are at most 63.
+#[inline]
+pub(super) fn mask(width: u32) -> u64 {
+    (1 << width) - 1
+}
+
+/// Numbers of at most 63 bits each, lowest bit first.
+#[derive(Clone, Copy)]
+pub(super) struct Packed<'a> {
+    bytes: &'a [u8],
+    width: u32,
+}
+
+impl<'a> Packed<'a> {
+    /// Numbers of `width` bits, followed by [`SLACK`].
+    #[inline]
+    pub(super) fn new(bytes: &'a [u8], width: u32) -> Self {
+        Self { bytes, width }
+    }
+
+    /// Number `i`; `None` past the end of the bytes.
+    #[inline]
+    pub(super) fn get(self, i: usize) -> Option<u64> {
+        let bit = i * self.width as usize;
+        let low = u64_at(self.bytes, bit / 8)? >> (bit % 8);
+        if self.width <= ONE_WORD {
+            return Some(low & mask(self.width));
+        }
+        let high = u64::from(*self.bytes.get(bit / 8 + 8)?);
+        // In two steps, because the one of a whole word would be none.
+        Some((low | high << 1 << (63 - bit % 8)) & mask(self.width))
+    }
+
+    /// How many of the numbers from `start` to `end`, which ascend, are below `bound`, plus
+    /// `start`; and whether the next one is `bound`.
+    #[inline]
+    pub(super) fn search(self, start: usize, end: usize, bound: u64) -> Option<(usize, bool)> {
+        let (mut from, mut len) = (start, end.checked_sub(start)?);
+        // The comparison is added, not branched on: nobody could guess it.
+        while len > 1 {
+            let half = len / 2;
+            from += usize::from(self.get(from + half - 1)? < bound) * half;
+            len -= half;
+        }
+        if len == 0 {
+            return Some((from, false));
+        }
+        let last = self.get(from)?;
+        if last >= bound {
+            return Some((from, last == bound));
+        }
+        from += 1;
+        // Halving passes over the number behind `last` only if it is not below the bound.
+        Some((from, from < end && self.get(from)? == bound))
+    }
+}
+
+/// Appends numbers of one width to bytes.
+pub(super) struct Packer<'o> {
+    out: &'o mut Vec<u8>,
+    held: u64,
+    bits: u32,
+}
+
+impl<'o> Packer<'o> {
+    /// Appends `count` numbers of `width` bits at most.
+    pub(super) fn new(out: &'o mut Vec<u8>, count: usize, width: u32) -> Result<Self, OutOfMemory> {
+        out.try_reserve(packed_len(count, width) + 8)?;
+        Ok(Self { out, held: 0, bits: 0 })
+    }
+
+    /// Appends a number that has no more than `width` bits.
+    #[inline]
+    pub(super) fn push(&mut self, number: u64, width: u32) {
+        self.held |= number << self.bits;
+        self.bits += width;
+        if self.bits >= 64 {
+            self.out.extend_from_slice(&self.held.to_le_bytes());
+            self.bits -= 64;
+            // What did not fit: its lowest bits went before.
+            self.held = if self.bits == 0 { 0 } else { number >> (width - self.bits) };
+        }
+    }
+
+    /// Appends what is left, filled up to a whole byte.
+    pub(super) fn finish(self) {
+        let left = (self.bits as usize).div_ceil(8);
+        self.out.extend_from_slice(&self.held.to_le_bytes()[..left]);
+    }
+}
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+
+/// The number of set bits in each byte and all lower ones; the highest byte has them all.
+#[inline]
+pub(super) fn byte_sums(word: u64) -> u64 {
+    let pairs = word - (word >> 1 & 0x5555_5555_5555_5555);
+    let fours = (pairs & 0x3333_3333_3333_3333) + (pairs >> 2 & 0x3333_3333_3333_3333);
+    ((fours + (fours >> 4)) & 0x0f0f_0f0f_0f0f_0f0f).wrapping_mul(ONES)
+}
+
+/// The place of set bit `k` of `word`, which has more than `k`, with its [`byte_sums`].
+#[inline]
+pub(super) fn select(word: u64, sums: u64, k: u32) -> u32 {
+    const HIGH: u64 = 0x80 * ONES;
+    // Bytes up to which there are at most k: their number is that of the byte with the bit.
+    let passed = (((u64::from(k) * ONES) | HIGH) - sums) & HIGH;
+    let byte = (passed >> 7).wrapping_mul(ONES) >> 56;
+    let place = 8 * (byte as u32 & 7);
+    let before = (sums << 8 >> place) as u8;
+    let rest = usize::from((word >> place) as u8);
+    place + u32::from(IN_BYTE[rest][(k as u8).wrapping_sub(before) as usize & 7])
+}
+
+/// The place of each set bit of each byte; 0 where there is none.
+static IN_BYTE: [[u8; 8]; 256] = {
+    let mut table = [[0; 8]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let (mut place, mut found) = (0, 0);
+        while place < 8 {
+            if byte >> place & 1 == 1 {
+                table[byte][found] = place;
+                found += 1;
+            }
+            place += 1;
+        }
+        byte += 1;
+    }
+    table
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::rng::Rng;
+
+    #[test]
+    fn numbers_of_every_width_come_back() {
+        let mut rng = Rng::new(1);
+        for width in 0..=63 {
+            let numbers: Vec<u64> = (0..131).map(|_| rng.next_u64() & mask(width)).collect();
+            let mut bytes = vec![7; 3];
+            let mut packer = Packer::new(&mut bytes, numbers.len(), width).expect("memory");
+            for number in &numbers {
+                packer.push(*number, width);
+            }
+            packer.finish();
+            assert_eq!(bytes.len(), 3 + packed_len(numbers.len(), width));
+            bytes.resize(bytes.len() + SLACK, 0xff);
+            let packed = Packed::new(&bytes[3..], width);
+            for (i, number) in numbers.iter().enumerate() {
+                assert_eq!(packed.get(i), Some(*number), "{width} {i}");
+            }
+            assert!(width == 0 || packed.get(100_000).is_none());
+        }
+    }
+
+    #[test]
+    fn searches_agree_with_a_partition_point() {
+        let mut rng = Rng::new(2);
+        for len in 0..40 {
+            let mut numbers: Vec<u64> = (0..len).map(|_| rng.next_u64() % 100).collect();
+            numbers.sort_unstable();
+            numbers.dedup();
+            let mut bytes = Vec::new();
+            let mut packer = Packer::new(&mut bytes, numbers.len(), 7).expect("memory");
+            for number in &numbers {
+                packer.push(*number, 7);
+            }
+            packer.finish();
+            bytes.resize(bytes.len() + SLACK, 0);
+            let packed = Packed::new(&bytes, 7);
+            for start in 0..=numbers.len() {
+                for bound in 0..=100 {
+                    let part = &numbers[start..];
+                    let at = start + part.partition_point(|number| *number < bound);
+                    let expected = (at, numbers.get(at) == Some(&bound));
+                    assert_eq!(packed.search(start, numbers.len(), bound), Some(expected));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn each_set_bit_is_found() {
+        let mut rng = Rng::new(3);
+        let words = [0, 1, u64::MAX, 1 << 63, 0xff << 56, 0x8001_0000_0000_0180];
+        let random = (0..2000).map(|i| match i % 3 {
+            0 => rng.next_u64(),
+            1 => rng.next_u64() & rng.next_u64() & rng.next_u64(),
+            _ => rng.next_u64() | rng.next_u64() | rng.next_u64(),
+        });
+        for word in words.into_iter().chain(random) {
+            let sums = byte_sums(word);
+            assert_eq!(sums >> 56, u64::from(word.count_ones()));
+            let places = (0..64).filter(|place| word >> place & 1 == 1);
+            for (k, place) in places.enumerate() {
+                assert_eq!(select(word, sums, k as u32), place, "{word:x} {k}");
+            }
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Proves packed keys right: they ascend, and all bytes are those that we would write.
+
+use super::index::{FAN, NODE_LEN};
+use super::packed::SLACK;
+use super::piece::encode;
+use super::{FRONT_LEN, Front, INDEX, IntKeys, PIECES, ZEROS_AT, damaged, has_width, no_piece};
+use crate::arena::OutOfMemory;
+use crate::bytes::u64_at;
+use crate::error::{Corruption, Error};
+
+impl IntKeys<'_> {
+    /// Reads everything: unpacks each piece and packs it again, and looks at all keys of the tree.
+    pub(in super::super) fn verify(self) -> Result<(), Error> {
+        let front = self.front()?;
+        if self.index.get(ZEROS_AT..FRONT_LEN)?.iter().any(|&byte| byte != 0) {
+            return Err(damaged(INDEX, ZEROS_AT, "what nobody uses is zero").into());
+        }
+        let (mut keys, mut written) = (Vec::new(), Vec::new());
+        keys.try_reserve(1 << front.shift).map_err(|_| OutOfMemory)?;
+        let (mut end, mut last) = (0, None);
+        for number in 0..front.tree.pieces {
+            let row = front.tree.row(self.index, number)?;
+            keys.resize(self.keys_of(front, number), 0);
+            let decoded = self.piece(front, row)?.decode(0, &mut keys);
+            decoded.ok_or_else(|| no_piece(number))?;
+            let ascends = last.is_none_or(|last| last < keys[0]) && keys.is_sorted_by(|a, b| a < b);
+            last = keys.last().copied();
+            if !ascends || !last.is_some_and(|last| has_width(last, front.width)) {
+                return Err(no_piece(number).into());
+            }
+            let descriptor = encode(&keys, end, &mut written)?;
+            if row.first != keys[0] || descriptor != Some(row.descriptor) {
+                return Err(damaged(INDEX, number, "the index has what describes a piece").into());
+            }
+            if self.pieces.get(end..end + written.len())? != written {
+                return Err(damaged(PIECES, number, "a piece is what its keys make it").into());
+            }
+            end += written.len();
+        }
+        let rest = self.pieces.get(end..self.pieces.len())?;
+        if rest.len() != SLACK || rest.iter().any(|&byte| byte != 0) {
+            return Err(damaged(PIECES, end, "zeros follow the last piece").into());
+        }
+        Ok(self.verify_nodes(front)?)
+    }
+
+    /// The keys of each node are the first ones of its children, and none are where there is none.
+    fn verify_nodes(self, front: Front) -> Result<(), Corruption> {
+        let tree = front.tree;
+        let word = |level: usize, child: usize, behind: usize| {
+            let place = tree.place(level, child);
+            let bytes = self.index.get(place.start + behind..place.end + behind)?;
+            Ok::<u64, Corruption>(u64_at(bytes, 0).unwrap_or(0))
+        };
+        for level in 0..=tree.inner_levels() {
+            let children = if level == 0 { tree.pieces } else { tree.nodes(level - 1) };
+            for child in 0..tree.nodes(level) * FAN {
+                let is_right = match (child < children, level) {
+                    // Compared with the pieces themselves.
+                    (true, 0) => true,
+                    (true, _) => word(level, child, 0)? == word(level - 1, child * FAN, 0)?,
+                    (false, 0) => word(0, child, 0)? == u64::MAX && word(0, child, NODE_LEN)? == 0,
+                    (false, _) => word(level, child, 0)? == u64::MAX,
+                };
+                if !is_right {
+                    let at = tree.place(level, child).start;
+                    return Err(damaged(INDEX, at, "a node has the first keys of its children"));
+                }
+            }
+        }
+        Ok(())
+    }
+}
