@@ -120,10 +120,10 @@ impl Walk {
                 Move::First => walk.go_to(keys, Some(0)),
                 Move::Last => walk.go_to(keys, keys.len().checked_sub(1)),
                 Move::Seek(key) => {
-                    let (Ok(ordinal) | Err(ordinal)) = keys.search(key)?;
+                    let (Ok(ordinal) | Err(ordinal)) = keys.search(key, |_| ())?;
                     walk.go_to(keys, Some(ordinal))
                 }
-                Move::SeekForPrev(key) => match keys.search(key)? {
+                Move::SeekForPrev(key) => match keys.search(key, |_| ())? {
                     Ok(ordinal) => walk.go_to(keys, Some(ordinal)),
                     Err(above) => walk.go_to(keys, above.checked_sub(1)),
                 },

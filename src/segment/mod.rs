@@ -216,7 +216,7 @@ impl Segment {
         let found = match self.keys()? {
             Keys::Plain(keys) => keys.search(key)?.ok(),
             Keys::Front(keys) => keys.search(key)?.ok(),
-            Keys::Int(keys) => keys.search(key)?.ok(),
+            Keys::Int(keys) => keys.search(key, |_| ())?.ok(),
             Keys::Fst(keys) => keys.find(key)?,
         };
         Ok(found.map(Ordinal))
@@ -234,7 +234,7 @@ impl Segment {
                 ordinal
             }
             Keys::Int(keys) => {
-                let (Ok(ordinal) | Err(ordinal)) = keys.search(key)?;
+                let (Ok(ordinal) | Err(ordinal)) = keys.search(key, |_| ())?;
                 ordinal
             }
             Keys::Fst(keys) => keys.lower_bound(key)?,

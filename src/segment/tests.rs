@@ -394,12 +394,12 @@ fn the_builder_packs_numbers_of_one_length_from_256_on() {
 #[test]
 fn a_key_of_another_length_puts_numbers_into_blocks() {
     let width = ValueWidth::Fixed(8);
-    // Before, at and after the ends of pieces, and where keys are not numbers yet.
-    for entries in [0, 1, 254, 255, 256, 1023, 1024, 1025, 2500] {
+    // Where keys are not numbers yet, where they are not packed yet, and in and between pieces.
+    for entries in [0, 1, 254, 255, 256, 2500, 65_536, 65_537, 66_560, 66_561, 70_000] {
         for other in [&[0xff; 4][..], &[0xff; 9], &[0xff; 2]] {
-            let keys = (0..entries).map(|i: u16| {
-                let [low, high] = i.to_le_bytes();
-                vec![high, low, 3]
+            let keys = (0..entries).map(|i: u32| {
+                let [low, middle, high, _] = (i * 3).to_le_bytes();
+                vec![high, middle, low]
             });
             let keys: Vec<Vec<u8>> = keys.chain([other.to_vec()]).collect();
             for (choice, plain_below) in [(CodecChoice::Automatic, 256), (CodecChoice::Int, 0)] {
@@ -411,7 +411,7 @@ fn a_key_of_another_length_puts_numbers_into_blocks() {
                     _ => "front",
                 };
                 assert_eq!(segment.stats().codec, codec, "{entries} {other:?} {choice:?}");
-                check(&segment, &model, 50);
+                check(&segment, &model, 997);
             }
         }
     }

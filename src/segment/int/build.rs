@@ -4,8 +4,8 @@ use super::super::format::{Section, SectionLens};
 use super::super::slabs::Column;
 use super::index::{FAN, NODE_LEN, Shape, WORD};
 use super::packed::SLACK;
-use super::piece::{Descriptor, Piece, encode};
-use super::{FRONT_LEN, MAX_WIDTH, PIECE_SHIFT, SHIFT_AT, WIDTH_AT, bytes_of, number_not_below};
+use super::piece::{Descriptor, Piece, WINDOW, best_shift, encode};
+use super::{FRONT_LEN, MAX_WIDTH, PIECE_SHIFTS, SHIFT_AT, WIDTH_AT, bytes_of, number_not_below};
 use crate::arena::OutOfMemory;
 use bumpalo::Bump;
 
@@ -13,8 +13,8 @@ use bumpalo::Bump;
 pub(in super::super) struct IntStage<'b> {
     /// Bytes of each key.
     width: usize,
-    /// Keys of a piece, as the power of two.
-    shift: u32,
+    /// Keys of a piece, as the power of two, once enough keys are there to decide on it.
+    shift: Option<u32>,
     /// Keys that are not packed yet.
     pending: Vec<u64>,
     packed: PackedPieces<'b>,
@@ -44,7 +44,7 @@ impl<'b> IntStage<'b> {
             descriptors: Column::new(bump),
             bytes: Column::new(bump),
         };
-        Self { width, shift: PIECE_SHIFT, pending: Vec::new(), packed, scratch: Vec::new() }
+        Self { width, shift: None, pending: Vec::new(), packed, scratch: Vec::new() }
     }
 
     /// Bytes of each key.
@@ -54,8 +54,8 @@ impl<'b> IntStage<'b> {
 
     /// Appends a key, of just so many bytes as it should have, that is greater than the one before.
     pub(in super::super) fn push(&mut self, key: &[u8]) -> Result<(), OutOfMemory> {
-        if self.pending.len() >= 1 << self.shift {
-            self.pack()?;
+        if self.pending.len() >= self.shift.map_or(WINDOW, |shift| 1 << shift) {
+            self.pack_all()?;
         }
         let number = number_not_below(key, self.width).map_or(u64::MAX, |(number, _)| number);
         if self.pending.len() == self.pending.capacity() {
@@ -65,14 +65,12 @@ impl<'b> IntStage<'b> {
         Ok(())
     }
 
-    fn pack(&mut self) -> Result<(), OutOfMemory> {
-        let packed = &mut self.packed;
-        let start = packed.bytes.len();
-        let descriptor = encode(&self.pending, start, &mut self.scratch)?.ok_or(OutOfMemory)?;
-        packed.bytes.append(&self.scratch)?;
-        packed.firsts.append(&self.pending[0].to_le_bytes())?;
-        packed.descriptors.append(&descriptor.0.to_le_bytes())?;
-        packed.count += 1;
+    /// Packs all keys that are not packed yet; the last piece may have few.
+    fn pack_all(&mut self) -> Result<(), OutOfMemory> {
+        let shift = *self.shift.get_or_insert_with(|| best_shift(&self.pending));
+        for keys in self.pending.chunks(1 << shift) {
+            self.packed.push(keys, &mut self.scratch)?;
+        }
         self.pending.clear();
         Ok(())
     }
@@ -87,7 +85,7 @@ impl<'b> IntStage<'b> {
             numbers.try_for_each(|number| take(&bytes_of(*number)[MAX_WIDTH - self.width..]))
         };
         let (mut bytes, mut numbers) = (Vec::new(), Vec::new());
-        let keys = 1 << self.shift;
+        let keys = self.shift.map_or(0, |shift| 1 << shift);
         numbers.try_reserve(keys).map_err(OutOfMemory::from)?;
         numbers.resize(keys, 0);
         let mut pieces = self.packed.bytes.reader();
@@ -106,14 +104,23 @@ impl<'b> IntStage<'b> {
 
     /// The finished pieces, of which there is at least one.
     pub(in super::super) fn finish(mut self) -> Result<FinishedInts<'b>, OutOfMemory> {
-        if !self.pending.is_empty() {
-            self.pack()?;
-        }
-        Ok(FinishedInts { width: self.width, shift: self.shift, packed: self.packed })
+        self.pack_all()?;
+        let shift = self.shift.unwrap_or(*PIECE_SHIFTS.end());
+        Ok(FinishedInts { width: self.width, shift, packed: self.packed })
     }
 }
 
 impl PackedPieces<'_> {
+    /// Appends the piece of some keys.
+    fn push(&mut self, keys: &[u64], scratch: &mut Vec<u8>) -> Result<(), OutOfMemory> {
+        let descriptor = encode(keys, self.bytes.len(), scratch)?.ok_or(OutOfMemory)?;
+        self.bytes.append(scratch)?;
+        self.firsts.append(&keys.first().copied().unwrap_or(0).to_le_bytes())?;
+        self.descriptors.append(&descriptor.0.to_le_bytes())?;
+        self.count += 1;
+        Ok(())
+    }
+
     fn rows(&self) -> impl Iterator<Item = (u64, Descriptor)> {
         let (mut firsts, mut descriptors) = (self.firsts.reader(), self.descriptors.reader());
         (0..self.count).map(move |_| {

@@ -71,13 +71,15 @@ impl<'a> EliasFano<'a> {
     }
 
     /// How many keys lie less than `distance` from the first, and whether the next one is there.
+    /// Tells `near` of a key that is at most a few before, as soon as it is known.
     #[inline]
-    pub(super) fn search(self, distance: u64) -> Option<(usize, bool)> {
+    pub(super) fn search(self, distance: u64, near: impl FnOnce(usize)) -> Option<(usize, bool)> {
         let bucket = distance >> self.shape.width;
         if bucket >= self.shape.buckets as u64 {
             return Some((self.shape.keys, false));
         }
         let (start, end) = self.bucket(bucket as usize)?;
+        near(start);
         self.lows.search(start, end, distance & mask(self.shape.width))
     }
 
@@ -90,7 +92,7 @@ impl<'a> EliasFano<'a> {
             place = self.nth(place, behind - 1, |word| !word)? + 1;
         }
         let start = place.checked_sub(bucket)?;
-        let end = self.nth(place, 0, |word| !word)? - bucket;
+        let end = self.next_zero(place)?.checked_sub(bucket)?;
         (end <= self.shape.keys).then_some((start, end))
     }
 
@@ -116,6 +118,18 @@ impl<'a> EliasFano<'a> {
             at += 1;
             word = wanted(self.word(at)?);
         }
+    }
+
+    /// The place of the first zero from `place` on.
+    #[inline]
+    fn next_zero(self, place: usize) -> Option<usize> {
+        let mut at = place / 64;
+        let mut zeros = !self.word(at)? & (u64::MAX << (place % 64));
+        while zeros == 0 {
+            at += 1;
+            zeros = !self.word(at)?;
+        }
+        Some(at * 64 + zeros.trailing_zeros() as usize)
     }
 
     #[inline]

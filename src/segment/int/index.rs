@@ -77,29 +77,22 @@ impl Shape {
         let (mut node, mut start) = (0, self.front);
         for level in (1..=self.inner_levels()).rev() {
             let at = start + node * NODE_LEN;
-            let child = node * FAN + slot(&keys(index.get(at..at + NODE_LEN)?), key);
+            let child = node * FAN + slot(index.get(at..at + NODE_LEN)?, key);
             start += self.nodes(level) * NODE_LEN;
             // Behind the last child, a node has keys that are not below any.
             node = child.min(self.nodes(level - 1) - 1);
         }
         let at = start + node * LEAF_LEN;
         let leaf = index.get(at..at + LEAF_LEN)?;
-        let (firsts, descriptors) = leaf.split_at(NODE_LEN);
-        let (firsts, descriptors) = (keys(firsts), keys(descriptors));
-        let slot = slot(&firsts, key).min(self.pieces - 1 - node * FAN);
-        let (first, descriptor) = (firsts[slot], Descriptor(descriptors[slot]));
-        Ok(Row { piece: node * FAN + slot, first, descriptor })
+        let slot = slot(leaf, key).min(self.pieces - 1 - node * FAN);
+        Ok(row(leaf, slot, node * FAN + slot))
     }
 
     /// The row of a piece, which is one of them.
     #[inline]
     pub(super) fn row(self, index: Bytes<'_>, piece: usize) -> Result<Row, Corruption> {
         let at = self.start(0) + piece / FAN * LEAF_LEN;
-        let leaf = index.get(at..at + LEAF_LEN)?;
-        let (firsts, descriptors) = leaf.split_at(NODE_LEN);
-        let slot = piece % FAN;
-        let (first, descriptor) = (keys(firsts)[slot], Descriptor(keys(descriptors)[slot]));
-        Ok(Row { piece, first, descriptor })
+        Ok(row(index.get(at..at + LEAF_LEN)?, piece % FAN, piece))
     }
 
     /// Where the first key of each node of a level below stands in the one above it.
@@ -111,19 +104,25 @@ impl Shape {
     }
 }
 
-/// The numbers of a node, whose bytes these are.
+/// The row of a piece, in a slot of its leaf.
 #[inline]
-fn keys(node: &[u8]) -> [u64; FAN] {
-    let mut keys = [0; FAN];
-    for (key, bytes) in keys.iter_mut().zip(node.as_chunks::<WORD>().0) {
-        *key = u64::from_le_bytes(*bytes);
-    }
-    keys
+fn row(leaf: &[u8], slot: usize, piece: usize) -> Row {
+    let descriptor = Descriptor(word(leaf, FAN + slot));
+    Row { piece, first: word(leaf, slot), descriptor }
 }
 
-/// The place of the last one that is not above `key`; 0 if there is none.
+/// A number of a node.
 #[inline]
-fn slot(keys: &[u64; FAN], key: u64) -> usize {
-    let below = keys.iter().map(|first| usize::from(*first <= key));
-    below.sum::<usize>().saturating_sub(1)
+fn word(node: &[u8], slot: usize) -> u64 {
+    node.as_chunks::<WORD>().0.get(slot).map_or(0, |word| u64::from_le_bytes(*word))
+}
+
+/// The place of the last key of a node that is not above `key`; 0 if there is none.
+#[inline]
+fn slot(node: &[u8], key: u64) -> usize {
+    // Halving without a branch, which nobody could guess.
+    const { assert!(FAN == 8) };
+    let mut slot = usize::from(word(node, 4) <= key) * 4;
+    slot += usize::from(word(node, slot + 2) <= key) * 2;
+    slot + usize::from(word(node, slot + 1) <= key)
 }

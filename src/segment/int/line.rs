@@ -112,13 +112,15 @@ impl<'a> Line<'a> {
         Some(self.line(i).wrapping_add(self.height(i)?))
     }
 
-    /// How many keys are below `key`, and whether the next one is `key`.
+    /// How many keys are below `key`, and whether the next one is `key`. Tells `near` of a key that
+    /// may be the one, as soon as it is known.
     #[inline]
-    pub(super) fn search(self, key: u64) -> Option<(usize, bool)> {
+    pub(super) fn search(self, key: u64, near: impl FnOnce(usize)) -> Option<(usize, bool)> {
         let Some(distance) = key.checked_sub(self.intercept) else {
             return Some((0, false));
         };
         let (mut from, end) = self.window(distance);
+        near(from);
         let mut len = end - from;
         while len > 0 {
             let half = len / 2;

@@ -2,9 +2,9 @@
 //!
 //! Keys of one length compare as the numbers that their bytes spell, highest first. These are cut
 //! into *pieces* of as many keys each, and a piece is stored in the way that takes the fewest bytes
-//! ([`piece`]): as buckets ([`elias`]) or along a line ([`line`]). A get takes a step in each level
-//! of the tree over the pieces ([`index`]), and then finds its key in one of them without unpacking
-//! others.
+//! ([`piece`]): as buckets ([`elias`]) or along a line ([`mod@line`]). A get takes a step in each
+//! level of the tree over the pieces ([`index`]), and then finds its key in one of them without
+//! unpacking others.
 
 mod build;
 mod elias;
@@ -32,9 +32,6 @@ pub(super) const MAX_WIDTH: usize = 8;
 
 /// Keys of a piece, as the power of two: what an image may say.
 const PIECE_SHIFTS: RangeInclusive<u32> = 6..=12;
-
-/// What is written.
-const PIECE_SHIFT: u32 = 10;
 
 // The front of the index section, field after field; then zeros to 64.
 const WIDTH_AT: usize = 0;
@@ -106,16 +103,23 @@ impl<'a> IntKeys<'a> {
     }
 
     /// The ordinal of `key`: `Ok` if it is there, else `Err` with that of the next larger one.
+    ///
+    /// Before it has read all that it needs, it tells `near` of an ordinal that is hardly below.
     #[inline]
-    pub(super) fn search(self, key: &[u8]) -> Result<Result<u64, u64>, Corruption> {
+    pub(super) fn search(
+        self,
+        key: &[u8],
+        near: impl FnOnce(u64),
+    ) -> Result<Result<u64, u64>, Corruption> {
         let front = self.front()?;
         let Some((number, is_whole)) = number_not_below(key, front.width) else {
             return Ok(Err(self.entries));
         };
         let row = front.tree.descend(self.index, number)?;
-        let (slot, is_there) =
-            self.piece(front, row)?.search(number).ok_or_else(|| no_piece(row.piece))?;
-        let ordinal = ((row.piece as u64) << front.shift) + slot as u64;
+        let first = (row.piece as u64) << front.shift;
+        let found = self.piece(front, row)?.search(number, |slot| near(first + slot as u64));
+        let (slot, is_there) = found.ok_or_else(|| no_piece(row.piece))?;
+        let ordinal = first + slot as u64;
         Ok(if is_there && is_whole { Ok(ordinal) } else { Err(ordinal) })
     }
 

@@ -5,6 +5,7 @@ use super::{elias, line};
 use crate::arena::OutOfMemory;
 use elias::EliasFano;
 use line::Line;
+use std::ops::Range;
 
 /// Where a piece is and how it is laid out, in 64 bits. From low to high:
 ///
@@ -34,6 +35,12 @@ enum Shape {
 }
 
 impl Shape {
+    /// That of the smallest Elias-Fano piece of some ascending keys.
+    fn buckets(keys: &[u64]) -> Self {
+        let span = keys.last().copied().unwrap_or(0) - keys.first().copied().unwrap_or(0);
+        Self::EliasFano(elias::Shape::best(keys.len(), span))
+    }
+
     fn len(self) -> usize {
         let len = match self {
             Self::EliasFano(shape) => shape.len(),
@@ -112,15 +119,15 @@ impl<'a> Piece<'a> {
     }
 
     /// How many keys are below `key`, and whether the next one is `key`; `None` if its bytes are
-    /// not as they must be.
+    /// not as they must be. Tells `near` of a key that is hardly before it, as soon as it is known.
     #[inline]
-    pub(super) fn search(self, key: u64) -> Option<(usize, bool)> {
+    pub(super) fn search(self, key: u64, near: impl FnOnce(usize)) -> Option<(usize, bool)> {
         match self {
             Self::EliasFano(first, piece) => match key.checked_sub(first) {
-                Some(distance) => piece.search(distance),
+                Some(distance) => piece.search(distance, near),
                 None => Some((0, false)),
             },
-            Self::Line(piece) => piece.search(key),
+            Self::Line(piece) => piece.search(key, near),
         }
     }
 
@@ -141,6 +148,38 @@ impl<'a> Piece<'a> {
     }
 }
 
+/// Keys that decide on the size of the pieces of a segment: the first ones.
+pub(super) const WINDOW: usize = 1 << 16;
+
+/// Keys of a piece that are tried, as the power of two.
+const TRIED_SHIFTS: Range<u32> = 7..11;
+
+/// Bytes of a piece in the index, inner nodes included.
+const ROW_LEN: usize = 18;
+
+/// How many keys a piece should have in a segment that begins with these, as the power of two.
+///
+/// Where keys come in clusters, small pieces that fit them save more than their rows cost. Where
+/// they do not, large pieces have a smaller index, and so are kept for up to a fiftieth of the
+/// bytes.
+pub(super) fn best_shift(keys: &[u64]) -> u32 {
+    let keys = &keys[..keys.len().min(WINDOW)];
+    let bytes = |shift: u32| {
+        // As if all were buckets: where a line is better, it is so in pieces of any size.
+        let pieces = keys.chunks(1 << shift);
+        pieces.map(|piece| Shape::buckets(piece).len() + ROW_LEN).sum::<usize>()
+    };
+    let mut best = TRIED_SHIFTS.end - 1;
+    let mut least = bytes(best);
+    for shift in TRIED_SHIFTS.rev().skip(1) {
+        let bytes = bytes(shift);
+        if bytes < least - least / 50 {
+            (best, least) = (shift, bytes);
+        }
+    }
+    best
+}
+
 /// What the smallest piece of these ascending keys takes, and how.
 struct Choice {
     shape: Shape,
@@ -149,8 +188,7 @@ struct Choice {
 
 impl Choice {
     fn of(keys: &[u64]) -> Self {
-        let span = keys.last().copied().unwrap_or(0) - keys.first().copied().unwrap_or(0);
-        let buckets = Shape::EliasFano(elias::Shape::best(keys.len(), span));
+        let buckets = Shape::buckets(keys);
         let fit = line::Fit::of(keys);
         let line = fit.as_ref().map(|fit| Shape::Line(fit.shape));
         match line.filter(|line| line.len() < buckets.len()) {

@@ -50,7 +50,7 @@ fn expect_all(numbers: &BTreeSet<u64>, width: usize) -> Sections {
     reader.verify().expect("our own bytes");
     let most = number_of([0xff; 8]) >> (64 - 8 * width);
     let expect = |probe: u64| {
-        let found = reader.search(&key(probe, width));
+        let found = reader.search(&key(probe, width), |_| ());
         assert_eq!(
             found,
             Ok(list.binary_search(&probe).map(|at| at as u64).map_err(|at| at as u64))
@@ -163,6 +163,45 @@ fn numbers_of_every_rhythm_are_kept() {
 }
 
 #[test]
+fn sets_of_more_keys_than_decide_on_pieces_are_kept() {
+    let mut rng = Rng::new(11);
+    for spread in [8, 40] {
+        let numbers = (0..70_000).map(|i| (i << spread) + rng.below(200) as u64);
+        expect_all(&numbers.collect(), 8);
+    }
+}
+
+#[test]
+fn pieces_are_small_where_keys_come_in_clusters() {
+    let mut rng = Rng::new(12);
+    let uniform: BTreeSet<u64> = (0..9000).map(|_| rng.next_u64()).collect();
+    let clusters = (0..9000).map(|i| (i / 300) * (1 << 58) + i * 1000 + rng.below(999) as u64);
+    let shifts = [uniform, clusters.collect()].map(|numbers| {
+        let sections = expect_all(&numbers, 8);
+        u32::from(sections.index[SHIFT_AT])
+    });
+    assert_eq!(shifts, [10, 7]);
+}
+
+#[test]
+fn a_search_tells_of_keys_near_the_one_it_finds() {
+    let mut rng = Rng::new(13);
+    let uniform = (0..9000).map(|_| rng.next_u64()).collect::<BTreeSet<_>>();
+    let steps = (0..9000).map(|i| i * 1000).collect::<BTreeSet<_>>();
+    for numbers in [uniform, steps] {
+        let list: Vec<u64> = numbers.into_iter().collect();
+        let sections = Sections::of(&list, 8);
+        for (ordinal, number) in (0..).zip(&list) {
+            let mut told = None;
+            let found = sections.keys().search(&key(*number, 8), |near| told = Some(near));
+            assert_eq!(found, Ok(Ok(ordinal)));
+            let told = told.expect("a key that is there");
+            assert!(told <= ordinal && ordinal - told < 16, "{told} {ordinal}");
+        }
+    }
+}
+
+#[test]
 fn progressions_cost_next_to_nothing_and_random_keys_what_they_must() {
     let bytes = |numbers: &[u64]| Sections::of(numbers, 8).bytes() as f64 / numbers.len() as f64;
     let progression: Vec<u64> = (0..65_536).map(|i| 1_600_000_000_000 + i * 1000).collect();
@@ -189,13 +228,13 @@ fn keys_of_other_lengths_stand_where_they_sort() {
                 let at = keys.partition_point(|key| *key < probe) as u64;
                 let is_there = keys.get(at as usize) == Some(&probe);
                 let expected = if is_there { Ok(at) } else { Err(at) };
-                assert_eq!(reader.search(&probe), Ok(expected), "{probe:?}");
+                assert_eq!(reader.search(&probe, |_| ()), Ok(expected), "{probe:?}");
             }
         }
     }
     let end = Sections::of(&[3, u64::MAX], 8);
-    assert_eq!(end.keys().search(&[0xff; 8]), Ok(Ok(1)));
-    assert_eq!(end.keys().search(&[0xff; 9]), Ok(Err(2)));
+    assert_eq!(end.keys().search(&[0xff; 8], |_| ()), Ok(Ok(1)));
+    assert_eq!(end.keys().search(&[0xff; 9], |_| ()), Ok(Err(2)));
 }
 
 #[test]
@@ -232,7 +271,7 @@ fn floats_keep_the_order_of_their_bits() {
     assert!(numbers.is_sorted_by(|a, b| a < b));
     let sections = expect_all(&numbers.into_iter().collect(), 8);
     for (ordinal, key) in keys.iter().enumerate() {
-        assert_eq!(sections.keys().search(key), Ok(Ok(ordinal as u64)));
+        assert_eq!(sections.keys().search(key, |_| ()), Ok(Ok(ordinal as u64)));
     }
 }
 
@@ -266,7 +305,7 @@ fn forged_fields_give_answers_or_errors() {
         let is_sound = reader.verify().is_ok();
         let mut walk = IntWalk::default();
         for probe in &probes {
-            let found = reader.search(probe);
+            let found = reader.search(probe, |_| ());
             if let Ok(Ok(at) | Err(at)) = found
                 && walk.go_to(reader, Some(at)).is_ok_and(|landed| landed.is_some())
             {

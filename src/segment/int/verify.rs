@@ -2,8 +2,10 @@
 
 use super::index::{FAN, NODE_LEN};
 use super::packed::SLACK;
-use super::piece::encode;
-use super::{FRONT_LEN, Front, INDEX, IntKeys, PIECES, ZEROS_AT, damaged, has_width, no_piece};
+use super::piece::{WINDOW, best_shift, encode};
+use super::{
+    FRONT_LEN, Front, INDEX, IntKeys, PIECES, SHIFT_AT, ZEROS_AT, damaged, has_width, no_piece,
+};
 use crate::arena::OutOfMemory;
 use crate::bytes::u64_at;
 use crate::error::{Corruption, Error};
@@ -18,6 +20,8 @@ impl IntKeys<'_> {
         let (mut keys, mut written) = (Vec::new(), Vec::new());
         keys.try_reserve(1 << front.shift).map_err(|_| OutOfMemory)?;
         let (mut end, mut last) = (0, None);
+        let mut window = Vec::new();
+        window.try_reserve(self.entries.min(WINDOW as u64) as usize).map_err(|_| OutOfMemory)?;
         for number in 0..front.tree.pieces {
             let row = front.tree.row(self.index, number)?;
             keys.resize(self.keys_of(front, number), 0);
@@ -36,6 +40,12 @@ impl IntKeys<'_> {
                 return Err(damaged(PIECES, number, "a piece is what its keys make it").into());
             }
             end += written.len();
+            if window.len() < WINDOW {
+                window.extend_from_slice(&keys[..keys.len().min(WINDOW - window.len())]);
+            }
+        }
+        if front.shift != best_shift(&window) {
+            return Err(damaged(INDEX, SHIFT_AT, "pieces have as many keys as fits these").into());
         }
         let rest = self.pieces.get(end..self.pieces.len())?;
         if rest.len() != SLACK || rest.iter().any(|&byte| byte != 0) {

@@ -47,20 +47,30 @@ impl IntWalk {
         Ok(Some(self.stand(ordinal)))
     }
 
-    /// Moves to the next larger key.
+    /// Moves to the next larger key, if it is unpacked.
     #[inline]
+    pub(in super::super) fn step_up(&mut self) -> Option<u64> {
+        if self.slot + 1 < self.len { Some(self.stand(self.ordinal + 1)) } else { None }
+    }
+
+    /// Moves to the next smaller key, if it is unpacked.
+    #[inline]
+    pub(in super::super) fn step_down(&mut self) -> Option<u64> {
+        if self.slot > 0 && self.len > 0 { Some(self.stand(self.ordinal - 1)) } else { None }
+    }
+
+    /// Moves to the next larger key.
     pub(in super::super) fn next(&mut self, keys: IntKeys<'_>) -> Result<Option<u64>, Corruption> {
-        if self.slot + 1 < self.len {
-            return Ok(Some(self.stand(self.ordinal + 1)));
+        if let Some(ordinal) = self.step_up() {
+            return Ok(Some(ordinal));
         }
         self.leave(keys, self.ordinal.checked_add(1), |last, key| last < key)
     }
 
     /// Moves to the next smaller key.
-    #[inline]
     pub(in super::super) fn prev(&mut self, keys: IntKeys<'_>) -> Result<Option<u64>, Corruption> {
-        if self.slot > 0 && self.len > 0 {
-            return Ok(Some(self.stand(self.ordinal - 1)));
+        if let Some(ordinal) = self.step_down() {
+            return Ok(Some(ordinal));
         }
         self.leave(keys, self.ordinal.checked_sub(1), |last, key| last > key)
     }
@@ -74,7 +84,8 @@ impl IntWalk {
         ordinal
     }
 
-    /// Moves to a key in another block, which must be ordered like this beside the one it stands on.
+    /// Moves to a key in another block, which must be ordered like this beside the one it stands
+    /// on.
     fn leave(
         &mut self,
         keys: IntKeys<'_>,
