@@ -230,3 +230,54 @@ fn inline_folding_is_accounted_too() {
     drop(kv);
     assert!(live() - before < 1_024, "{} bytes are left", live() - before);
 }
+
+#[test]
+fn maps_that_are_filled_and_emptied_again_and_again_leave_nothing_behind() {
+    let before = live();
+    let options = Options {
+        compaction: Compaction::Inline,
+        partition_entries: 300,
+        delta_floor_bytes: 8 << 10,
+        ..Options::default()
+    };
+    let kv: MemKV<String, Vec<u8>> = MemKV::with_options(options);
+    let mut after_clear = None;
+    for cycle in 0..100u64 {
+        for n in 0..2_000u64 {
+            let key =
+                format!("{:x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(cycle as u32));
+            kv.put(key, vec![n as u8; if n % 500 == 0 { 5_000 } else { 12 }]);
+        }
+        assert!(kv.stats().partitions > 2);
+        let walk = kv.iter();
+        kv.clear();
+        assert_eq!(walk.count(), 2_000, "an iterator outlives a clear");
+        // What a first division makes stays; nothing may be added to it.
+        let left = live() - before;
+        assert!(left <= *after_clear.get_or_insert(left), "cycle {cycle}: {left} bytes left");
+    }
+    drop(kv);
+    // Threads keep a small table of the maps they have read.
+    let left = live() - before;
+    assert!(left <= 4_096, "{left} bytes left");
+}
+
+#[test]
+fn ten_thousand_divided_maps_can_be_made_and_dropped() {
+    let before = live();
+    let options =
+        || Options { compaction: Compaction::Inline, partition_entries: 8, ..Options::default() };
+    let maps: Vec<MemKV<u64, u64>> = (0..10_000u64)
+        .map(|map| {
+            let entries = (0..30).map(|n| (n * 7, n ^ map));
+            MemKV::from_sorted_with_options(entries, options()).expect("memory")
+        })
+        .collect();
+    for (map, kv) in maps.iter().enumerate() {
+        assert!(kv.stats().partitions > 1);
+        assert_eq!(kv.get(21), Some(3 ^ map as u64));
+    }
+    drop(maps);
+    let left = live() - before;
+    assert!(left <= 4_096, "{left} bytes left");
+}

@@ -133,6 +133,12 @@ pub(crate) trait Peer<K: Kind + ?Sized> {
         Vec::new()
     }
 
+    /// Overwrites as many entries as there are, drawn uniformly, and tells what that does to a map
+    /// that folds.
+    fn overwrite_steadily(&mut self, _entries: &Entries<K>) -> Vec<Fact> {
+        Vec::new()
+    }
+
     /// Writes the map to a file; `None` if it cannot.
     fn save(&self, _path: &Path) -> Option<Result<(), String>> {
         None

@@ -114,7 +114,11 @@ measures! {
     "save" "save to a file" "ms" Lower;
     "open" "open the file, first get" "ms" Lower;
     "file" "size of the file" "B/key" Lower;
-    "amplification" "entries encoded per write" "" Lower;
+    "amplification" "entries encoded per write; folds copy nothing" "" Lower;
+    "steady_amplification" "the same while each entry is overwritten" "" Lower;
+    "steady_delta_low" "entries in the delta meanwhile, lowest" "%" Neither;
+    "steady_delta" "entries in the delta meanwhile, median" "%" Neither;
+    "steady_delta_high" "entries in the delta meanwhile, highest" "%" Neither;
     "idle_max" "longest pause of a loop without a map" "ns" Neither;
     "read_1" "one reader" "M/s" Higher;
     "read_all" "readers on all cores" "M/s" Higher;

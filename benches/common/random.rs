@@ -40,3 +40,36 @@ impl Random {
         }
     }
 }
+
+/// Ranks below a bound, rank 0 most often, by Zipf's law, after the method that YCSB uses.
+pub(crate) struct Zipf {
+    bound: f64,
+    exponent: f64,
+    zeta: f64,
+    eta: f64,
+}
+
+impl Zipf {
+    /// `exponent` is below 1, and `bound` is not 0.
+    pub(crate) fn new(bound: usize, exponent: f64) -> Self {
+        let sum =
+            |terms: usize| -> f64 { (1..=terms).map(|rank| (rank as f64).powf(-exponent)).sum() };
+        let zeta = sum(bound);
+        let eta = (1.0 - (2.0 / bound as f64).powf(1.0 - exponent)) / (1.0 - sum(2) / zeta);
+        Self { bound: bound as f64, exponent, zeta, eta }
+    }
+
+    pub(crate) fn rank(&self, random: &mut Random) -> usize {
+        let draw = random.word() as f64 / u64::MAX as f64;
+        let scaled = draw * self.zeta;
+        if scaled < 1.0 {
+            return 0;
+        }
+        if scaled < 1.0 + 0.5_f64.powf(self.exponent) {
+            return 1.min(self.bound as usize - 1);
+        }
+        let power = 1.0 / (1.0 - self.exponent);
+        let rank = self.bound * (self.eta * draw - self.eta + 1.0).powf(power);
+        (rank as usize).min(self.bound as usize - 1)
+    }
+}

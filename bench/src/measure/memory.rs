@@ -1,6 +1,6 @@
 //! What a map takes, counted while one is built that is not timed.
 
-use super::{Sink, Task};
+use super::{Depth, Sink, Task};
 use crate::kind::{KeyList, Kind};
 use crate::memory::{count, live_bytes, peak_bytes, reset_peak, resident_bytes};
 
@@ -31,6 +31,11 @@ pub(super) fn measure<K: Kind + ?Sized>(
     sink.number("part_keys", task.set.entries.keys.key_bytes() as f64 / entries);
     for (measure, value) in peer.facts() {
         sink.number(measure, value);
+    }
+    if task.depth > Depth::Quick {
+        for (measure, value) in peer.overwrite_steadily(&task.set.entries) {
+            sink.number(measure, value);
+        }
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! The workloads A to F of YCSB, one after the other on the same map.
 
+use super::reads::Walking;
 use super::{Sink, Task, time};
 use crate::kind::{KeyList, Kind};
 use crate::peer::{Answers, Peer, Walk};
@@ -44,6 +45,7 @@ const LONGEST_WALK: usize = 100;
 pub(super) fn measure<K: Kind + ?Sized>(
     task: &Task<'_, K>,
     peer: &mut dyn Peer<K>,
+    walking: Walking,
     sink: &mut Sink<'_>,
 ) {
     let mut random = Random::new(0x7c5b);
@@ -52,7 +54,7 @@ pub(super) fn measure<K: Kind + ?Sized>(
     let zipf = Zipf::new(set.entries.len(), 0.99);
     let mut fresh = 0;
     for workload in WORKLOADS {
-        if workload.walks && !task.entrant.abilities.walk {
+        if workload.walks && walking == Walking::Slow {
             continue;
         }
         let operations = if workload.walks { (operations / 10).max(1) } else { operations };

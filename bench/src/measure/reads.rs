@@ -1,7 +1,7 @@
 //! Gets and walks.
 
 use super::check::{wrong_get, wrong_lower_bound, wrong_walk};
-use super::{Sink, Task, best_of_two};
+use super::{Sink, Task, best_pass, time};
 use crate::kind::{KeyList, Kind};
 use crate::peer::{Answers, Peer, Walk};
 use crate::random::Random;
@@ -25,11 +25,12 @@ pub(super) fn measure<K: Kind + ?Sized>(
     task: &Task<'_, K>,
     peer: &dyn Peer<K>,
     sink: &mut Sink<'_>,
-) {
+) -> Walking {
     gets(task, peer, sink);
-    if task.entrant.abilities.walk {
-        walks(task, peer, sink);
+    if !task.entrant.abilities.walk {
+        return Walking::Slow;
     }
+    walks(task, peer, sink)
 }
 
 fn gets<K: Kind + ?Sized>(task: &Task<'_, K>, peer: &dyn Peer<K>, sink: &mut Sink<'_>) {
@@ -39,7 +40,7 @@ fn gets<K: Kind + ?Sized>(task: &Task<'_, K>, peer: &dyn Peer<K>, sink: &mut Sin
     let zipf = task.set.zipf_hits(count, &mut random);
     let mut hits = |measure, positions: &[usize], pass: fn(&dyn Peer<K>, &K::List) -> Answers| {
         let probes = task.set.probes(positions);
-        let (ns, got) = best_of_two(probes.len(), || pass(peer, &probes));
+        let (ns, got) = best_pass(probes.len(), || pass(peer, &probes));
         let value = |at: usize| Some(task.set.entries.value(positions[at]));
         let wrong =
             (got != task.right_answers(positions)).then(|| wrong_get(peer, &probes, value, got));
@@ -51,7 +52,7 @@ fn gets<K: Kind + ?Sized>(task: &Task<'_, K>, peer: &dyn Peer<K>, sink: &mut Sin
 
     let mut misses = |measure, list: &K::List| {
         let probes = list.gather(0..list.len().min(count));
-        let (ns, got) = best_of_two(probes.len(), || peer.get_each(&probes));
+        let (ns, got) = best_pass(probes.len(), || peer.get_each(&probes));
         let wrong = (got != Answers::default()).then(|| wrong_get(peer, &probes, |_| None, got));
         sink.answered(measure, ns, Some(checksum(got)), wrong);
     };
@@ -59,7 +60,7 @@ fn gets<K: Kind + ?Sized>(task: &Task<'_, K>, peer: &dyn Peer<K>, sink: &mut Sin
     misses("miss_far", &task.set.far);
 
     let probes = task.set.probes(&uniform);
-    if let (ns, Some(got)) = best_of_two(count, || peer.get_batches(&probes, BATCH)) {
+    if let (ns, Some(got)) = best_pass(count, || peer.get_batches(&probes, BATCH)) {
         let wrong = (got != task.right_answers(&uniform)).then(|| "batches differ".to_owned());
         sink.answered("get_batch", ns, Some(checksum(got)), wrong);
     }
@@ -70,13 +71,32 @@ fn gets<K: Kind + ?Sized>(task: &Task<'_, K>, peer: &dyn Peer<K>, sink: &mut Sin
     }
 }
 
-fn walks<K: Kind + ?Sized>(task: &Task<'_, K>, peer: &dyn Peer<K>, sink: &mut Sink<'_>) {
+/// Whether many walks can be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Walking {
+    Fast,
+    /// The map looks for the start of a walk one entry after the other, or cannot walk.
+    Slow,
+}
+
+/// Walks that a map makes before it is known how many it can make.
+const PILOT_WALKS: usize = 20;
+/// A walk of 100 entries that takes longer is a slow one: all of them would take many seconds.
+const SLOW_NS: f64 = 1e6;
+
+fn walks<K: Kind + ?Sized>(task: &Task<'_, K>, peer: &dyn Peer<K>, sink: &mut Sink<'_>) -> Walking {
     let ranks = task.ranks();
     let mut random = Random::new(PROBE_SEED ^ 1);
-    let starts = task.set.uniform_hits(task.probes() / GETS_PER_WALK, &mut random);
+    let mut starts = task.set.uniform_hits(task.probes() / GETS_PER_WALK, &mut random);
+    let pilot = task.set.probes(&starts[..starts.len().min(PILOT_WALKS)]);
+    let (pilot_ns, _) = time(pilot.len(), || peer.walk_each(&pilot, 100));
+    let walking = if pilot_ns > SLOW_NS { Walking::Slow } else { Walking::Fast };
+    if walking == Walking::Slow {
+        starts.truncate(PILOT_WALKS);
+    }
     for (measure, limit) in [("scan_10", 10), ("scan_100", 100)] {
         let probes = task.set.probes(&starts);
-        let (ns, got) = best_of_two(probes.len(), || peer.walk_each(&probes, limit));
+        let (ns, got) = best_pass(probes.len(), || peer.walk_each(&probes, limit));
         let mut right = Walk::default();
         for &position in &starts {
             task.right_walk(ranks[position] as usize, limit, &mut right);
@@ -84,10 +104,12 @@ fn walks<K: Kind + ?Sized>(task: &Task<'_, K>, peer: &dyn Peer<K>, sink: &mut Si
         let wrong = wrong_walk(right, got)
             .map(|wrong| wrong_lower_bound(task, peer).unwrap_or(wrong))
             .or_else(|| wrong_lower_bound(task, peer));
-        sink.answered(measure, ns, Some(walk_checksum(got)), wrong);
+        // Of fewer walks the checksum is another.
+        let checksum = (walking == Walking::Fast).then(|| walk_checksum(got));
+        sink.answered(measure, ns, checksum, wrong);
     }
     let entries = task.set.entries.len();
-    let (ns, got) = best_of_two(entries, || {
+    let (ns, got) = best_pass(entries, || {
         let mut walk = Walk::default();
         peer.walk(None, usize::MAX >> 1, &mut walk);
         walk
@@ -96,7 +118,7 @@ fn walks<K: Kind + ?Sized>(task: &Task<'_, K>, peer: &dyn Peer<K>, sink: &mut Si
     task.right_walk(0, entries, &mut right);
     sink.answered("scan_full", ns, Some(walk_checksum(got)), wrong_walk(right, got));
     if task.entrant.abilities.walk_back {
-        let (ns, got) = best_of_two(entries, || {
+        let (ns, got) = best_pass(entries, || {
             let mut walk = Walk::default();
             peer.walk_back(&mut walk);
             walk
@@ -108,4 +130,5 @@ fn walks<K: Kind + ?Sized>(task: &Task<'_, K>, peer: &dyn Peer<K>, sink: &mut Si
         }
         sink.answered("scan_back", ns, Some(walk_checksum(got)), wrong_walk(right, got));
     }
+    walking
 }

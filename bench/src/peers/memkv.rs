@@ -2,6 +2,7 @@
 
 use crate::kind::Kind;
 use crate::peer::{Abilities, Calls, Entrant, Entries, Fact, Made, Maker, Peer, Shared, Walk};
+use crate::random::Random;
 use memkv::{Compaction, MemKV, Options};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -107,6 +108,8 @@ struct Laid<K: Ours + ?Sized> {
 
 /// How often a map that folds in the background is asked whether it still does.
 const POLL: Duration = Duration::from_millis(2);
+/// How often the delta is looked at while entries are overwritten.
+const LOOKS: usize = 50;
 /// Without a change for this long, it is at rest.
 const AT_REST: Duration = Duration::from_millis(40);
 
@@ -200,6 +203,33 @@ impl<K: Ours + ?Sized> Peer<K> for Laid<K> {
         facts
     }
 
+    fn overwrite_steadily(&mut self, entries: &Entries<K>) -> Vec<Fact> {
+        if self.layout != Layout::AsItComes || entries.len() == 0 {
+            return Vec::new();
+        }
+        let mut random = Random::new(0x57ea);
+        let before = K::stats(&self.map).entries_encoded;
+        let writes = entries.len().div_ceil(LOOKS) * LOOKS;
+        let mut shares = Vec::new();
+        for _ in 0..LOOKS {
+            for _ in 0..writes / LOOKS {
+                let index = random.below(entries.len());
+                K::put(&self.map, entries.key(index), entries.value(index));
+            }
+            let stats = K::stats(&self.map);
+            shares.push(stats.delta_entries as f64 * 100.0 / stats.entries.max(1) as f64);
+        }
+        shares.sort_unstable_by(f64::total_cmp);
+        let encoded = K::stats(&self.map).entries_encoded - before;
+        self.written += writes as u64;
+        vec![
+            ("steady_amplification", encoded as f64 / writes as f64),
+            ("steady_delta_low", shares[0]),
+            ("steady_delta", shares[LOOKS / 2]),
+            ("steady_delta_high", shares[LOOKS - 1]),
+        ]
+    }
+
     fn save(&self, path: &Path) -> Option<Result<(), String>> {
         Some(K::save(&self.map, path))
     }
@@ -249,7 +279,7 @@ const fn complete<K: Ours + ?Sized>() -> Maker<K> {
 pub(super) const FOLDED: Entrant = Entrant {
     name: "memkv-folded",
     package: "memkv",
-    note: "all in one segment, after `compact()`",
+    note: "nothing in a delta, after `compact()`",
     abilities: Abilities::ALL,
     bytes: Some(complete()),
     integers: Some(complete()),
