@@ -74,6 +74,16 @@ impl<'a> Bits<'a> {
         Ok(byte[0] >> (i % 8) & 1 == 1)
     }
 
+    /// The bits of the 64 entries from `word * 64` on, lowest first; zero past the end.
+    pub(super) fn word(self, word: u64) -> Result<u64, Corruption> {
+        if self.section.is_empty() || word >= self.entries.div_ceil(64) {
+            return Ok(0);
+        }
+        let at = word as usize * 8;
+        let word = self.section.get(at..at + 8)?;
+        Ok(word.first_chunk().map_or(0, |word| u64::from_le_bytes(*word)))
+    }
+
     /// How many of the first `i` bits are ones.
     pub(super) fn rank(self, i: u64) -> Result<u64, Corruption> {
         if self.section.is_empty() {
@@ -247,7 +257,7 @@ mod tests {
 
     #[test]
     fn bits_and_ranks_agree_with_a_loop_at_every_length() {
-        for n in (0..200).chain([511, 512, 513, 1024, 1025, 3000]) {
+        for n in (0..200usize).chain([511, 512, 513, 1024, 1025, 3000]) {
             for pattern in 0..4usize {
                 let bits: Vec<bool> = (0..n)
                     .map(|i| match pattern {
@@ -268,6 +278,12 @@ mod tests {
                     ones += u64::from(bit);
                 }
                 assert_eq!(column.ones(), Ok(ones));
+                for (i, bits) in bits.chunks(64).enumerate() {
+                    let bit = |at: usize| u64::from(bits[at]) << at;
+                    let word = (0..bits.len()).map(bit).sum();
+                    assert_eq!(column.word(i as u64), Ok(word));
+                }
+                assert_eq!(column.word(n.div_ceil(64) as u64), Ok(0));
                 assert_eq!(column.bit(n as u64), Ok(false));
             }
         }

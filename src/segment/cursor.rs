@@ -6,9 +6,9 @@ use super::int::IntWalk;
 use super::plain::PlainWalk;
 use super::{Keys, Located, Ordinal, Segment};
 use crate::cursor::Cursor;
-use crate::entry::Entry;
+use crate::entry::{Below, Entry, ValueRef};
 use crate::error::Corruption;
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 
 /// A position among the keys of one codec.
 enum Walk {
@@ -30,17 +30,85 @@ enum Move<'k> {
     Prev,
 }
 
-/// Where a cursor stands: the entry is decoded by the move, so that reading it cannot fail.
-struct Standing {
-    ordinal: Ordinal,
-    entry: Located,
+/// Where a cursor stands: everything about the entry has been checked, so that reading it cannot
+/// fail.
+enum Standing {
+    /// Nowhere.
+    Nowhere,
+    /// On the entry of this ordinal, which the window is about.
+    Near(u64),
+    /// On an entry that was located by itself.
+    Alone(Ordinal, Located),
+}
+
+/// Entries of a window.
+const WINDOW: u64 = 16;
+
+/// What bit columns and values say of neighbouring entries: copied, so that a step need not find its
+/// way to them anew. SCRATCHPAD.md section 3.2.
+///
+/// Only what could be read stands here; damage is met when its own entry is.
+#[derive(Default)]
+struct Window {
+    /// The entries that it is about.
+    entries: Range<u64>,
+    /// A bit for each of them.
+    tombstones: u64,
+    /// A bit for each of them.
+    live_below: u64,
+    /// Their values.
+    values: Vec<u8>,
+    /// Bytes of each.
+    width: usize,
+}
+
+impl Window {
+    /// Looks around entry `i` of a segment, which has it. About nothing then, if values have no
+    /// fixed width or anything is damaged.
+    fn look_around(&mut self, segment: &Segment, i: u64) {
+        self.entries = 0..0;
+        self.values.clear();
+        let start = i & !(WINDOW - 1);
+        let entries = start..(start | (WINDOW - 1)).saturating_add(1).min(segment.len());
+        if let Ok(layout) = segment.layout()
+            && let Some((values, width)) = segment.values(layout).fixed(entries.clone())
+            && let Ok(tombstones) = segment.tombstones(layout).word(i / 64)
+            && let Ok(live_below) = segment.live_below(layout).word(i / 64)
+        {
+            self.values.extend_from_slice(values);
+            self.width = width;
+            self.tombstones = tombstones >> (start % 64);
+            self.live_below = live_below >> (start % 64);
+            self.entries = entries;
+        }
+    }
+
+    /// Whether the window is about entry `i`.
+    #[inline]
+    fn has(&self, i: u64) -> bool {
+        self.entries.start <= i && i < self.entries.end
+    }
+
+    /// The entry `i`, which the window is about.
+    #[inline]
+    fn entry(&self, i: u64) -> Entry<'_> {
+        let i = i % WINDOW;
+        let below = if self.live_below >> i & 1 == 1 { Below::Live } else { Below::Absent };
+        if self.tombstones >> i & 1 == 1 {
+            return Entry::tombstone(below);
+        }
+        let start = i as usize * self.width;
+        let value = self.values.get(start..start + self.width).unwrap_or(&[]);
+        Entry::value(ValueRef::Inline(value), below)
+    }
 }
 
 /// A cursor over a segment, which it borrows or shares.
 pub(crate) struct SegmentCursor<S> {
     segment: S,
     walk: Walk,
-    standing: Option<Standing>,
+    window: Window,
+    standing: Standing,
     status: Result<(), Corruption>,
 }
 
@@ -54,34 +122,65 @@ impl<S: Deref<Target = Segment>> SegmentCursor<S> {
             Ok(Keys::Int(_)) => Walk::Int(Box::default()),
             Ok(Keys::Plain(_)) | Err(_) => Walk::Plain(PlainWalk::default()),
         };
-        Self { segment, walk, standing: None, status: Ok(()) }
+        Self {
+            segment,
+            walk,
+            window: Window::default(),
+            standing: Standing::Nowhere,
+            status: Ok(()),
+        }
     }
 
     /// The ordinal of the entry it stands on.
     pub(crate) fn ordinal(&self) -> Option<Ordinal> {
-        self.standing.as_ref().map(|standing| standing.ordinal)
+        match &self.standing {
+            Standing::Nowhere => None,
+            Standing::Near(ordinal) => Some(Ordinal(*ordinal)),
+            Standing::Alone(ordinal, _) => Some(*ordinal),
+        }
     }
 
     fn go(&mut self, way: Move<'_>) {
-        self.standing = None;
-        match self.walk_and_locate(way) {
-            Ok(standing) => {
-                self.standing = standing;
+        self.standing = Standing::Nowhere;
+        match self.segment.keys().and_then(|keys| self.walk.go(keys, way)) {
+            Ok(None) => self.status = Ok(()),
+            Ok(Some(ordinal)) => {
                 self.status = Ok(());
+                self.land(ordinal, matches!(way, Move::Next | Move::Prev));
             }
             Err(corruption) => self.status = Err(corruption),
         }
     }
 
-    fn walk_and_locate(&mut self, way: Move<'_>) -> Result<Option<Standing>, Corruption> {
+    /// Stands on the entry that a move led to. Steps are followed by others, and so worth a look
+    /// around.
+    #[inline(never)]
+    fn land(&mut self, ordinal: u64, is_step: bool) {
         let segment: &Segment = &self.segment;
-        let landed = self.walk.go(segment.keys()?, way)?.map(Ordinal);
-        landed
-            .map(|ordinal| {
-                let entry = segment.locate(ordinal)?;
-                Ok(Standing { ordinal, entry })
-            })
-            .transpose()
+        if is_step && !self.window.has(ordinal) && ordinal < segment.len() {
+            self.window.look_around(segment, ordinal);
+        }
+        if self.window.has(ordinal) {
+            self.standing = Standing::Near(ordinal);
+            return;
+        }
+        match segment.locate(Ordinal(ordinal)) {
+            Ok(entry) => self.standing = Standing::Alone(Ordinal(ordinal), entry),
+            Err(corruption) => {
+                self.standing = Standing::Nowhere;
+                self.status = Err(corruption);
+            }
+        }
+    }
+
+    /// Stands on the entry that a step within a block led to.
+    #[inline]
+    fn land_near(&mut self, ordinal: u64) {
+        if self.window.has(ordinal) {
+            self.standing = Standing::Near(ordinal);
+        } else {
+            self.land(ordinal, true);
+        }
     }
 }
 
@@ -163,36 +262,66 @@ impl<S: Deref<Target = Segment>> Cursor for SegmentCursor<S> {
         self.go(Move::SeekForPrev(key));
     }
 
+    #[inline]
     fn next(&mut self) {
-        if self.standing.is_some() {
-            self.go(Move::Next);
+        if !self.valid() {
+            return;
         }
+        // Nearly all steps stay in their block. SCRATCHPAD.md section 3.2.
+        let stepped = match &mut self.walk {
+            Walk::Front(walk) => walk.step_up(),
+            Walk::Int(walk) => walk.step_up(),
+            Walk::Plain(_) | Walk::Fst(_) => None,
+        };
+        if let Some(ordinal) = stepped {
+            return self.land_near(ordinal);
+        }
+        self.go(Move::Next);
     }
 
+    #[inline]
     fn prev(&mut self) {
-        if self.standing.is_some() {
-            self.go(Move::Prev);
+        if !self.valid() {
+            return;
         }
+        let stepped = match &mut self.walk {
+            Walk::Front(walk) => walk.step_down(),
+            Walk::Int(walk) => walk.step_down(),
+            Walk::Plain(_) | Walk::Fst(_) => None,
+        };
+        if let Some(ordinal) = stepped {
+            return self.land_near(ordinal);
+        }
+        self.go(Move::Prev);
     }
 
+    #[inline]
     fn valid(&self) -> bool {
-        self.standing.is_some()
+        !matches!(self.standing, Standing::Nowhere)
     }
 
+    #[inline]
     fn key(&self) -> &[u8] {
-        match (&self.walk, self.segment.keys()) {
-            (Walk::Fst(walk), _) => walk.key(),
-            (Walk::Front(walk), _) => walk.key(),
-            (Walk::Int(walk), _) => walk.key(),
-            (Walk::Plain(walk), Ok(Keys::Plain(keys))) => walk.key(keys),
-            (Walk::Plain(_), _) => &[],
+        match &self.walk {
+            Walk::Fst(walk) => walk.key(),
+            Walk::Front(walk) => walk.key(),
+            Walk::Int(walk) => walk.key(),
+            Walk::Plain(walk) => match self.segment.keys() {
+                Ok(Keys::Plain(keys)) => walk.key(keys),
+                _ => &[],
+            },
         }
     }
 
+    #[inline]
     fn entry(&self) -> Entry<'_> {
-        let standing = self.standing.as_ref();
-        let standing = standing.expect("a cursor's entry is read only where it stands on one");
-        self.segment.lend(&standing.entry)
+        match &self.standing {
+            Standing::Near(ordinal) => self.window.entry(*ordinal),
+            Standing::Alone(_, entry) => self.segment.lend(entry),
+            Standing::Nowhere => {
+                unreachable!("a cursor's entry is read only where it stands on one")
+            }
+        }
     }
 
     fn status(&self) -> Result<(), Corruption> {

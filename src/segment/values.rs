@@ -136,6 +136,17 @@ impl<'a> Values<'a> {
         }
     }
 
+    /// The values of these entries, which there are, and the bytes of each; `None` if they have not
+    /// all as many, or cannot be read.
+    pub(super) fn fixed(self, entries: Range<u64>) -> Option<(&'a [u8], usize)> {
+        let Self::Fixed { width, array } = self else {
+            return None;
+        };
+        // As many as the section has, so neither overflows.
+        let range = entries.start as usize * width..entries.end as usize * width;
+        Some((array.get(range).ok()?, width))
+    }
+
     /// Reads everything: items tile the heap, extents are used once and in order, tombstones (as
     /// told by `is_tombstone`) have no bytes.
     pub(super) fn verify(

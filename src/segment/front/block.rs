@@ -65,6 +65,8 @@ pub(super) struct Block<'a> {
     rest: Suffixes<'a>,
     /// Bytes of the whole block.
     len: usize,
+    /// They, and what follows: of no meaning, but bytes that can be copied.
+    tail: &'a [u8],
 }
 
 /// Keys of a block that are still to be read.
@@ -108,15 +110,16 @@ impl<'a> Suffixes<'a> {
 }
 
 impl<'a> Block<'a> {
-    /// The block of `keys` keys, at least one, in these bytes; `None` if its head is not inside.
+    /// The block of `keys` keys, at least one, in the first `len` bytes of `tail`; `None` if its head
+    /// is not inside.
     #[inline]
-    pub(super) fn parse(bytes: &'a [u8], keys: usize) -> Option<Self> {
-        let len = bytes.len();
+    pub(super) fn parse(tail: &'a [u8], len: usize, keys: usize) -> Option<Self> {
+        let bytes = tail.get(..len)?;
         let (head_len, bytes) = take_len(bytes)?;
         let (common, bytes) = take_len(bytes)?;
         let (head, bytes) = bytes.split_at_checked(head_len)?;
         let (tags, bytes) = bytes.split_at_checked(keys.checked_sub(1)?)?;
-        Some(Self { head, rest: Suffixes { common, tags, bytes }, len })
+        Some(Self { head, rest: Suffixes { common, tags, bytes }, tail, len })
     }
 
     /// The place of `key` in the block: `Ok` if it is there, else `Err` with that of the next larger
@@ -174,31 +177,37 @@ impl<'a> Block<'a> {
         Some(())
     }
 
-    /// What each key adds to the one before it, the head to nothing; `None` if the block is damaged,
-    /// or a key is too long with a prefix of so many bytes.
-    pub(super) fn steps(mut self, prefix_len: usize, steps: &mut Vec<Step>) -> Option<()> {
-        let limit = MAX_KEY_LEN.checked_sub(prefix_len)?;
-        let after_tags = self.len - self.rest.bytes.len();
-        let head_start = after_tags - self.rest.tags.len() - self.head.len();
-        steps.clear();
-        let mut last = self.head.len();
-        let head = Step { shared: 0, len: last as u16, start: head_start as u32 };
-        steps.push(head);
-        for &tag in self.rest.tags {
-            let Suffix { shared, bytes } = self.rest.take(tag)?;
-            if shared > last || shared + bytes.len() > limit {
+    /// Makes `key` the one at `slot`, at most the last one, behind the prefix; `None` if the block is
+    /// damaged up to there.
+    pub(super) fn put_together(
+        mut self,
+        slot: usize,
+        prefix: &[u8],
+        key: &mut KeyBuffer,
+    ) -> Option<()> {
+        if prefix.len() + self.head.len() > MAX_KEY_LEN {
+            return None;
+        }
+        key.replace(0, prefix, prefix.len())?;
+        key.replace(prefix.len(), self.head, self.head.len())?;
+        for &tag in self.rest.tags.get(..slot)? {
+            let (shared, suffix, len) = self.take(tag)?;
+            let shared = prefix.len() + shared;
+            if shared > key.len || shared + len > MAX_KEY_LEN {
                 return None;
             }
-            last = shared + bytes.len();
-            let start = self.len - self.rest.bytes.len() - bytes.len();
-            // Less than a key's length; less than a block's.
-            steps.push(Step {
-                shared: shared as u16,
-                len: bytes.len() as u16,
-                start: start as u32,
-            });
+            key.replace(shared, suffix, len)?;
         }
-        (self.head.len() <= limit).then_some(())
+        Some(())
+    }
+
+    /// The next key, which has this tag: what it shares with the one before it; the suffix, and
+    /// whatever follows; and the suffix's length.
+    #[inline]
+    fn take(&mut self, tag: u8) -> Option<(usize, &'a [u8], usize)> {
+        let Suffix { shared, bytes } = self.rest.take(tag)?;
+        let at = self.len - self.rest.bytes.len() - bytes.len();
+        Some((shared, self.tail.get(at..)?, bytes.len()))
     }
 
     /// Bytes of all keys together, each with a prefix of so many; `None` if the block is damaged.
@@ -213,88 +222,89 @@ impl<'a> Block<'a> {
 
     /// Decodes all keys; `None` if the block is damaged or they do not ascend.
     pub(super) fn decode(mut self, prefix: &[u8], keys: &mut DecodedKeys) -> Option<()> {
-        let limit = MAX_KEY_LEN - prefix.len().min(MAX_KEY_LEN);
+        let limit = MAX_KEY_LEN.checked_sub(prefix.len())?;
         keys.clear();
         if self.head.len() > limit {
             return None;
         }
-        keys.bytes.extend_from_slice(prefix);
-        keys.bytes.extend_from_slice(self.head);
-        keys.close();
-        let mut last = prefix.len()..keys.bytes.len();
+        let (mut start, mut end) = (0, prefix.len() + self.head.len());
+        keys.reserve(end);
+        copy_chunks(&mut keys.bytes, prefix, prefix.len())?;
+        copy_chunks(keys.bytes.get_mut(prefix.len()..)?, self.head, self.head.len())?;
+        keys.close(end)?;
         for &tag in self.rest.tags {
-            let Suffix { shared, bytes } = self.rest.take(tag)?;
-            if shared > last.len() || shared + bytes.len() > limit {
+            let (shared, suffix, len) = self.take(tag)?;
+            let shared = prefix.len() + shared;
+            if shared > end - start || shared + len > MAX_KEY_LEN {
                 return None;
             }
             // Greater than the one before it: its first new byte says so, if that has one there.
-            let replaced = keys.bytes[last.clone()].get(shared);
-            if replaced.is_some_and(|replaced| Some(replaced) >= bytes.first()) {
+            if shared < end - start && keys.bytes.get(start + shared) >= suffix.first() {
                 return None;
             }
-            let kept = last.start - prefix.len()..last.start + shared;
-            last.start = keys.bytes.len() + prefix.len();
-            keys.bytes.extend_from_within(kept);
-            keys.bytes.extend_from_slice(bytes);
-            last.end = keys.bytes.len();
-            keys.close();
+            keys.reserve(end + shared + len);
+            repeat_chunks(&mut keys.bytes, start, end, shared)?;
+            copy_chunks(keys.bytes.get_mut(end + shared..)?, suffix, len)?;
+            (start, end) = (end, end + shared + len);
+            keys.close(end)?;
         }
         Some(())
-    }
-}
-
-/// What a key adds to the one before it.
-#[derive(Clone, Copy)]
-pub(super) struct Step {
-    /// What they share.
-    pub(super) shared: u16,
-    len: u16,
-    /// Where the suffix starts in the block.
-    start: u32,
-}
-
-impl Step {
-    /// Length of the key, without the prefix.
-    pub(super) fn end(self) -> usize {
-        usize::from(self.shared) + usize::from(self.len)
-    }
-
-    /// The suffix, in the section of the blocks, where the block starts at `block`.
-    #[inline]
-    pub(super) fn suffix(self, blocks: &[u8], block: usize) -> Option<&[u8]> {
-        let start = block + self.start as usize;
-        blocks.get(start..start + usize::from(self.len))
     }
 }
 
 /// The keys of a block, whole, one after the other.
 #[derive(Default)]
 pub(super) struct DecodedKeys {
+    /// Keys, and room behind them.
     bytes: Vec<u8>,
-    ends: Vec<usize>,
+    /// Where each key ends.
+    ends: [u32; MAX_KEYS],
+    len: usize,
 }
 
 impl DecodedKeys {
     /// Forgets all keys.
     pub(super) fn clear(&mut self) {
-        self.bytes.clear();
-        self.ends.clear();
+        self.len = 0;
+    }
+
+    /// Number of keys.
+    pub(super) fn len(&self) -> usize {
+        self.len
     }
 
     /// Makes room for so many bytes of a block's keys.
     pub(super) fn try_reserve(&mut self, bytes: usize) -> Result<(), OutOfMemory> {
         self.clear();
-        self.bytes.try_reserve(bytes)?;
-        Ok(self.ends.try_reserve(MAX_KEYS)?)
+        let len = bytes.saturating_add(REACH);
+        if len > self.bytes.len() {
+            self.bytes.try_reserve(len - self.bytes.len())?;
+            self.bytes.resize(len, 0);
+        }
+        Ok(())
     }
 
-    fn close(&mut self) {
-        self.ends.push(self.bytes.len());
+    /// Makes room for this many bytes of keys.
+    #[inline]
+    fn reserve(&mut self, len: usize) {
+        if len + REACH > self.bytes.len() {
+            reserve(&mut self.bytes, len);
+        }
     }
 
+    #[inline]
+    fn close(&mut self, end: usize) -> Option<()> {
+        // At most 32 keys of 65,535 bytes.
+        *self.ends.get_mut(self.len)? = end as u32;
+        self.len += 1;
+        Some(())
+    }
+
+    #[inline]
     fn span(&self, slot: usize) -> Option<Range<usize>> {
-        let start = slot.checked_sub(1).and_then(|before| self.ends.get(before)).copied();
-        Some(start.unwrap_or(0)..*self.ends.get(slot)?)
+        let ends = self.ends.get(..self.len)?;
+        let start = slot.checked_sub(1).and_then(|before| ends.get(before)).copied();
+        Some(start.unwrap_or(0) as usize..*ends.get(slot)? as usize)
     }
 
     /// The key at `slot`; empty if there is none.
@@ -305,8 +315,88 @@ impl DecodedKeys {
 
     /// All keys.
     pub(super) fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        (0..self.ends.len()).map(|slot| self.key(slot))
+        (0..self.len).map(|slot| self.key(slot))
     }
+}
+
+/// A key that is put together from what it adds to the one before it.
+#[derive(Default)]
+pub(super) struct KeyBuffer {
+    /// The key, and room behind it.
+    bytes: Vec<u8>,
+    len: usize,
+}
+
+impl KeyBuffer {
+    /// The key.
+    #[inline]
+    pub(super) fn as_slice(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or(&[])
+    }
+
+    /// Replaces what follows the first `shared` bytes, of which the key has as many, by the first
+    /// `len` bytes of `suffix`.
+    #[inline]
+    fn replace(&mut self, shared: usize, suffix: &[u8], len: usize) -> Option<()> {
+        if shared + len + REACH > self.bytes.len() {
+            reserve(&mut self.bytes, shared + len);
+        }
+        copy_chunks(self.bytes.get_mut(shared..)?, suffix, len)?;
+        self.len = shared + len;
+        Some(())
+    }
+}
+
+/// Makes room for so many bytes and [`REACH`] more.
+#[cold]
+fn reserve(bytes: &mut Vec<u8>, len: usize) {
+    bytes.resize((len + REACH).max(2 * bytes.len()), 0);
+}
+
+/// Bytes that are copied at a time.
+const CHUNK: usize = 16;
+
+/// Room behind keys, so that they can be copied in whole chunks.
+const REACH: usize = 4 * CHUNK;
+
+/// Copies the first `len` bytes of `source` to the start of `target`. `None` if there is no room.
+///
+/// Short ones go in one chunk, without a call and without a branch on their length, where both have
+/// as many bytes: those of `target` that follow are anything then. SCRATCHPAD.md section 3.2.
+#[inline]
+fn copy_chunks(target: &mut [u8], source: &[u8], len: usize) -> Option<()> {
+    if len <= CHUNK
+        && let (Some(to), Some(chunk)) = (target.first_chunk_mut::<CHUNK>(), source.first_chunk())
+    {
+        *to = *chunk;
+    } else if len <= REACH
+        && let (Some(to), Some(chunk)) = (target.first_chunk_mut::<REACH>(), source.first_chunk())
+    {
+        *to = *chunk;
+    } else {
+        target.get_mut(..len)?.copy_from_slice(source.get(..len)?);
+    }
+    Some(())
+}
+
+/// Copies `len` bytes from `from` in `bytes` to `at`, behind them, as [`copy_chunks`] does.
+#[inline]
+fn repeat_chunks(bytes: &mut [u8], from: usize, at: usize, len: usize) -> Option<()> {
+    if len <= CHUNK
+        && let Some(chunk) = bytes.get(from..)?.first_chunk::<CHUNK>().copied()
+        && let Some(to) = bytes.get_mut(at..)?.first_chunk_mut()
+    {
+        *to = chunk;
+    } else if len <= REACH
+        && let Some(chunk) = bytes.get(from..)?.first_chunk::<REACH>().copied()
+        && let Some(to) = bytes.get_mut(at..)?.first_chunk_mut()
+    {
+        *to = chunk;
+    } else {
+        let (source, target) = bytes.split_at_mut_checked(at)?;
+        target.get_mut(..len)?.copy_from_slice(source.get(from..from.checked_add(len)?)?);
+    }
+    Some(())
 }
 
 /// A block being put together, from whole keys.

@@ -72,6 +72,14 @@ struct Front<'a> {
     tree: Tree<'a>,
 }
 
+impl Front<'_> {
+    /// The block of key `ordinal`, and its place there.
+    #[inline]
+    fn place(self, ordinal: u64) -> (u64, usize) {
+        (ordinal >> self.shift, (ordinal & ((1 << self.shift) - 1)) as usize)
+    }
+}
+
 impl<'a> FrontKeys<'a> {
     /// The keys of `entries` entries in their sections.
     #[inline]
@@ -136,7 +144,7 @@ impl<'a> FrontKeys<'a> {
         let number = front.tree.descend(rest)?;
         let first = number << front.shift;
         let ordinal = |slot: usize| first + slot as u64;
-        match self.block(front, number)?.0.search(rest) {
+        match self.block(front, number)?.search(rest) {
             Some(Ok(slot)) => Ok(Ok(ordinal(slot))),
             Some(Err(slot)) => Ok(Err(ordinal(slot))),
             None => Err(no_block(number)),
@@ -146,17 +154,16 @@ impl<'a> FrontKeys<'a> {
     /// Appends the key of `ordinal`, which is below the number of keys, to `key`.
     pub(super) fn key_at(self, ordinal: u64, key: &mut Vec<u8>) -> Result<(), Corruption> {
         let front = self.front()?;
-        let number = ordinal >> front.shift;
-        let slot = (ordinal - (number << front.shift)) as usize;
+        let (number, slot) = front.place(ordinal);
         key.extend_from_slice(front.prefix);
         let start = key.len();
-        let (block, _) = self.block(front, number)?;
+        let block = self.block(front, number)?;
         block.key_at(slot, key, start).ok_or_else(|| no_block(number))
     }
 
-    /// The block of this number, which exists, and where it starts in its section.
+    /// The block of this number, which exists.
     #[inline]
-    fn block(self, front: Front<'a>, number: u64) -> Result<(Block<'a>, usize), Corruption> {
+    fn block(self, front: Front<'a>, number: u64) -> Result<Block<'a>, Corruption> {
         let first = number << front.shift;
         let keys = (self.entries - first).min(1 << front.shift) as usize;
         let start = front.tree.offset(number)?;
@@ -169,9 +176,9 @@ impl<'a> FrontKeys<'a> {
         if start > end || end - start > MAX_BLOCK_LEN as u64 {
             return Err(no_block(number));
         }
-        let bytes = self.blocks.get(start as usize..end as usize)?;
-        let block = Block::parse(bytes, keys).ok_or_else(|| no_block(number))?;
-        Ok((block, start as usize))
+        self.blocks.get(start as usize..end as usize)?;
+        let tail = self.blocks.admitted().get(start as usize..).unwrap_or(&[]);
+        Block::parse(tail, (end - start) as usize, keys).ok_or_else(|| no_block(number))
     }
 }
 

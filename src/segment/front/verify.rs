@@ -32,7 +32,7 @@ impl FrontKeys<'_> {
             if front.tree.offset(number)? != end {
                 return Err(damaged(INDEX, number as usize, "blocks follow each other").into());
             }
-            let (block, _) = self.block(front, number)?;
+            let block = self.block(front, number)?;
             let len = block.decoded_len(front.prefix.len());
             keys.try_reserve(len.ok_or_else(|| no_block(number))?)?;
             block.decode(front.prefix, &mut keys).ok_or_else(|| no_block(number))?;
