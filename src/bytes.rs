@@ -75,19 +75,27 @@ pub(crate) fn strip_prefix<'a>(key: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]>
     equal(prefix, head).then_some(rest)
 }
 
-/// Length of the longest common prefix of `a` and `b`, eight bytes at a time.
+/// Length of the longest common prefix of `a` and `b`, eight bytes at a time. What is left at the end
+/// is compared with bytes before it that are equal: no loop over single bytes, but for less than 4.
+#[inline]
 pub(crate) fn common_prefix(a: &[u8], b: &[u8]) -> usize {
     let n = a.len().min(b.len());
+    let differing = |at: usize| u64_at(a, at).unwrap_or(0) ^ u64_at(b, at).unwrap_or(0);
     let mut at = 0;
     while at + 8 <= n {
-        let (Some(x), Some(y)) = (u64_at(a, at), u64_at(b, at)) else {
-            break;
-        };
-        let differing = x ^ y;
+        let differing = differing(at);
         if differing != 0 {
             return at + differing.trailing_zeros() as usize / 8;
         }
         at += 8;
+    }
+    if n >= 8 {
+        return n - 8 + differing(n - 8).trailing_zeros() as usize / 8;
+    }
+    let differing = |at: usize| u32_at(a, at).unwrap_or(0) ^ u32_at(b, at).unwrap_or(0);
+    if n >= 4 {
+        let at = if differing(0) == 0 { n - 4 } else { 0 };
+        return at + differing(at).trailing_zeros() as usize / 8;
     }
     while at < n && a[at] == b[at] {
         at += 1;

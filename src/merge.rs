@@ -65,6 +65,7 @@ impl<C: Cursor> Merge<C> {
         }
     }
 
+    #[inline]
     fn step(&mut self, direction: Direction) {
         let Some((newest, _)) = self.current else { return };
         if let [only] = self.children.as_mut_slice() {
@@ -73,9 +74,14 @@ impl<C: Cursor> Merge<C> {
                 Direction::Backward => only.prev(),
             }
             self.direction = direction;
-            self.settle();
+            self.current = only.valid().then_some((0, 0));
             return;
         }
+        self.step_all(newest, direction);
+    }
+
+    /// As [`step`](Self::step), away from the key that `newest` stands on.
+    fn step_all(&mut self, newest: usize, direction: Direction) {
         self.scratch.clear();
         self.scratch.extend_from_slice(self.children[newest].key());
         let turns = self.direction != direction;
@@ -115,22 +121,27 @@ impl<C: Cursor> Cursor for Merge<C> {
         self.start(Direction::Backward, |child| child.seek_for_prev(key));
     }
 
+    #[inline]
     fn next(&mut self) {
         self.step(Direction::Forward);
     }
 
+    #[inline]
     fn prev(&mut self) {
         self.step(Direction::Backward);
     }
 
+    #[inline]
     fn valid(&self) -> bool {
         self.current.is_some()
     }
 
+    #[inline]
     fn key(&self) -> &[u8] {
         self.current.map_or(&[], |(newest, _)| self.children[newest].key())
     }
 
+    #[inline]
     fn entry(&self) -> Entry<'_> {
         let (newest, oldest) = self.current.expect("a cursor without a position has no entry");
         let mut entry = self.children[newest].entry();
@@ -156,6 +167,7 @@ impl<C: Cursor> Live<C> {
         Self { inner }
     }
 
+    #[inline]
     fn skip(&mut self, mut advance: impl FnMut(&mut C)) {
         while self.inner.valid() && self.inner.entry().kind == EntryKind::Tombstone {
             advance(&mut self.inner);
@@ -184,24 +196,29 @@ impl<C: Cursor> Cursor for Live<C> {
         self.skip(C::prev);
     }
 
+    #[inline]
     fn next(&mut self) {
         self.inner.next();
         self.skip(C::next);
     }
 
+    #[inline]
     fn prev(&mut self) {
         self.inner.prev();
         self.skip(C::prev);
     }
 
+    #[inline]
     fn valid(&self) -> bool {
         self.inner.valid()
     }
 
+    #[inline]
     fn key(&self) -> &[u8] {
         self.inner.key()
     }
 
+    #[inline]
     fn entry(&self) -> Entry<'_> {
         self.inner.entry()
     }

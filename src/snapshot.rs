@@ -114,6 +114,7 @@ impl Cursor for ViewCursor {
         self.go_back();
     }
 
+    #[inline]
     fn next(&mut self) {
         if let Some(inner) = self.inner.as_mut().filter(|inner| inner.valid()) {
             inner.next();
@@ -123,6 +124,7 @@ impl Cursor for ViewCursor {
         }
     }
 
+    #[inline]
     fn prev(&mut self) {
         if let Some(inner) = self.inner.as_mut().filter(|inner| inner.valid()) {
             inner.prev();
@@ -132,14 +134,17 @@ impl Cursor for ViewCursor {
         }
     }
 
+    #[inline]
     fn valid(&self) -> bool {
         self.inner.as_ref().is_some_and(LiveCursor::valid)
     }
 
+    #[inline]
     fn key(&self) -> &[u8] {
         self.inner.as_ref().map_or(&[], LiveCursor::key)
     }
 
+    #[inline]
     fn entry(&self) -> Entry<'_> {
         let inner = self.inner.as_ref();
         inner.expect("a cursor's entry is read only where it stands on one").entry()

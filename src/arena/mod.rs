@@ -9,11 +9,13 @@
 
 pub(crate) mod hooks;
 mod memory;
+mod prefetch;
 mod refs;
 mod shadow;
 mod table;
 
 pub(crate) use memory::{Buffer, OutOfMemory};
+pub(crate) use prefetch::{CACHE_LINE, prefetch, prefetch_line};
 pub(crate) use refs::Ref;
 pub(crate) use table::{OutOfLine, Table};
 

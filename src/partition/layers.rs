@@ -67,9 +67,9 @@ impl Layers {
         }
         for (segment, layer) in [(&self.overlay, 2), (&self.base, 3)] {
             if let Some(segment) = segment
-                && let Some(ordinal) = segment.find(key)?
+                && let Some(entry) = segment.get(key)?
             {
-                return Ok((Some(segment.entry(ordinal)?), Some(layer)));
+                return Ok((Some(entry), Some(layer)));
             }
         }
         Ok((None, None))

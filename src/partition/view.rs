@@ -55,7 +55,8 @@ impl Pinned {
 
     /// A cursor over the live entries.
     pub(crate) fn cursor(&self) -> LiveCursor {
-        let mut children = Vec::new();
+        // One delta, and at most three layers below.
+        let mut children = Vec::with_capacity(1 + self.layers.as_ref().map_or(0, |_| 3));
         children.extend(self.delta.clone().map(|pin| LayerCursor::Delta(ArtCursor::new(pin))));
         if let Some(layers) = &self.layers {
             children.extend(layers.cursors(Depth::All));
@@ -128,22 +129,27 @@ impl Cursor for LayerCursor {
         each!(self, inner => inner.seek_for_prev(key));
     }
 
+    #[inline]
     fn next(&mut self) {
         each!(self, inner => inner.next());
     }
 
+    #[inline]
     fn prev(&mut self) {
         each!(self, inner => inner.prev());
     }
 
+    #[inline]
     fn valid(&self) -> bool {
         each!(self, inner => inner.valid())
     }
 
+    #[inline]
     fn key(&self) -> &[u8] {
         each!(self, inner => inner.key())
     }
 
+    #[inline]
     fn entry(&self) -> Entry<'_> {
         each!(self, inner => inner.entry())
     }

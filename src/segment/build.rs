@@ -10,6 +10,7 @@ use super::slabs::Column;
 use super::values::ValueStage;
 use super::{Extents, Image, Segment};
 use crate::arena::{Buffer, OutOfMemory};
+use crate::bytes::common_prefix;
 use crate::entry::{Below, Entry, EntryKind, ValueWidth};
 use crate::error::{Error, SortFault};
 use crate::key::MAX_KEY_LEN;
@@ -114,38 +115,38 @@ impl<'b> SegmentBuilder<'b> {
     /// # Panics
     /// If the value is not as wide as the builder was told: a bug of the caller.
     pub(crate) fn push(&mut self, key: &[u8], entry: Entry<'_>) -> Result<(), Error> {
-        self.check_key(key)?;
+        let shared = self.check_key(key)?;
         self.choose_stage(key.len())?;
         let is_tombstone = entry.kind == EntryKind::Tombstone;
         // First, because this is the one part that may refuse an entry for what it is.
         self.values.push((!is_tombstone).then_some(entry.value))?;
         match &mut self.keys {
             KeyStage::Plain(stage) => stage.push(key)?,
-            KeyStage::Front(stage) => stage.push(key, &self.last_key)?,
+            KeyStage::Front(stage) => stage.push(key, shared)?,
             KeyStage::Int(stage) => stage.push(key)?,
             KeyStage::Fst(stage) => stage.push(key, self.entries)?,
         }
         self.tombstones.push(is_tombstone)?;
         self.below.push(entry.below == Below::Live)?;
-        self.last_key
-            .try_reserve(key.len().saturating_sub(self.last_key.len()))
-            .map_err(|_| OutOfMemory)?;
-        self.last_key.clear();
-        self.last_key.extend_from_slice(key);
+        self.last_key.truncate(shared);
+        self.last_key.try_reserve(key.len() - shared).map_err(|_| OutOfMemory)?;
+        self.last_key.extend_from_slice(&key[shared..]);
         self.entries += 1;
         self.weight += i64::from(entry.weight());
         Ok(())
     }
 
-    fn check_key(&self, key: &[u8]) -> Result<(), Error> {
+    /// How many bytes the key shares with the one before it.
+    fn check_key(&self, key: &[u8]) -> Result<usize, Error> {
         if key.len() > MAX_KEY_LEN {
             return Err(Error::KeyTooLong { len: key.len() });
         }
+        let shared = common_prefix(&self.last_key, key);
         if self.entries == 0 {
-            return Ok(());
+            return Ok(shared);
         }
-        let order = match key.cmp(&self.last_key) {
-            Ordering::Greater => return Ok(()),
+        let order = match key.get(shared).cmp(&self.last_key.get(shared)) {
+            Ordering::Greater => return Ok(shared),
             Ordering::Equal => SortFault::Duplicate,
             Ordering::Less => SortFault::Descending,
         };
@@ -188,7 +189,7 @@ impl<'b> SegmentBuilder<'b> {
         let mut front = FrontStage::new(self.bump, BLOCK_SHIFT);
         let mut last = Vec::new();
         let mut push = |key: &[u8]| {
-            front.push(key, &last)?;
+            front.push(key, common_prefix(&last, key))?;
             last.clear();
             last.try_reserve(key.len())?;
             last.extend_from_slice(key);

@@ -13,8 +13,8 @@ use std::ops::{Deref, Range};
 /// A position among the keys of one codec.
 enum Walk {
     Plain(PlainWalk),
-    /// In a box, so that those who keep several cursors need not keep much.
-    Front(Box<FrontWalk>),
+    Front(FrontWalk),
+    /// In a box of its own, because it is the largest.
     Int(Box<IntWalk>),
     Fst(FstWalk),
 }
@@ -103,11 +103,17 @@ impl Window {
     }
 }
 
+/// What a cursor knows about where it is.
+struct Place {
+    walk: Walk,
+    window: Window,
+}
+
 /// A cursor over a segment, which it borrows or shares.
 pub(crate) struct SegmentCursor<S> {
     segment: S,
-    walk: Walk,
-    window: Window,
+    /// In a box, so that those who keep several cursors need not keep much.
+    place: Box<Place>,
     standing: Standing,
     status: Result<(), Corruption>,
 }
@@ -118,17 +124,12 @@ impl<S: Deref<Target = Segment>> SegmentCursor<S> {
         // Of a damaged segment no entry is found, whatever walks there.
         let walk = match segment.keys() {
             Ok(Keys::Fst(_)) => Walk::Fst(FstWalk::default()),
-            Ok(Keys::Front(_)) => Walk::Front(Box::default()),
+            Ok(Keys::Front(_)) => Walk::Front(FrontWalk::default()),
             Ok(Keys::Int(_)) => Walk::Int(Box::default()),
             Ok(Keys::Plain(_)) | Err(_) => Walk::Plain(PlainWalk::default()),
         };
-        Self {
-            segment,
-            walk,
-            window: Window::default(),
-            standing: Standing::Nowhere,
-            status: Ok(()),
-        }
+        let place = Box::new(Place { walk, window: Window::default() });
+        Self { segment, place, standing: Standing::Nowhere, status: Ok(()) }
     }
 
     /// The ordinal of the entry it stands on.
@@ -142,44 +143,45 @@ impl<S: Deref<Target = Segment>> SegmentCursor<S> {
 
     fn go(&mut self, way: Move<'_>) {
         self.standing = Standing::Nowhere;
-        match self.segment.keys().and_then(|keys| self.walk.go(keys, way)) {
-            Ok(None) => self.status = Ok(()),
-            Ok(Some(ordinal)) => {
-                self.status = Ok(());
-                self.land(ordinal, matches!(way, Move::Next | Move::Prev));
-            }
-            Err(corruption) => self.status = Err(corruption),
+        self.status = Ok(());
+        match (self.segment.keys().and_then(|keys| self.place.walk.go(keys, way)), way) {
+            (Ok(None), _) => {}
+            (Ok(Some(ordinal)), Move::Next | Move::Prev) => self.land_near(ordinal),
+            (Ok(Some(ordinal)), _) => self.land(ordinal),
+            (Err(corruption), _) => self.status = Err(corruption),
         }
     }
 
-    /// Stands on the entry that a move led to. Steps are followed by others, and so worth a look
+    /// Stands on the entry that a step led to. Steps are followed by others, and so worth a look
     /// around.
-    #[inline(never)]
-    fn land(&mut self, ordinal: u64, is_step: bool) {
-        let segment: &Segment = &self.segment;
-        if is_step && !self.window.has(ordinal) && ordinal < segment.len() {
-            self.window.look_around(segment, ordinal);
+    #[inline]
+    fn land_near(&mut self, ordinal: u64) {
+        if !self.place.window.has(ordinal) {
+            self.look_around(ordinal);
         }
-        if self.window.has(ordinal) {
+        if self.place.window.has(ordinal) {
             self.standing = Standing::Near(ordinal);
-            return;
+        } else {
+            self.land(ordinal);
         }
-        match segment.locate(Ordinal(ordinal)) {
+    }
+
+    #[inline(never)]
+    fn look_around(&mut self, ordinal: u64) {
+        let segment: &Segment = &self.segment;
+        if ordinal < segment.len() {
+            self.place.window.look_around(segment, ordinal);
+        }
+    }
+
+    /// Stands on the entry that a move led to.
+    fn land(&mut self, ordinal: u64) {
+        match self.segment.locate(Ordinal(ordinal)) {
             Ok(entry) => self.standing = Standing::Alone(Ordinal(ordinal), entry),
             Err(corruption) => {
                 self.standing = Standing::Nowhere;
                 self.status = Err(corruption);
             }
-        }
-    }
-
-    /// Stands on the entry that a step within a block led to.
-    #[inline]
-    fn land_near(&mut self, ordinal: u64) {
-        if self.window.has(ordinal) {
-            self.standing = Standing::Near(ordinal);
-        } else {
-            self.land(ordinal, true);
         }
     }
 }
@@ -205,10 +207,10 @@ impl Walk {
                 Move::First => walk.go_to(keys, Some(0)),
                 Move::Last => walk.go_to(keys, keys.len().checked_sub(1)),
                 Move::Seek(key) => {
-                    let (Ok(ordinal) | Err(ordinal)) = keys.search(key)?;
+                    let (Ok(ordinal) | Err(ordinal)) = keys.search(key, |_| ())?;
                     walk.go_to(keys, Some(ordinal))
                 }
-                Move::SeekForPrev(key) => match keys.search(key)? {
+                Move::SeekForPrev(key) => match keys.search(key, |_| ())? {
                     Ok(ordinal) => walk.go_to(keys, Some(ordinal)),
                     Err(above) => walk.go_to(keys, above.checked_sub(1)),
                 },
@@ -268,7 +270,7 @@ impl<S: Deref<Target = Segment>> Cursor for SegmentCursor<S> {
             return;
         }
         // Nearly all steps stay in their block. SCRATCHPAD.md section 3.2.
-        let stepped = match &mut self.walk {
+        let stepped = match &mut self.place.walk {
             Walk::Front(walk) => walk.step_up(),
             Walk::Int(walk) => walk.step_up(),
             Walk::Plain(_) | Walk::Fst(_) => None,
@@ -284,7 +286,7 @@ impl<S: Deref<Target = Segment>> Cursor for SegmentCursor<S> {
         if !self.valid() {
             return;
         }
-        let stepped = match &mut self.walk {
+        let stepped = match &mut self.place.walk {
             Walk::Front(walk) => walk.step_down(),
             Walk::Int(walk) => walk.step_down(),
             Walk::Plain(_) | Walk::Fst(_) => None,
@@ -302,7 +304,7 @@ impl<S: Deref<Target = Segment>> Cursor for SegmentCursor<S> {
 
     #[inline]
     fn key(&self) -> &[u8] {
-        match &self.walk {
+        match &self.place.walk {
             Walk::Fst(walk) => walk.key(),
             Walk::Front(walk) => walk.key(),
             Walk::Int(walk) => walk.key(),
@@ -316,7 +318,7 @@ impl<S: Deref<Target = Segment>> Cursor for SegmentCursor<S> {
     #[inline]
     fn entry(&self) -> Entry<'_> {
         match &self.standing {
-            Standing::Near(ordinal) => self.window.entry(*ordinal),
+            Standing::Near(ordinal) => self.place.window.entry(*ordinal),
             Standing::Alone(_, entry) => self.segment.lend(entry),
             Standing::Nowhere => {
                 unreachable!("a cursor's entry is read only where it stands on one")

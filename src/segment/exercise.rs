@@ -28,6 +28,7 @@ pub(crate) fn exercise(segment: &Segment, probes: &[Vec<u8>]) {
     let _ = segment.stats();
     for probe in probes {
         let (found, bound) = (segment.find(probe), segment.lower_bound(probe));
+        let value = segment.get(probe).map(|entry| entry.map(|entry| entry.value.as_slice().len()));
         let mut cursor = SegmentCursor::new(segment);
         cursor.seek(probe);
         cursor.prev();
@@ -36,6 +37,10 @@ pub(crate) fn exercise(segment: &Segment, probes: &[Vec<u8>]) {
         if is_sound {
             let bound = bound.expect("verified");
             assert!(found.expect("verified").is_none_or(|found| found == bound));
+            assert_eq!(
+                value.expect("verified").is_some(),
+                found.is_ok_and(|found| found.is_some())
+            );
             assert_eq!(cursor.status(), Ok(()));
         }
     }

@@ -138,6 +138,7 @@ impl Section {
     ];
 
     /// Place in arrays of one element for each section.
+    #[inline]
     fn index(self) -> usize {
         // Nothing has the id 8.
         self as usize - if (self as usize) < 8 { 1 } else { 2 }
@@ -230,6 +231,7 @@ impl Layout {
     }
 
     /// Where a section lies; empty if it is left out.
+    #[inline]
     pub(super) fn span(&self, section: Section) -> Range<usize> {
         self.spans[section.index()].clone()
     }

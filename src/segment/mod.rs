@@ -212,14 +212,31 @@ impl Segment {
     }
 
     /// The ordinal of `key`, if it has an entry.
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn find(&self, key: &[u8]) -> Result<Option<Ordinal>, Corruption> {
         let found = match self.keys()? {
             Keys::Plain(keys) => keys.search(key)?.ok(),
-            Keys::Front(keys) => keys.search(key)?.ok(),
+            Keys::Front(keys) => keys.search(key, |_| ())?.ok(),
             Keys::Int(keys) => keys.search(key, |_| ())?.ok(),
             Keys::Fst(keys) => keys.find(key)?,
         };
         Ok(found.map(Ordinal))
+    }
+
+    /// The entry of `key`, if it has one.
+    #[inline]
+    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Entry<'_>>, Corruption> {
+        let layout = self.layout()?;
+        let found = match self.keys_of(layout) {
+            // The value is somewhere else than the key: both are on their way at once.
+            Keys::Front(keys) => {
+                keys.search(key, |first| self.values(layout).prefetch(first))?.ok()
+            }
+            Keys::Int(keys) => keys.search(key, |near| self.values(layout).prefetch(near))?.ok(),
+            Keys::Plain(keys) => keys.search(key)?.ok(),
+            Keys::Fst(keys) => keys.find(key)?,
+        };
+        found.map(|ordinal| self.entry(Ordinal(ordinal))).transpose()
     }
 
     /// The ordinal of the first key that is not below `key`: [`len`](Self::len) if there is none.
@@ -230,7 +247,7 @@ impl Segment {
                 ordinal
             }
             Keys::Front(keys) => {
-                let (Ok(ordinal) | Err(ordinal)) = keys.search(key)?;
+                let (Ok(ordinal) | Err(ordinal)) = keys.search(key, |_| ())?;
                 ordinal
             }
             Keys::Int(keys) => {
@@ -243,7 +260,18 @@ impl Segment {
     }
 
     /// The entry of `ordinal`, which is below [`len`](Self::len).
+    #[inline]
     pub(crate) fn entry(&self, ordinal: Ordinal) -> Result<Entry<'_>, Corruption> {
+        let layout = self.layout()?;
+        let is_plain = |column| layout.span(column).is_empty();
+        // The common case in few steps: a base has nothing but values, and nothing below.
+        if ordinal.0 < self.len()
+            && is_plain(Section::Tombstones)
+            && is_plain(Section::LiveBelow)
+            && let Some((value, _)) = self.values(layout).fixed(ordinal.0..ordinal.0 + 1)
+        {
+            return Ok(Entry::value(ValueRef::Inline(value), Below::Absent));
+        }
         self.locate(ordinal).map(|located| self.lend(&located))
     }
 

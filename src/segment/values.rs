@@ -5,7 +5,7 @@
 
 use super::format::{Section, SectionLens};
 use super::slabs::Column;
-use crate::arena::OutOfMemory;
+use crate::arena::{CACHE_LINE, OutOfMemory, prefetch};
 use crate::blocks::Bytes;
 use crate::bytes::{u32_at, u64_at};
 use crate::entry::{Extent, INLINE_VALUE_MAX, MAX_VALUE_LEN, ValueRef, ValueWidth};
@@ -132,6 +132,22 @@ impl<'a> Values<'a> {
                         "an extent's item is its index, of 4 bytes",
                     )),
                 }
+            }
+        }
+    }
+
+    /// Asks for what a few entries from `first` on need, one of which will be read.
+    #[inline]
+    pub(super) fn prefetch(self, first: u64) {
+        match self {
+            Self::Fixed { width, array } => {
+                let at = (first as usize).wrapping_mul(width);
+                prefetch(array.admitted(), at);
+                prefetch(array.admitted(), at.wrapping_add(CACHE_LINE));
+            }
+            Self::Bytes { heap, offsets, .. } => {
+                let at = (first as usize).wrapping_mul(offset_width(heap.len()));
+                prefetch(offsets.admitted(), at);
             }
         }
     }

@@ -12,11 +12,6 @@ pub(super) fn below(keys: &[u8; 16], byte: u8) -> u16 {
     mask(keys, |key| key < byte)
 }
 
-/// See [`super::prefetch`]: there is no portable way to ask.
-#[allow(dead_code, reason = "a test build of another twin uses the searches only")]
-#[inline]
-pub(super) fn prefetch(_address: *const u8) {}
-
 #[inline]
 fn mask(keys: &[u8; 16], holds: impl Fn(u8) -> bool) -> u16 {
     keys.iter().enumerate().fold(0, |mask, (i, &key)| mask | u16::from(holds(key)) << i)

@@ -30,12 +30,6 @@ pub(crate) fn below(keys: &[u8; 16], byte: u8) -> u16 {
     twin::below(keys, byte)
 }
 
-/// Asks for the cache line at an address, which need not be readable.
-#[inline]
-pub(crate) fn prefetch(address: *const u8) {
-    twin::prefetch(address);
-}
-
 #[cfg(test)]
 mod tests {
     use super::{below, equal, generic};

@@ -23,10 +23,6 @@ pub(super) fn below(keys: &[u8; 16], byte: u8) -> u16 {
     unsafe { mask(vcltq_u8(load(keys), vdupq_n_u8(byte))) }
 }
 
-/// See [`super::prefetch`]: the intrinsic is not stable on this architecture.
-#[inline]
-pub(super) fn prefetch(_address: *const u8) {}
-
 #[inline]
 fn load(keys: &[u8; 16]) -> uint8x16_t {
     // SAFETY: the reference covers sixteen readable bytes, and the load needs no alignment.

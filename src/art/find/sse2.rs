@@ -2,8 +2,7 @@
 #![allow(unsafe_code, reason = "a vector load takes a raw pointer")]
 
 use std::arch::x86_64::{
-    __m128i, _MM_HINT_T0, _mm_cmpeq_epi8, _mm_loadu_si128, _mm_max_epu8, _mm_movemask_epi8,
-    _mm_prefetch, _mm_set1_epi8,
+    __m128i, _mm_cmpeq_epi8, _mm_loadu_si128, _mm_max_epu8, _mm_movemask_epi8, _mm_set1_epi8,
 };
 
 /// See [`super::equal`].
@@ -25,13 +24,6 @@ pub(super) fn below(keys: &[u8; 16], byte: u8) -> u16 {
         let at_least = _mm_cmpeq_epi8(_mm_max_epu8(keys, _mm_set1_epi8(byte as i8)), keys);
         !(_mm_movemask_epi8(at_least) as u16)
     }
-}
-
-/// See [`super::prefetch`].
-#[inline]
-pub(super) fn prefetch(address: *const u8) {
-    // SAFETY: a prefetch is a hint that reads nothing and cannot fault.
-    unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
 }
 
 #[inline]

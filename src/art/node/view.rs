@@ -11,7 +11,7 @@ use super::layout::{
     Node16, Node48, NodeRef, PREFIX_BYTES, Shape, kind_of, prefix_units,
 };
 use super::leaf::Leaf;
-use crate::arena::{Ref, Table, units};
+use crate::arena::{CACHE_LINE, Ref, Table, prefetch_line, units};
 use crate::entry::ValueWidth;
 use crate::planted::{Bug, planted};
 use std::marker::PhantomData;
@@ -36,7 +36,7 @@ impl<'a> View<'a> {
     #[inline]
     pub(crate) fn descend(self, node: NodeRef) -> NodeView<'a> {
         let node = self.node(node);
-        find::prefetch(node.start.wrapping_add(64));
+        prefetch_line(node.start.wrapping_add(CACHE_LINE));
         node
     }
 

@@ -9,14 +9,16 @@
 //! 15 means that the rest of the number stands before the suffix, the shared part's first. Lengths
 //! have one byte, or 255 and two bytes.
 
+use super::buffer::{DecodedKeys, KeyBuffer};
+use super::tags::{TAGS, Tags, WORD};
+use super::wanted::Wanted;
 use crate::arena::OutOfMemory;
 use crate::bytes::common_prefix;
 use crate::key::MAX_KEY_LEN;
 use crate::planted::{Bug, planted};
-use std::ops::Range;
 
 /// Half of a tag from which on the rest of the number stands elsewhere.
-const HALF_MAX: usize = 15;
+pub(super) const HALF_MAX: usize = 15;
 
 /// First byte of a length of two more bytes; shorter ones are their one byte.
 const LONG: u8 = 255;
@@ -77,6 +79,9 @@ struct Suffixes<'a> {
     bytes: &'a [u8],
 }
 
+/// Bytes from the first suffix on that may be read as words, if each suffix has at most 15.
+const REACHED: usize = TAGS * HALF_MAX + 2 * WORD;
+
 /// What a key has in common with the one before it, and what comes then, at least one byte.
 struct Suffix<'a> {
     shared: usize,
@@ -129,7 +134,88 @@ impl<'a> Block<'a> {
     /// `key`, and how many bytes the two share; that tells all about the next one but where both
     /// go on from the same place.
     #[inline]
-    pub(super) fn search(mut self, key: &[u8]) -> Option<Result<usize, usize>> {
+    pub(super) fn search(self, key: &Wanted<'_>) -> Option<Result<usize, usize>> {
+        self.search_words(key).or_else(|| self.search_bytes(key.bytes()))
+    }
+
+    /// As [`search`](Self::search), all tags at once: `None` also for a block that is not whole, or
+    /// has a tag with a half of 15, or stands too close to the end of the section.
+    #[inline]
+    fn search_words(&self, key: &Wanted<'_>) -> Option<Result<usize, usize>> {
+        let suffixes_at = self.len - self.rest.bytes.len();
+        let tags_at = suffixes_at.checked_sub(self.rest.tags.len())?;
+        let tags = Tags::of(self.tail, tags_at)?;
+        if self.rest.tags.len() != TAGS || tags.len() > self.rest.bytes.len() {
+            return None;
+        }
+        let suffixes = self.tail.get(suffixes_at..)?.first_chunk::<REACHED>()?;
+        let mut matched = match self.match_head(tags_at.checked_sub(self.head.len())?, key) {
+            Ok(matched) => matched,
+            Err(found) => return Some(found),
+        };
+        let mut passed = 0;
+        // Less than that is shared by no key, and what all share is below.
+        while let Some(over) = matched.checked_sub(self.rest.common) {
+            let Some(next) = tags.next_not_above(over, passed) else {
+                break;
+            };
+            let (shared, start, len) = tags.get(next);
+            // It grew larger than the one before it where that and `key` agree.
+            if shared < over && !planted(Bug::BlockSearchPassesBy) {
+                return Some(Err(next + 1));
+            }
+            let left = key.len() - matched;
+            let both = len.min(left);
+            let word = |at: usize| suffixes.get(start + at..)?.first_chunk::<WORD>().copied();
+            let (mut stored, mut wanted) = (u64::from_le_bytes(word(0)?), key.word(matched));
+            let mut equal = 0;
+            if stored == wanted && both > WORD {
+                (stored, wanted) = (u64::from_le_bytes(word(WORD)?), key.word(matched + WORD));
+                equal = WORD;
+            }
+            equal += (stored ^ wanted).trailing_zeros() as usize / 8;
+            if equal >= both {
+                if both == left {
+                    return Some(if both == len { Ok(next + 1) } else { Err(next + 1) });
+                }
+                equal = both;
+            } else if stored.swap_bytes() > wanted.swap_bytes() {
+                return Some(Err(next + 1));
+            }
+            matched += equal;
+            passed = next + 1;
+        }
+        Some(Err(TAGS + 1))
+    }
+
+    /// How many bytes the head, which starts at `at`, shares with `key`, if it is below; else the
+    /// answer.
+    #[inline]
+    fn match_head(&self, at: usize, key: &Wanted<'_>) -> Result<usize, Result<usize, usize>> {
+        let both = self.head.len().min(key.len());
+        let mut matched = 0;
+        // Words may reach beyond the head.
+        while matched < both
+            && let Some(word) = self.tail.get(at + matched..).and_then(<[u8]>::first_chunk)
+        {
+            let differing = u64::from_le_bytes(*word) ^ key.word(matched);
+            matched += differing.trailing_zeros() as usize / 8;
+            if differing != 0 {
+                break;
+            }
+        }
+        let matched = matched.min(both);
+        if matched == key.len() {
+            return Err(if matched == self.head.len() { Ok(0) } else { Err(0) });
+        }
+        match self.head.get(matched) {
+            Some(byte) if *byte > key.bytes()[matched] => Err(Err(0)),
+            _ => Ok(matched),
+        }
+    }
+
+    /// As [`search`](Self::search), key by key.
+    fn search_bytes(mut self, key: &[u8]) -> Option<Result<usize, usize>> {
         let mut matched = common_prefix(self.head, key);
         if matched == key.len() {
             return Some(if matched == self.head.len() { Ok(0) } else { Err(0) });
@@ -193,7 +279,7 @@ impl<'a> Block<'a> {
         for &tag in self.rest.tags.get(..slot)? {
             let (shared, suffix, len) = self.take(tag)?;
             let shared = prefix.len() + shared;
-            if shared > key.len || shared + len > MAX_KEY_LEN {
+            if shared > key.len() || shared + len > MAX_KEY_LEN {
                 return None;
             }
             key.replace(shared, suffix, len)?;
@@ -222,181 +308,17 @@ impl<'a> Block<'a> {
 
     /// Decodes all keys; `None` if the block is damaged or they do not ascend.
     pub(super) fn decode(mut self, prefix: &[u8], keys: &mut DecodedKeys) -> Option<()> {
-        let limit = MAX_KEY_LEN.checked_sub(prefix.len())?;
         keys.clear();
-        if self.head.len() > limit {
+        if prefix.len() + self.head.len() > MAX_KEY_LEN {
             return None;
         }
-        let (mut start, mut end) = (0, prefix.len() + self.head.len());
-        keys.reserve(end);
-        copy_chunks(&mut keys.bytes, prefix, prefix.len())?;
-        copy_chunks(keys.bytes.get_mut(prefix.len()..)?, self.head, self.head.len())?;
-        keys.close(end)?;
+        keys.push_first(prefix, self.head)?;
         for &tag in self.rest.tags {
             let (shared, suffix, len) = self.take(tag)?;
-            let shared = prefix.len() + shared;
-            if shared > end - start || shared + len > MAX_KEY_LEN {
-                return None;
-            }
-            // Greater than the one before it: its first new byte says so, if that has one there.
-            if shared < end - start && keys.bytes.get(start + shared) >= suffix.first() {
-                return None;
-            }
-            keys.reserve(end + shared + len);
-            repeat_chunks(&mut keys.bytes, start, end, shared)?;
-            copy_chunks(keys.bytes.get_mut(end + shared..)?, suffix, len)?;
-            (start, end) = (end, end + shared + len);
-            keys.close(end)?;
+            keys.push(prefix.len() + shared, suffix, len)?;
         }
         Some(())
     }
-}
-
-/// The keys of a block, whole, one after the other.
-#[derive(Default)]
-pub(super) struct DecodedKeys {
-    /// Keys, and room behind them.
-    bytes: Vec<u8>,
-    /// Where each key ends.
-    ends: [u32; MAX_KEYS],
-    len: usize,
-}
-
-impl DecodedKeys {
-    /// Forgets all keys.
-    pub(super) fn clear(&mut self) {
-        self.len = 0;
-    }
-
-    /// Number of keys.
-    pub(super) fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Makes room for so many bytes of a block's keys.
-    pub(super) fn try_reserve(&mut self, bytes: usize) -> Result<(), OutOfMemory> {
-        self.clear();
-        let len = bytes.saturating_add(REACH);
-        if len > self.bytes.len() {
-            self.bytes.try_reserve(len - self.bytes.len())?;
-            self.bytes.resize(len, 0);
-        }
-        Ok(())
-    }
-
-    /// Makes room for this many bytes of keys.
-    #[inline]
-    fn reserve(&mut self, len: usize) {
-        if len + REACH > self.bytes.len() {
-            reserve(&mut self.bytes, len);
-        }
-    }
-
-    #[inline]
-    fn close(&mut self, end: usize) -> Option<()> {
-        // At most 32 keys of 65,535 bytes.
-        *self.ends.get_mut(self.len)? = end as u32;
-        self.len += 1;
-        Some(())
-    }
-
-    #[inline]
-    fn span(&self, slot: usize) -> Option<Range<usize>> {
-        let ends = self.ends.get(..self.len)?;
-        let start = slot.checked_sub(1).and_then(|before| ends.get(before)).copied();
-        Some(start.unwrap_or(0) as usize..*ends.get(slot)? as usize)
-    }
-
-    /// The key at `slot`; empty if there is none.
-    #[inline]
-    pub(super) fn key(&self, slot: usize) -> &[u8] {
-        self.span(slot).and_then(|span| self.bytes.get(span)).unwrap_or(&[])
-    }
-
-    /// All keys.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        (0..self.len).map(|slot| self.key(slot))
-    }
-}
-
-/// A key that is put together from what it adds to the one before it.
-#[derive(Default)]
-pub(super) struct KeyBuffer {
-    /// The key, and room behind it.
-    bytes: Vec<u8>,
-    len: usize,
-}
-
-impl KeyBuffer {
-    /// The key.
-    #[inline]
-    pub(super) fn as_slice(&self) -> &[u8] {
-        self.bytes.get(..self.len).unwrap_or(&[])
-    }
-
-    /// Replaces what follows the first `shared` bytes, of which the key has as many, by the first
-    /// `len` bytes of `suffix`.
-    #[inline]
-    fn replace(&mut self, shared: usize, suffix: &[u8], len: usize) -> Option<()> {
-        if shared + len + REACH > self.bytes.len() {
-            reserve(&mut self.bytes, shared + len);
-        }
-        copy_chunks(self.bytes.get_mut(shared..)?, suffix, len)?;
-        self.len = shared + len;
-        Some(())
-    }
-}
-
-/// Makes room for so many bytes and [`REACH`] more.
-#[cold]
-fn reserve(bytes: &mut Vec<u8>, len: usize) {
-    bytes.resize((len + REACH).max(2 * bytes.len()), 0);
-}
-
-/// Bytes that are copied at a time.
-const CHUNK: usize = 16;
-
-/// Room behind keys, so that they can be copied in whole chunks.
-const REACH: usize = 4 * CHUNK;
-
-/// Copies the first `len` bytes of `source` to the start of `target`. `None` if there is no room.
-///
-/// Short ones go in one chunk, without a call and without a branch on their length, where both have
-/// as many bytes: those of `target` that follow are anything then. SCRATCHPAD.md section 3.2.
-#[inline]
-fn copy_chunks(target: &mut [u8], source: &[u8], len: usize) -> Option<()> {
-    if len <= CHUNK
-        && let (Some(to), Some(chunk)) = (target.first_chunk_mut::<CHUNK>(), source.first_chunk())
-    {
-        *to = *chunk;
-    } else if len <= REACH
-        && let (Some(to), Some(chunk)) = (target.first_chunk_mut::<REACH>(), source.first_chunk())
-    {
-        *to = *chunk;
-    } else {
-        target.get_mut(..len)?.copy_from_slice(source.get(..len)?);
-    }
-    Some(())
-}
-
-/// Copies `len` bytes from `from` in `bytes` to `at`, behind them, as [`copy_chunks`] does.
-#[inline]
-fn repeat_chunks(bytes: &mut [u8], from: usize, at: usize, len: usize) -> Option<()> {
-    if len <= CHUNK
-        && let Some(chunk) = bytes.get(from..)?.first_chunk::<CHUNK>().copied()
-        && let Some(to) = bytes.get_mut(at..)?.first_chunk_mut()
-    {
-        *to = chunk;
-    } else if len <= REACH
-        && let Some(chunk) = bytes.get(from..)?.first_chunk::<REACH>().copied()
-        && let Some(to) = bytes.get_mut(at..)?.first_chunk_mut()
-    {
-        *to = chunk;
-    } else {
-        let (source, target) = bytes.split_at_mut_checked(at)?;
-        target.get_mut(..len)?.copy_from_slice(source.get(from..from.checked_add(len)?)?);
-    }
-    Some(())
 }
 
 /// A block being put together, from whole keys.

@@ -9,7 +9,6 @@ use super::block::{BlockStage, len_field, len_len};
 use super::tree::{LEVELS, NODE_LEN, Shape, TreeBuilder, TreeSink};
 use super::{PREFIX_AT, PREFIX_LEN_AT, SHIFT_AT, front_len, offset_width};
 use crate::arena::OutOfMemory;
-use crate::bytes::common_prefix;
 use bumpalo::Bump;
 use std::array;
 
@@ -49,8 +48,9 @@ impl<'b> FrontStage<'b> {
         }
     }
 
-    /// Appends a key, of at most 65,535 bytes, that is greater than `last`, the one before it.
-    pub(in super::super) fn push(&mut self, key: &[u8], last: &[u8]) -> Result<(), OutOfMemory> {
+    /// Appends a key, of at most 65,535 bytes, that is greater than the one before it and shares so
+    /// many bytes with that.
+    pub(in super::super) fn push(&mut self, key: &[u8], shared: usize) -> Result<(), OutOfMemory> {
         let Some(prefix_len) = self.prefix_len else {
             self.first_key.try_reserve(key.len())?;
             self.first_key.extend_from_slice(key);
@@ -59,7 +59,6 @@ impl<'b> FrontStage<'b> {
             self.block.push(key, 0);
             return Ok(());
         };
-        let shared = common_prefix(last, key);
         self.prefix_len = Some(prefix_len.min(shared));
         if self.block.len() >= 1 << self.shift {
             self.close_block()?;

@@ -5,23 +5,28 @@
 //! share is stored once, in front of the tree.
 
 mod block;
+mod buffer;
 mod build;
+mod tags;
 #[cfg(test)]
 mod tests;
 mod tree;
 mod verify;
 mod walk;
+mod wanted;
 
 pub(super) use build::{FinishedFront, FrontStage};
 pub(super) use walk::FrontWalk;
 
 use super::format::Section;
+use crate::arena::{CACHE_LINE, prefetch};
 use crate::blocks::Bytes;
+use crate::bytes::strip_prefix;
 use crate::error::Corruption;
 use block::{Block, MAX_BLOCK_LEN, MAX_KEYS};
 use std::ops::RangeInclusive;
-use tree::{Shape, Tree};
-
+use tree::{Reached, Shape, Tree};
+use wanted::Wanted;
 /// Keys of a block, as the power of two, unless a test wants others.
 pub(super) const BLOCK_SHIFT: u32 = 4;
 
@@ -132,22 +137,29 @@ impl<'a> FrontKeys<'a> {
     }
 
     /// The ordinal of `key`: `Ok` if it is there, else `Err` with that of the next larger one.
+    /// `expect` is told early of the first of the ordinals that it may be.
     #[inline]
-    pub(super) fn search(self, key: &[u8]) -> Result<Result<u64, u64>, Corruption> {
+    pub(super) fn search(
+        self,
+        key: &[u8],
+        expect: impl FnOnce(u64),
+    ) -> Result<Result<u64, u64>, Corruption> {
         if self.entries == 0 {
             return Ok(Err(0));
         }
         let front = self.front()?;
-        let Some(rest) = key.strip_prefix(front.prefix) else {
+        let Some(rest) = strip_prefix(key, front.prefix) else {
             return Ok(Err(if key < front.prefix { 0 } else { self.entries }));
         };
-        let number = front.tree.descend(rest)?;
-        let first = number << front.shift;
+        let wanted = Wanted::new(rest);
+        let reached = front.tree.descend(&wanted)?;
+        let first = reached.block << front.shift;
+        expect(first);
         let ordinal = |slot: usize| first + slot as u64;
-        match self.block(front, number)?.search(rest) {
+        match self.block_at(front, reached)?.search(&wanted) {
             Some(Ok(slot)) => Ok(Ok(ordinal(slot))),
             Some(Err(slot)) => Ok(Err(ordinal(slot))),
-            None => Err(no_block(number)),
+            None => Err(no_block(reached.block)),
         }
     }
 
@@ -162,22 +174,25 @@ impl<'a> FrontKeys<'a> {
     }
 
     /// The block of this number, which exists.
-    #[inline]
     fn block(self, front: Front<'a>, number: u64) -> Result<Block<'a>, Corruption> {
-        let first = number << front.shift;
-        let keys = (self.entries - first).min(1 << front.shift) as usize;
-        let start = front.tree.offset(number)?;
-        let end = if number + 1 == front.tree.shape.blocks {
-            self.blocks.len() as u64
-        } else {
-            front.tree.offset(number + 1)?
-        };
+        self.block_at(front, front.tree.reach(number))
+    }
+
+    /// The block that was reached.
+    #[inline]
+    fn block_at(self, front: Front<'a>, reached: Reached) -> Result<Block<'a>, Corruption> {
+        let number = reached.block;
+        let keys = (self.entries - (number << front.shift)).min(1 << front.shift) as usize;
+        let (start, end) = front.tree.span(reached)?;
+        let tail = self.blocks.admitted().get(start as usize..).unwrap_or(&[]);
+        // Its first bytes say which ones are read next.
+        prefetch(tail, CACHE_LINE);
+        let end = end.unwrap_or(self.blocks.len() as u64);
         // Both are inside the section, or it is an error.
         if start > end || end - start > MAX_BLOCK_LEN as u64 {
             return Err(no_block(number));
         }
         self.blocks.get(start as usize..end as usize)?;
-        let tail = self.blocks.admitted().get(start as usize..).unwrap_or(&[]);
         Block::parse(tail, (end - start) as usize, keys).ok_or_else(|| no_block(number))
     }
 }

@@ -1,6 +1,7 @@
 //! Blocks and tree on key sets made for them, against a sorted list, and with forged fields.
 
 use super::*;
+use crate::bytes::common_prefix;
 use crate::testing::rng::Rng;
 use bumpalo::Bump;
 use std::collections::BTreeSet;
@@ -19,7 +20,7 @@ impl Sections {
         let mut stage = FrontStage::new(&bump, shift);
         let mut last: &[u8] = &[];
         for key in keys {
-            stage.push(key, last).expect("memory for a test");
+            stage.push(key, common_prefix(last, key)).expect("memory for a test");
             last = key;
         }
         let finished = stage.finish().expect("memory for a test");
@@ -64,7 +65,7 @@ fn expect_all(keys: &BTreeSet<Vec<u8>>, shift: u32) -> Sections {
         }
         for probe in probes {
             let expected = list.binary_search(&&probe).map(|at| at as u64).map_err(|at| at as u64);
-            assert_eq!(reader.search(&probe), Ok(expected), "{probe:?}");
+            assert_eq!(reader.search(&probe, |_| ()), Ok(expected), "{probe:?}");
         }
     }
     sections
@@ -177,7 +178,7 @@ fn forged_fields_give_answers_or_errors() {
         let is_sound = reader.verify().is_ok();
         let mut walk = FrontWalk::default();
         for probe in &probes {
-            let found = reader.search(probe);
+            let found = reader.search(probe, |_| ());
             if let Ok(Ok(at) | Err(at)) = found
                 && walk.go_to(reader, Some(at)).is_ok_and(|landed| landed.is_some())
             {

@@ -13,7 +13,9 @@
 //! ```
 //! Nodes stand root first, level by level. Unused separators are all ones, unused offsets zero.
 
+use super::wanted::Wanted;
 use super::{INDEX, TAILS, damaged};
+use crate::arena::prefetch;
 use crate::blocks::Bytes;
 use crate::bytes::{common_prefix, u16_at, u64_at};
 use crate::error::Corruption;
@@ -98,43 +100,78 @@ pub(super) struct Tree<'a> {
     pub(super) tails: Bytes<'a>,
 }
 
+/// Where the way down the tree ends.
+#[derive(Clone, Copy)]
+pub(super) struct Reached {
+    /// The last block whose separator is not above the key.
+    pub(super) block: u64,
+    /// Where its leaf is.
+    leaf: usize,
+}
+
 impl Tree<'_> {
-    /// The last block whose separator is not above `key`, which is without the keys' prefix.
+    /// The last block whose separator is not above `key`, which is without the keys' prefix. There
+    /// is at least one block.
     #[inline]
-    pub(super) fn descend(self, key: &[u8]) -> Result<u64, Corruption> {
+    pub(super) fn descend(self, key: &Wanted<'_>) -> Result<Reached, Corruption> {
+        let last = self.shape.blocks - 1;
         let mut start = self.shape.front;
         let mut index = 0u64;
-        for level in (0..self.shape.levels()).rev() {
-            let nodes = self.shape.nodes(level);
-            let below = if level == 0 { self.shape.blocks } else { self.shape.nodes(level - 1) };
-            let stride = if level == 0 { self.shape.leaf_len() } else { NODE_LEN };
-            let at = start + index as usize * stride;
-            let children = (below - index * FAN as u64).min(FAN as u64) as usize;
-            index = index * FAN as u64 + self.child(at, children, key)? as u64;
-            start += nodes as usize * NODE_LEN;
+        for level in (1..self.shape.levels()).rev() {
+            let at = start + index as usize * NODE_LEN;
+            let shift = FAN.ilog2() * level;
+            // So many nodes are below, and so many here, less 1.
+            let (below, here) = (last >> shift, last >> (shift + FAN.ilog2()));
+            let first = index * FAN as u64;
+            index = first + self.child(at, below - first, key)?;
+            start += (here as usize + 1) * NODE_LEN;
         }
-        Ok(index)
+        let leaf = start + index as usize * self.shape.leaf_len();
+        prefetch(self.nodes.admitted(), leaf + NODE_LEN);
+        let first = index * FAN as u64;
+        let block = first + self.child(leaf, last - first, key)?;
+        Ok(Reached { block, leaf })
     }
 
-    /// Which child of the node at `at` leads to `key`.
+    /// Which child of the node at `at` leads to `key`; the last one is at most `last`.
     #[inline]
-    fn child(self, at: usize, children: usize, key: &[u8]) -> Result<usize, Corruption> {
+    fn child(self, at: usize, last: u64, key: &Wanted<'_>) -> Result<u64, Corruption> {
         let node = self.nodes.get(at..at + NODE_LEN)?;
-        let head = u64_at(node, 0).unwrap_or(0);
-        let (depth, tails) = ((head & 0xffff) as usize, head >> 16);
-        let rest = key.get(depth..).unwrap_or(&[]);
-        let wanted = slice(rest);
-        let slices = node[8..].as_chunks::<SLICE_LEN>().0;
-        let not_above = |slice: &&[u8; SLICE_LEN]| u64::from_le_bytes(**slice) <= wanted;
-        let child = slices.iter().filter(not_above).count().min(children - 1);
-        let is_tie = |child: usize| {
-            child.checked_sub(1).is_some_and(|i| u64::from_le_bytes(slices[i]) == wanted)
-        };
-        if tails == 0 || !is_tie(child) || planted(Bug::TailsForgotten) {
-            return Ok(child);
+        let words: Option<&[[u8; SLICE_LEN]; FAN]> = node.as_chunks().0.first_chunk();
+        let words = words.ok_or_else(|| damaged(INDEX, at, "a node has 128 bytes"))?;
+        // In front of the slices, as many as separators, stands what makes them as many as children.
+        let word = |i: usize| u64::from_le_bytes(words[i % FAN]);
+        let depth = (word(0) & 0xffff) as usize;
+        let wanted = key.word(depth).swap_bytes();
+        let not_above = |i: usize| usize::from(word(i) <= wanted);
+        // The quarter first, then the place in it: six slices are looked at, in two steps.
+        // SCRATCHPAD.md section 3.2.
+        let quarter = FAN / 4 * (not_above(4) + not_above(8) + not_above(12));
+        let places = not_above(quarter + 1) + not_above(quarter + 2) + not_above(quarter + 3);
+        // Slices that nobody uses are not above a key of the greatest bytes.
+        let child = (quarter + places).min(last as usize);
+        if child > 0 && word(child) == wanted {
+            return self.child_of_tie(words, child, key);
         }
-        let ties = (0..child).rev().take_while(|i| is_tie(i + 1)).count();
-        self.settle(tails - 1, child - ties..child, rest)
+        Ok(child as u64)
+    }
+
+    /// Which child leads to `key`, if the separator before `child` has the same slice as it.
+    fn child_of_tie(
+        self,
+        words: &[[u8; SLICE_LEN]; FAN],
+        child: usize,
+        key: &Wanted<'_>,
+    ) -> Result<u64, Corruption> {
+        let head = u64::from_le_bytes(words[0]);
+        let (depth, tails) = ((head & 0xffff) as usize, head >> 16);
+        if tails == 0 || planted(Bug::TailsForgotten) {
+            return Ok(child as u64);
+        }
+        let ties = (1..child).rev().take_while(|i| words[*i] == words[child]).count();
+        let rest = key.bytes().get(depth..).unwrap_or(&[]);
+        // The separator between the children i - 1 and i has the number i - 1 among the tails.
+        Ok(self.settle(tails - 1, child - 1 - ties..child, rest)? as u64)
     }
 
     /// Which child leads to the key that goes on with `rest`, if separators in `ties` start with
@@ -170,14 +207,40 @@ impl Tree<'_> {
         Ok(low)
     }
 
-    /// Where the offsets of a leaf's blocks are, and which of them is the block's.
-    #[inline]
+    /// Where a block starts among the blocks.
     pub(super) fn offset(self, block: u64) -> Result<u64, Corruption> {
-        let (leaf, slot) = ((block / FAN as u64) as usize, (block % FAN as u64) as usize);
+        self.offset_in(self.reach(block).leaf, block)
+    }
+
+    /// Where a block starts, and where it ends unless it is the last one.
+    #[inline]
+    pub(super) fn span(self, reached: Reached) -> Result<(u64, Option<u64>), Corruption> {
+        let next = reached.block + 1;
+        let start = self.offset_in(reached.leaf, reached.block)?;
+        let end = if next >= self.shape.blocks {
+            None
+        } else if next.is_multiple_of(FAN as u64) {
+            Some(self.offset_in(reached.leaf + self.shape.leaf_len(), next)?)
+        } else {
+            Some(self.offset_in(reached.leaf, next)?)
+        };
+        Ok((start, end))
+    }
+
+    /// The leaf of a block.
+    #[inline]
+    pub(super) fn reach(self, block: u64) -> Reached {
         let leaves = self.shape.nodes(0) as usize * self.shape.leaf_len();
         let first = self.nodes.len().saturating_sub(leaves);
+        let leaf = first + (block / FAN as u64) as usize * self.shape.leaf_len();
+        Reached { block, leaf }
+    }
+
+    /// Where a block of the leaf at `leaf` starts.
+    #[inline]
+    fn offset_in(self, leaf: usize, block: u64) -> Result<u64, Corruption> {
         let width = self.shape.offset_width;
-        let at = first + leaf * self.shape.leaf_len() + NODE_LEN + slot * width;
+        let at = leaf + NODE_LEN + (block % FAN as u64) as usize * width;
         let bytes = self.nodes.get(at..at + width)?;
         let narrow = || bytes.first_chunk().map(|bytes| u64::from(u32::from_le_bytes(*bytes)));
         let offset = if width == 4 { narrow() } else { u64_at(bytes, 0) };

@@ -1,6 +1,7 @@
 //! Proves front-coded keys right: they ascend, and all bytes are those that we would write.
 
-use super::block::{BlockStage, DecodedKeys, len_field};
+use super::block::{BlockStage, len_field};
+use super::buffer::DecodedKeys;
 use super::tree::{FAN, LEVELS, NODE_LEN, TreeBuilder, TreeSink};
 use super::{
     ALIGN, BLOCKS, Front, FrontKeys, INDEX, PREFIX_AT, TAILS, ZEROS_AT, damaged, no_block,

@@ -1,6 +1,6 @@
 //! A position among front-coded keys: one key put together, or all keys of a block.
 
-use super::block::{DecodedKeys, KeyBuffer};
+use super::buffer::{DecodedKeys, KeyBuffer};
 use super::{BLOCKS, FrontKeys, damaged, no_block};
 use crate::error::Corruption;
 

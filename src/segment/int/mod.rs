@@ -2,9 +2,9 @@
 //!
 //! Keys of one length compare as the numbers that their bytes spell, highest first. These are cut
 //! into *pieces* of as many keys each, and a piece is stored in the way that takes the fewest bytes
-//! ([`piece`]): as buckets ([`elias`]) or along a line ([`line`]). A get takes a step in each level
-//! of the tree over the pieces ([`index`]), and then finds its key in one of them without unpacking
-//! others.
+//! ([`piece`]): as buckets ([`elias`]) or along a line ([`mod@line`]). A get takes a step in each
+//! level of the tree over the pieces ([`index`]), and then finds its key in one of them without
+//! unpacking others.
 
 mod build;
 mod elias;

@@ -160,7 +160,8 @@ const ROW_LEN: usize = 18;
 /// How many keys a piece should have in a segment that begins with these, as the power of two.
 ///
 /// Where keys come in clusters, small pieces that fit them save more than their rows cost. Where
-/// they do not, large pieces have a smaller index, and so are kept for up to a fiftieth of the bytes.
+/// they do not, large pieces have a smaller index, and so are kept for up to a fiftieth of the
+/// bytes.
 pub(super) fn best_shift(keys: &[u64]) -> u32 {
     let keys = &keys[..keys.len().min(WINDOW)];
     let bytes = |shift: u32| {

@@ -84,7 +84,8 @@ impl IntWalk {
         ordinal
     }
 
-    /// Moves to a key in another block, which must be ordered like this beside the one it stands on.
+    /// Moves to a key in another block, which must be ordered like this beside the one it stands
+    /// on.
     fn leave(
         &mut self,
         keys: IntKeys<'_>,

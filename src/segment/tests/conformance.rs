@@ -37,7 +37,9 @@ impl<const CODEC: u8> SortedLayer for Coded<CODEC> {
         let mut back = Vec::new();
         self.0.key_at(ordinal, &mut back).expect("sound");
         assert_eq!(back, key, "key to ordinal and back");
-        self.0.entry(ordinal).expect("sound").live().map(<[u8]>::to_vec)
+        let value = self.0.entry(ordinal).expect("sound").live();
+        assert_eq!(self.0.get(key).expect("sound").map(Entry::live), Some(value));
+        value.map(<[u8]>::to_vec)
     }
 
     fn cursor(&self) -> Self::Cursor<'_> {
@@ -75,8 +77,7 @@ impl<const CODEC: u8> SortedLayer for CodedInFile<CODEC> {
     }
 
     fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
-        let ordinal = self.0.find(key).expect("sound")?;
-        self.0.entry(ordinal).expect("sound").live().map(|value| value[..8].to_vec())
+        self.0.get(key).expect("sound")?.live().map(|value| value[..8].to_vec())
     }
 
     fn cursor(&self) -> Self::Cursor<'_> {

@@ -174,7 +174,7 @@ fn measure_segment(
     choice: CodecChoice,
     part: usize,
 ) {
-    let build = |keys: &[Vec<u8>]| {
+    let build = |keys: &[&[u8]]| {
         let bump = Bump::new();
         let mut builder = SegmentBuilder::new(ValueWidth::Fixed(8), &bump, choice).expect("memory");
         for (i, key) in keys.iter().enumerate() {
@@ -184,8 +184,11 @@ fn measure_segment(
         }
         builder.finish().expect("memory")
     };
+    // One after the other in memory: scattered keys would cost more than what is built of them.
+    let sorted = Probes::new(keys.iter().map(Vec::as_slice));
+    let sorted: Vec<&[u8]> = sorted.iter().collect();
     let (build_ns, segments) =
-        time(keys.len(), || keys.chunks(part).map(build).collect::<Vec<_>>());
+        time(keys.len(), || sorted.chunks(part).map(build).collect::<Vec<_>>());
     let starts: Vec<&[u8]> = keys.chunks(part).map(|keys| keys[0].as_slice()).collect();
     let place = |key: &[u8]| match segments.len() {
         1 => 0,
@@ -193,8 +196,7 @@ fn measure_segment(
     };
     let get = |key: &[u8]| {
         let segment = &segments[place(key)];
-        let ordinal = segment.find(key).expect("sound")?;
-        let value = segment.entry(ordinal).expect("sound").live()?;
+        let value = segment.get(key).expect("sound")?.live()?;
         value.first_chunk().map(|value| u64::from_le_bytes(*value))
     };
     for (i, key) in keys.iter().enumerate().step_by(97) {

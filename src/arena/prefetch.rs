@@ -1,0 +1,27 @@
+//! Asking for memory before it is read.
+#![allow(unsafe_code, reason = "the processor is asked by an intrinsic, which takes a raw pointer")]
+
+/// Bytes that memory hands over at once, on most processors.
+pub(crate) const CACHE_LINE: usize = 64;
+
+/// Asks for the cache line of byte `at`, if the slice has it. No page is brought in.
+#[inline]
+pub(crate) fn prefetch(bytes: &[u8], at: usize) {
+    if let Some(byte) = bytes.get(at) {
+        prefetch_line(byte);
+    }
+}
+
+/// Asks for the cache line at an address, which need not be readable: a hint, which reads nothing.
+#[cfg(all(target_arch = "x86_64", not(memkv_portable)))]
+#[inline]
+pub(crate) fn prefetch_line(address: *const u8) {
+    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+    // SAFETY: a prefetch is a hint that reads nothing and cannot fault.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
+}
+
+/// Does nothing: there is no portable way to ask, nor a stable intrinsic on other architectures.
+#[cfg(not(all(target_arch = "x86_64", not(memkv_portable))))]
+#[inline]
+pub(crate) fn prefetch_line(_address: *const u8) {}

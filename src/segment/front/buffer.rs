@@ -1,0 +1,240 @@
+//! Room for whole keys that are put together.
+//!
+//! Keys are short and of every length, and so a call for each copy, and a guess at each length, would
+//! be most of what a walk takes. So there is room behind the keys, and short pieces are copied as whole
+//! chunks, the end of which is written over by what comes next, or is never shown.
+
+use super::block::MAX_KEYS;
+use crate::arena::OutOfMemory;
+use crate::key::MAX_KEY_LEN;
+use std::ops::Range;
+
+/// The keys of a block, whole, one after the other.
+#[derive(Default)]
+pub(super) struct DecodedKeys {
+    /// Keys, and room behind them.
+    bytes: Vec<u8>,
+    /// Where each key ends.
+    ends: [u32; MAX_KEYS],
+    /// Where the last key is.
+    last: Range<usize>,
+    len: usize,
+}
+
+impl DecodedKeys {
+    /// Forgets all keys.
+    pub(super) fn clear(&mut self) {
+        self.len = 0;
+    }
+
+    /// Number of keys.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Makes room for so many bytes of a block's keys.
+    pub(super) fn try_reserve(&mut self, bytes: usize) -> Result<(), OutOfMemory> {
+        self.clear();
+        let len = bytes.saturating_add(REACH);
+        if len > self.bytes.len() {
+            self.bytes.try_reserve(len - self.bytes.len())?;
+            self.bytes.resize(len, 0);
+        }
+        Ok(())
+    }
+
+    /// Makes room for this many bytes of keys.
+    #[inline]
+    fn reserve(&mut self, len: usize) {
+        if len + REACH > self.bytes.len() {
+            reserve(&mut self.bytes, len);
+        }
+    }
+
+    /// Appends the first key, in two parts.
+    pub(super) fn push_first(&mut self, prefix: &[u8], head: &[u8]) -> Option<()> {
+        self.clear();
+        let end = prefix.len() + head.len();
+        self.reserve(end);
+        copy_chunks(&mut self.bytes, prefix, prefix.len())?;
+        copy_chunks(self.bytes.get_mut(prefix.len()..)?, head, head.len())?;
+        self.last = 0..end;
+        self.close()
+    }
+
+    /// Appends a key: the first `shared` bytes of the last one, and the first `len` bytes of `suffix`.
+    /// `None` if it has not as many, or the key would be too long or not greater.
+    #[inline]
+    pub(super) fn push(&mut self, shared: usize, suffix: &[u8], len: usize) -> Option<()> {
+        let Range { start, end } = self.last;
+        if shared > end - start || shared + len > MAX_KEY_LEN {
+            return None;
+        }
+        // Greater than the one before it: its first new byte says so, if that has one there.
+        if shared < end - start && self.bytes.get(start + shared) >= suffix.first() {
+            return None;
+        }
+        self.reserve(end + shared + len);
+        repeat_chunks(&mut self.bytes, start, end, shared)?;
+        copy_chunks(self.bytes.get_mut(end + shared..)?, suffix, len)?;
+        self.last = end..end + shared + len;
+        self.close()
+    }
+
+    #[inline]
+    fn close(&mut self) -> Option<()> {
+        // At most 32 keys of 65,535 bytes.
+        *self.ends.get_mut(self.len)? = self.last.end as u32;
+        self.len += 1;
+        Some(())
+    }
+
+    #[inline]
+    fn span(&self, slot: usize) -> Option<Range<usize>> {
+        let ends = self.ends.get(..self.len)?;
+        let start = slot.checked_sub(1).and_then(|before| ends.get(before)).copied();
+        Some(start.unwrap_or(0) as usize..*ends.get(slot)? as usize)
+    }
+
+    /// The key at `slot`; empty if there is none.
+    #[inline]
+    pub(super) fn key(&self, slot: usize) -> &[u8] {
+        self.span(slot).and_then(|span| self.bytes.get(span)).unwrap_or(&[])
+    }
+
+    /// All keys.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        (0..self.len).map(|slot| self.key(slot))
+    }
+}
+
+/// A key that is put together from what it adds to the one before it.
+#[derive(Default)]
+pub(super) struct KeyBuffer {
+    /// The key, and room behind it.
+    bytes: Vec<u8>,
+    len: usize,
+}
+
+impl KeyBuffer {
+    /// The key.
+    #[inline]
+    pub(super) fn as_slice(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or(&[])
+    }
+
+    /// Length of the key.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Replaces what follows the first `shared` bytes, of which the key has as many, by the first
+    /// `len` bytes of `suffix`.
+    #[inline]
+    pub(super) fn replace(&mut self, shared: usize, suffix: &[u8], len: usize) -> Option<()> {
+        if shared + len + REACH > self.bytes.len() {
+            reserve(&mut self.bytes, shared + len);
+        }
+        copy_chunks(self.bytes.get_mut(shared..)?, suffix, len)?;
+        self.len = shared + len;
+        Some(())
+    }
+}
+
+/// Makes room for so many bytes and [`REACH`] more.
+#[cold]
+fn reserve(bytes: &mut Vec<u8>, len: usize) {
+    bytes.resize((len + REACH).max(2 * bytes.len()), 0);
+}
+
+/// Bytes that are copied at a time.
+const CHUNK: usize = 16;
+
+/// Room behind keys, so that they can be copied in whole chunks.
+const REACH: usize = 4 * CHUNK;
+
+/// Copies the first `len` bytes of `source` to the start of `target`. `None` if there is no room.
+///
+/// Short ones go in one chunk, without a call and without a branch on their length, where both have
+/// as many bytes: those of `target` that follow are anything then. SCRATCHPAD.md section 3.2.
+#[inline]
+fn copy_chunks(target: &mut [u8], source: &[u8], len: usize) -> Option<()> {
+    if len <= CHUNK
+        && let (Some(to), Some(chunk)) = (target.first_chunk_mut::<CHUNK>(), source.first_chunk())
+    {
+        *to = *chunk;
+    } else if len <= REACH
+        && let (Some(to), Some(chunk)) = (target.first_chunk_mut::<REACH>(), source.first_chunk())
+    {
+        *to = *chunk;
+    } else {
+        target.get_mut(..len)?.copy_from_slice(source.get(..len)?);
+    }
+    Some(())
+}
+
+/// Copies `len` bytes from `from` in `bytes` to `at`, behind them, as [`copy_chunks`] does.
+#[inline]
+fn repeat_chunks(bytes: &mut [u8], from: usize, at: usize, len: usize) -> Option<()> {
+    if len <= CHUNK
+        && let Some(chunk) = bytes.get(from..)?.first_chunk::<CHUNK>().copied()
+        && let Some(to) = bytes.get_mut(at..)?.first_chunk_mut()
+    {
+        *to = chunk;
+    } else if len <= REACH
+        && let Some(chunk) = bytes.get(from..)?.first_chunk::<REACH>().copied()
+        && let Some(to) = bytes.get_mut(at..)?.first_chunk_mut()
+    {
+        *to = chunk;
+    } else {
+        let (source, target) = bytes.split_at_mut_checked(at)?;
+        target.get_mut(..len)?.copy_from_slice(source.get(from..from.checked_add(len)?)?);
+    }
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_all_lengths_are_put_together_whatever_follows_their_pieces() {
+        let source: Vec<u8> = (0..=255).cycle().take(400).collect();
+        let lens = (0..40).chain([63, 64, 65, 150]);
+        for (shared, len) in lens.clone().flat_map(|shared| lens.clone().map(move |n| (shared, n)))
+        {
+            // With all that follows, and with nothing.
+            for suffix in [&source[200..], &source[200..200 + len]] {
+                let expected = [&source[..shared], &source[200..200 + len]].concat();
+                let mut key = KeyBuffer::default();
+                key.replace(0, &source, 170).expect("enough bytes");
+                key.replace(shared, suffix, len).expect("enough bytes");
+                assert_eq!(key.as_slice(), expected);
+                let mut keys = DecodedKeys::default();
+                keys.push_first(&source[..3], &source[3..shared.max(3)]).expect("enough bytes");
+                let shared = shared.max(3);
+                if len > 0 {
+                    keys.push(shared, suffix, len).expect("enough bytes");
+                    keys.push(shared + len, &[1; 30], 1).expect("enough bytes");
+                    let expected = [&source[..shared], &source[200..200 + len]].concat();
+                    assert_eq!(keys.key(1), expected);
+                    assert_eq!(keys.key(2), [expected.as_slice(), &[1]].concat());
+                }
+                assert_eq!(keys.key(0), &source[..shared]);
+            }
+        }
+    }
+
+    #[test]
+    fn keys_that_do_not_grow_or_have_no_bytes_are_refused() {
+        let mut keys = DecodedKeys::default();
+        keys.push_first(b"a", b"bc").expect("enough bytes");
+        assert_eq!(keys.push(2, b"c", 1), None, "the same key");
+        assert_eq!(keys.push(2, b"b", 1), None, "a smaller one");
+        assert_eq!(keys.push(4, b"d", 1), None, "more shared than there is");
+        assert_eq!(keys.push(3, b"d", 2), None, "more bytes than there are");
+        assert_eq!(keys.push(3, &vec![1; MAX_KEY_LEN], MAX_KEY_LEN), None, "too long");
+        assert_eq!(keys.push(3, b"d", 1), Some(()));
+        assert_eq!(keys.iter().collect::<Vec<_>>(), [&b"abc"[..], b"abcd"]);
+    }
+}
