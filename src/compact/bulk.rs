@@ -29,19 +29,17 @@ impl Core {
     pub(crate) fn opened(
         width: ValueWidth,
         options: Options,
-        bases: Vec<Base>,
+        mut bases: Vec<Base>,
         is_read_only: bool,
-    ) -> Result<Self, Error> {
+    ) -> Self {
         let core = Self { is_read_only, ..Self::new(width, options) };
-        let piece = |Base { bound, segment }: Base| {
-            let layers = Layers { live: segment.len(), base: Some(segment), ..Layers::default() };
-            Piece { bound, layers }
-        };
-        if !bases.is_empty() {
-            let adopted = core.adopt(bases.into_iter().map(piece).collect())?;
+        if bases.len() > 1 {
+            core.begin_divided(bases);
+        } else if let Some(Base { segment, .. }) = bases.pop() {
+            let adopted = core.first.adopt(Layers::with_base(segment));
             assert!(adopted.is_ok(), "a new map is blank");
         }
-        Ok(core)
+        core
     }
 
     /// Adds entries that come in ascending order; see `MemKV::extend_sorted`. On an error nothing

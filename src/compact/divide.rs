@@ -5,12 +5,13 @@
 //! successors', and they are retired. Whoever finds a retired partition waits until the directory
 //! has been replaced. So no write is lost, and none is seen by some and not by others.
 
+use super::bulk::Base;
 use super::pieces::{PIECE_BYTES, Piece};
 use super::{Core, Many, fold, policy};
 use crate::cursor::Cursor;
 use crate::directory::Directory;
 use crate::error::{Corruption, Error};
-use crate::partition::{Depth, Layers, Partition, Retiring, Shared, WriteError};
+use crate::partition::{Depth, Layers, Load, Partition, Retiring, Shared, WriteError};
 use crate::segment::SegmentCursor;
 use crate::sync::{Arc, AtomicU64, Ordering, Striped};
 use std::ops::Range;
@@ -197,9 +198,7 @@ impl Core {
                 }
             }
             Some(shared) => {
-                let exchanges = AtomicU64::new(0);
-                let many = Box::new(Many { routes: Striped::new(&new), shared, exchanges });
-                assert!(self.many.set(many).is_ok(), "set under `publishing` only");
+                self.divide(&new, shared);
                 self.first.forget();
             }
         }
@@ -210,6 +209,26 @@ impl Core {
             }
         }
         Ok(true)
+    }
+
+    /// Makes the map one of many partitions, which it was not yet.
+    fn divide(&self, directory: &Arc<Directory>, shared: Shared) {
+        let exchanges = AtomicU64::new(0);
+        let many = Box::new(Many { routes: Striped::new(directory), shared, exchanges });
+        assert!(self.many.set(many).is_ok(), "set under `publishing`, or by who makes the map");
+    }
+
+    /// Begins a new map, which nobody else has yet, with the partitions of a file, of which there are
+    /// at least two. Their bounds ascend.
+    pub(super) fn begin_divided(&self, bases: Vec<Base>) {
+        let shared = Shared::new();
+        let live = bases.iter().map(|base| base.segment.len()).sum();
+        shared.add(Load { live, ..Load::default() }, Load::default());
+        let rows = bases.into_iter().map(|Base { bound, segment }| {
+            (bound, Arc::new(Partition::with_base(self.width(), &shared, segment)))
+        });
+        let directory = Arc::new(Directory::new(rows.collect()));
+        self.divide(&directory, shared);
     }
 }
 

@@ -388,7 +388,7 @@ impl<K: Key, V: Value> MemKV<K, V> {
         let width = width_of::<V>();
         let (attached, bases) =
             Attached::open(storage, path, &type_names::<K, V>(), width, options.residence, access)?;
-        let core = Core::opened(width, options, bases, access == Access::ReadOnly)?;
+        let core = Core::opened(width, options, bases, access == Access::ReadOnly);
         Ok(Self { handle: Handle::new(core, Some(Arc::new(attached))), types: PhantomData })
     }
 

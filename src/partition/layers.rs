@@ -34,6 +34,11 @@ pub(crate) struct Layers {
 }
 
 impl Layers {
+    /// Nothing but a base, from a file.
+    pub(crate) fn with_base(base: Arc<Segment>) -> Self {
+        Self { live: base.len(), base: Some(base), ..Self::default() }
+    }
+
     /// `below` with a delta frozen on top.
     pub(super) fn with_frozen(below: Option<&Self>, delta: Delta) -> Self {
         let below = below.cloned().unwrap_or_default();

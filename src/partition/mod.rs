@@ -27,6 +27,7 @@ use crate::entry::{Below, Entry, Extent, INLINE_VALUE_MAX, ValueRef, ValueWidth}
 use crate::error::Corruption;
 use crate::filter::{Filter, KeyHash};
 use crate::planted::{Bug, planted};
+use crate::segment::Segment;
 use crate::stats::{MemoryUsage, Stats};
 use crate::sync::{Arc, AtomicU32, AtomicU64, AtomicUsize, Ordering, RwLock};
 
@@ -341,12 +342,16 @@ impl Partition {
 
     /// A partition of these layers, for a map whose views up to now do not know it.
     pub(crate) fn with_layers(width: ValueWidth, shared: Option<&Shared>, layers: Layers) -> Self {
-        let partition = Self::new(width);
-        {
-            let mut state = partition.state.write();
-            state.layers = (layers.live > 0 || layers.has_entries()).then(|| Arc::new(layers));
-            state.seen = shared.map_or(0, Shared::epoch);
-        }
+        let layers = (layers.live > 0 || layers.has_entries()).then(|| Arc::new(layers));
+        let state = State { delta: None, layers, seen: shared.map_or(0, Shared::epoch) };
+        Self { state: RwLock::new(state), ..Self::new(width) }
+    }
+
+    /// A partition of a file. Of its live keys the caller tells `shared`.
+    pub(crate) fn with_base(width: ValueWidth, shared: &Shared, base: Arc<Segment>) -> Self {
+        let live = base.len();
+        let partition = Self::with_layers(width, Some(shared), Layers::with_base(base));
+        partition.gauge.live.store(live, Ordering::Relaxed);
         partition
     }
 

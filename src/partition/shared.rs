@@ -112,7 +112,7 @@ impl Shared {
     }
 
     /// Takes in what a delta says now, and said before.
-    pub(super) fn add(&self, now: Load, before: Load) {
+    pub(crate) fn add(&self, now: Load, before: Load) {
         let bytes = now.bytes.wrapping_sub(before.bytes);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.kept.fetch_add(now.kept.wrapping_sub(before.kept), Ordering::Relaxed);
