@@ -29,6 +29,15 @@ pub enum Error {
     DeltaFull,
     /// The allocator refused memory.
     OutOfMemory,
+    /// The map may hold no more than
+    /// [`Options::memory_limit_bytes`](crate::Options::memory_limit_bytes), and folding made too
+    /// little room. It can be read, and entries can be removed.
+    MemoryLimit {
+        /// The limit in bytes.
+        limit_bytes: usize,
+        /// Bytes that the map held when it refused.
+        held_bytes: usize,
+    },
     /// Stored bytes are not what this library writes.
     Corrupted(Corruption),
     /// A fold failed; its input is still readable and the next fold starts from it again.
@@ -189,6 +198,11 @@ impl fmt::Display for Error {
             Self::OutOfMemory => {
                 write!(f, "the allocator has no memory left; free some and try again")
             }
+            Self::MemoryLimit { limit_bytes, held_bytes } => write!(
+                f,
+                "the map holds {held_bytes} of the {limit_bytes} bytes it may have, and the write \
+                 needs more than is left; remove entries and call compact(), or raise the limit"
+            ),
             Self::Corrupted(corruption) => {
                 write!(f, "{corruption}; restore the data from a good copy")
             }

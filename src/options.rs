@@ -1,5 +1,6 @@
 //! How a map is set up: plain data, each field with its default and its effect.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 /// Who folds deltas into segments, and when.
@@ -59,6 +60,26 @@ pub struct Options {
     /// An overlay of more than this share of its base, in percent of entries, is merged into the
     /// base by the next fold. 0 writes no overlays. Default: 20.
     pub overlay_percent: f64,
+    /// Bytes of heap that the map may hold, as [`memory_usage`](crate::MemKV::memory_usage) counts
+    /// them. A write that may need more than is left folds what is in deltas, except with
+    /// [`Compaction::Manual`], and is refused with [`Error::MemoryLimit`](crate::Error::MemoryLimit)
+    /// if that makes too little room. Removals are never refused: their tombstones may pass the
+    /// limit by what deltas may take before a fold is due. Not counted are some 150 bytes for each
+    /// partition, what only iterators keep alive, and what a fold takes while it runs, up to two
+    /// and a half times one partition; what is copied because an iterator is open, and tables that
+    /// grow with a delta, can pass the limit by some KiB for each thread. Default: `None`, no limit.
+    ///
+    /// ```
+    /// use memkv::{Error, MemKV, Options};
+    /// use std::num::NonZeroUsize;
+    /// let options =
+    ///     Options { memory_limit_bytes: NonZeroUsize::new(64 << 10), ..Options::default() };
+    /// let kv: MemKV<u64, [u8; 32]> = MemKV::with_options(options);
+    /// let refused = (0..).find_map(|n: u64| kv.try_put(n, [n as u8; 32]).err());
+    /// assert!(matches!(refused, Some(Error::MemoryLimit { .. })));
+    /// assert!(kv.memory_usage().total() <= 64 << 10);
+    /// ```
+    pub memory_limit_bytes: Option<NonZeroUsize>,
     /// Where the bytes of an opened file are. No effect on maps that are not opened from a file.
     /// Default: [`Residence::Mapped`].
     pub residence: Residence,
@@ -73,6 +94,7 @@ impl Default for Options {
             delta_floor_bytes: 256 << 10,
             delta_max_age: Some(Duration::from_mins(1)),
             overlay_percent: 20.0,
+            memory_limit_bytes: None,
             residence: Residence::Mapped,
         }
     }

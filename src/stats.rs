@@ -25,6 +25,18 @@ impl MemoryUsage {
         let Self { delta, frozen, overlay, base, extents, filter, overhead } = *self;
         delta + frozen + overlay + base + extents + filter + overhead
     }
+
+    /// Adds what something else owns.
+    pub(crate) fn add(&mut self, other: &Self) {
+        let Self { delta, frozen, overlay, base, extents, filter, overhead } = other;
+        self.delta += delta;
+        self.frozen += frozen;
+        self.overlay += overlay;
+        self.base += base;
+        self.extents += extents;
+        self.filter += filter;
+        self.overhead += overhead;
+    }
 }
 
 /// How many nodes of each kind a radix tree has.

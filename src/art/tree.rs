@@ -91,6 +91,10 @@ pub(crate) struct Tree {
 /// Fewest blocks in limbo that are worth a sweep. A model has few blocks and looks at sweeps.
 const SWEEP_MIN: usize = if cfg!(memkv_loom) { 2 } else { 64 };
 
+/// Bytes of all blocks that one write makes, but for keys and values: a Node256 at most, headers of
+/// others.
+const LARGEST_WRITE: usize = 1_280;
+
 /// Blocks that one write gives up at most, besides the nodes of its path.
 const GIVEN_UP: usize = 8;
 
@@ -143,6 +147,18 @@ impl Tree {
     /// Bytes of the arena's chunks.
     pub(crate) fn chunk_bytes(&self) -> usize {
         self.arena.chunk_bytes()
+    }
+
+    /// Bytes that the arena may grow by when a key and a value of `bytes` together are put in, if
+    /// no pin lives.
+    pub(crate) fn growth_bytes(&self, bytes: usize) -> usize {
+        self.arena.growth_bytes(Self::write_bytes(bytes))
+    }
+
+    /// Bytes of all blocks that putting in a key and a value of `bytes` together makes, at most.
+    pub(crate) fn write_bytes(bytes: usize) -> usize {
+        // The leaf, a node that grows, and a forked prefix, in nodes of up to 255 of its bytes.
+        2 * bytes + LARGEST_WRITE
     }
 
     /// Heap bytes beside chunks and extents.

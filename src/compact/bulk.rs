@@ -32,7 +32,8 @@ impl Core {
         mut bases: Vec<Base>,
         is_read_only: bool,
     ) -> Self {
-        let core = Self { is_read_only, ..Self::new(width, options) };
+        let file = bases.first().and_then(|base| base.segment.file()).map(Arc::downgrade);
+        let core = Self { file, is_read_only, ..Self::new(width, options) };
         if bases.len() > 1 {
             core.begin_divided(bases);
         } else if let Some(Base { segment, .. }) = bases.pop() {
@@ -49,7 +50,10 @@ impl Core {
             return Err(Error::ReadOnly);
         }
         let mut source = Sorted::new(core.width(), fill)?;
-        let pieces = pieces::cut(&mut source, core.file_limits(), core.width())?;
+        let heap = core.limit().map_or(u64::MAX, |limit| limit as u64);
+        let limits = Limits { heap, ..core.file_limits() };
+        let pieces = pieces::cut(&mut source, limits, core.width())?;
+        core.make_room_for(pieces.iter().map(|piece| piece.layers.heap_bytes()).sum())?;
         let count = pieces.iter().map(|piece| piece.layers.live).sum();
         if count == 0 {
             return Ok(0);
@@ -130,7 +134,8 @@ impl Core {
 
     /// Where bases of files end.
     fn file_limits(&self) -> Limits {
-        Limits { entries: policy::partition_entries(&self.options), bytes: PIECE_BYTES }
+        let entries = policy::partition_entries(&self.options);
+        Limits { entries, bytes: PIECE_BYTES, heap: u64::MAX }
     }
 }
 

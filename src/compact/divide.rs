@@ -191,6 +191,11 @@ impl Core {
         for retired in old {
             new.partitions()[successors.start].take_hits_of(retired);
         }
+        // Before anybody can find them, so that the sums never miss what they hold.
+        let told = shared.or(new_shared.as_ref());
+        for partition in &new.partitions()[successors] {
+            partition.announce(told);
+        }
         match new_shared {
             None => {
                 if let Some(many) = many {
@@ -199,14 +204,10 @@ impl Core {
             }
             Some(shared) => {
                 self.divide(&new, shared);
-                self.first.forget();
             }
         }
         if let Some(many) = self.many.get() {
             many.exchanges.fetch_add(1, Ordering::Relaxed);
-            for partition in &new.partitions()[successors] {
-                partition.announce(Some(&many.shared));
-            }
         }
         Ok(true)
     }
@@ -279,11 +280,7 @@ fn hand_over(
         entries.first();
         for at in successors.clone() {
             let end = (at + 1 < successors.end).then(|| new.bound(at + 1));
-            new.partitions()[at].inherit(&mut entries, end).map_err(|error| match error {
-                WriteError::OutOfMemory => Error::OutOfMemory,
-                WriteError::Corrupted(corruption) => corruption.into(),
-                WriteError::DeltaFull | WriteError::Retired => Error::DeltaFull,
-            })?;
+            new.partitions()[at].inherit(&mut entries, end).map_err(WriteError::at_rest)?;
         }
     }
     Ok(())

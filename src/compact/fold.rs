@@ -94,6 +94,7 @@ pub(super) fn bases(
     let limits = Limits {
         entries: even_share(live, partition_entries),
         bytes: even_share(bytes, PIECE_BYTES).min(2 * PIECE_BYTES),
+        heap: u64::MAX,
     };
     let cursors = layers.iter().map(|layers| layers.merged(Depth::All)).collect();
     let mut source = Surviving { cursors, at: 0, seen: 0, go_on, is_cancelled: false };

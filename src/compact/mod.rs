@@ -11,8 +11,10 @@
 mod bulk;
 mod divide;
 mod fold;
+mod fork;
 mod pieces;
 mod policy;
+mod room;
 mod slot;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -20,6 +22,7 @@ mod worker;
 
 pub(crate) use bulk::Base;
 
+use crate::blocks::Blocks;
 use crate::directory::Directory;
 use crate::entry::{MAX_VALUE_LEN, ValueWidth};
 use crate::error::{Corruption, Error};
@@ -31,7 +34,7 @@ use crate::segment::Segment;
 use crate::snapshot::View;
 use crate::stats::{MemoryUsage, Stats};
 use crate::sync::{
-    Arc, AtomicBool, AtomicU32, AtomicU64, AtomicUsize, OnceLock, Ordering, RwLock, Striped,
+    Arc, AtomicBool, AtomicU32, AtomicU64, AtomicUsize, OnceLock, Ordering, RwLock, Striped, Weak,
 };
 use policy::{Dirt, Pressure, Sizes, Target};
 use slot::FoldSlot;
@@ -49,6 +52,8 @@ pub(crate) struct Core {
     /// who found a retired partition, and who makes a view of all.
     publishing: RwLock<()>,
     options: Options,
+    /// The file that the map was opened from, as long as anything of it is in use.
+    file: Option<Weak<Blocks>>,
     /// Writes are refused.
     is_read_only: bool,
     /// A fold has been asked of the worker and has not begun.
@@ -113,6 +118,7 @@ impl Core {
             many: OnceLock::new(),
             publishing: RwLock::new(()),
             options,
+            file: None,
             is_read_only: false,
             is_queued: AtomicBool::new(false),
             is_watched: AtomicBool::new(false),
@@ -297,20 +303,23 @@ impl Core {
         if core.is_read_only {
             return Err(Error::ReadOnly);
         }
-        let grain = policy::grain(&core.options);
+        let (grain, limit) = (policy::grain(&core.options), core.limit());
         let mut write = || {
-            core.ask(key, |partition, shared| match write(partition, Writes { shared, grain }) {
-                Err(WriteError::Retired) => None,
-                outcome => Some(outcome),
+            core.ask(key, |partition, shared| {
+                match write(partition, Writes { shared, grain, limit }) {
+                    Err(WriteError::Retired) => None,
+                    outcome => Some(outcome),
+                }
             })
         };
-        let outcome = match write() {
-            Err(WriteError::DeltaFull) => {
-                core.make_room(key)?;
-                write()
-            }
-            outcome => outcome,
-        };
+        let mut outcome = write();
+        while outcome == Err(WriteError::OverLimit) && core.fold_for_room() {
+            outcome = write();
+        }
+        if outcome == Err(WriteError::DeltaFull) {
+            core.make_room(key)?;
+            outcome = write();
+        }
         match outcome {
             Ok(load) => {
                 if let Some(load) = load {
@@ -320,6 +329,7 @@ impl Core {
             }
             Err(WriteError::DeltaFull | WriteError::Retired) => Err(Error::DeltaFull),
             Err(WriteError::OutOfMemory) => Err(Error::OutOfMemory),
+            Err(WriteError::OverLimit) => Err(core.over_limit()),
             Err(WriteError::Corrupted(corruption)) => Err(corruption.into()),
         }
     }
@@ -594,9 +604,12 @@ impl Core {
         const COUNTS: usize = 2 * size_of::<usize>();
         let mut usage = MemoryUsage::default();
         let mut counted = None;
+        // A partition that is retired after it was found has nothing left to count.
+        let unchanged = self.publishing.read();
         for partition in self.partitions() {
             partition.add_usage(&mut usage, &mut counted);
         }
+        drop(unchanged);
         usage.overhead += COUNTS + size_of::<Self>();
         if let Some(many) = self.many.get() {
             let directory = many.routes.read().heap_bytes();
@@ -607,6 +620,7 @@ impl Core {
 
     /// The map in numbers.
     pub(crate) fn stats(&self) -> Stats {
+        let _unchanged = self.publishing.read();
         let partitions = self.partitions();
         let mut stats = Stats {
             partitions: partitions.len(),
@@ -665,6 +679,7 @@ impl Core {
             kept: sum.kept + load.kept,
             entries: sum.entries + load.entries,
             live: sum.live + load.live,
+            held: sum.held + load.held,
         });
         assert_eq!(sum, many.shared.load(), "the sums are those of all partitions");
         for (at, partition) in directory.partitions().iter().enumerate() {

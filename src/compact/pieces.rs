@@ -18,6 +18,8 @@ pub(super) struct Limits {
     pub(super) entries: u64,
     /// Of keys and values, large ones not counted.
     pub(super) bytes: u64,
+    /// Heap bytes of all pieces together, above which no more are made.
+    pub(super) heap: u64,
 }
 
 impl Limits {
@@ -58,7 +60,8 @@ impl<C: Cursor> Source for Walked<C> {
     }
 }
 
-/// Builds bases of all entries, which are values. Where they end depends on nothing else.
+/// Builds bases of all entries, which are values. Where they end depends on nothing else. Stops
+/// early if they have come to take more memory than they may.
 pub(super) fn cut(
     source: &mut dyn Source,
     limits: Limits,
@@ -66,7 +69,8 @@ pub(super) fn cut(
 ) -> Result<Vec<Piece>, Error> {
     let mut pieces = Vec::new();
     let mut bound = Box::default();
-    while source.peek().is_some() {
+    let mut heap = 0;
+    while source.peek().is_some() && heap <= limits.heap {
         let bump = Bump::new();
         let mut builder = SegmentBuilder::new(width, &bump, CodecChoice::Automatic)?;
         let mut raw_bytes = 0;
@@ -89,6 +93,7 @@ pub(super) fn cut(
         let live = builder.len();
         let base = Some(Arc::new(builder.finish()?));
         let layers = Layers { base, live, raw_bytes: Some(raw_bytes), ..Layers::default() };
+        heap += layers.heap_bytes();
         pieces.push(Piece { bound, layers });
         bound = next.unwrap_or_default();
     }
@@ -121,7 +126,7 @@ mod tests {
         let layer = VecLayer::build(model);
         let mut cursor = layer.cursor();
         cursor.first();
-        let limits = Limits { entries, bytes };
+        let limits = Limits { entries, bytes, heap: u64::MAX };
         cut(&mut Walked(cursor), limits, ValueWidth::Fixed(8)).expect("memory")
     }
 
@@ -138,7 +143,7 @@ mod tests {
             for (i, piece) in pieces.iter().enumerate() {
                 let Layers { raw_bytes, live, .. } = piece.layers;
                 let raw_bytes = raw_bytes.expect("it has been built");
-                let is_full = Limits { entries, bytes }.are_reached(live, raw_bytes);
+                let is_full = Limits { entries, bytes, heap: 0 }.are_reached(live, raw_bytes);
                 assert!(is_full || i + 1 == pieces.len());
                 assert!(raw_bytes < bytes.saturating_add(8 + 100), "at most one entry over it");
             }

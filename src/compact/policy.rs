@@ -1,7 +1,7 @@
 //! When to fold and into what: pure functions from numbers to choices.
 
 use crate::options::{Compaction, Options};
-use crate::partition::Load;
+use crate::partition::{Load, Room};
 
 /// A delta smaller than this is not folded for its age: the fold would save next to nothing.
 pub(super) const MIN_AGED_BYTES: usize = 16 << 10;
@@ -90,6 +90,18 @@ pub(super) fn choose(deltas: impl Iterator<Item = Dirt>) -> Option<usize> {
     scored.max_by(|(_, a), (_, b)| a.total_cmp(b)).map(|(i, _)| i)
 }
 
+/// What a base of its own has to be worth before room is made for a write: folding for less costs
+/// more than refusing. The part of all there is, as its divisor.
+const LEAST_ROOM: usize = 16;
+
+/// In which of these a fold into the base makes most room, by its number; `None` if a fold would
+/// write again and again what it has little to add to.
+pub(super) fn roomiest(rooms: impl Iterator<Item = Room>) -> Option<usize> {
+    let is_worth_it = |room: &Room| room.loose > room.base / (LEAST_ROOM - 1);
+    let worth_it = rooms.enumerate().filter(|(_, room)| is_worth_it(room));
+    worth_it.max_by_key(|(_, room)| room.loose).map(|(i, _)| i)
+}
+
 /// Whether two neighbours that have so many live entries and bytes together should be one.
 pub(super) fn should_join(live: u64, bytes: u64, options: &Options) -> bool {
     live <= partition_entries(options) / 2 && bytes <= super::pieces::PIECE_BYTES / 2
@@ -174,8 +186,18 @@ mod tests {
         // As full, as fast: the smaller one.
         assert_eq!(choose(&[dirt(10, 1_000, 50), dirt(10, 500, 50)]), Some(1));
         // What pins keep counts.
-        let kept = Load { bytes: 1 << 20, kept: 1 << 20, entries: 1, live: 1_000 };
+        let kept = Load { bytes: 1 << 20, kept: 1 << 20, entries: 1, live: 1_000, held: 0 };
         assert_eq!(choose(&[dirt(10, 1_000, 50), Dirt { load: kept, age: 50 }]), Some(1));
+    }
+
+    #[test]
+    fn room_is_made_where_most_is_loose_unless_that_is_little() {
+        let roomiest = |rooms: &[(usize, usize)]| {
+            roomiest(rooms.iter().map(|&(loose, base)| Room { loose, base }))
+        };
+        assert_eq!(roomiest(&[(0, 0), (0, 1_000)]), None);
+        assert_eq!(roomiest(&[(99, 1_500), (1, 0)]), Some(1));
+        assert_eq!(roomiest(&[(101, 1_500), (1, 0), (200, 1_000)]), Some(2));
     }
 
     #[test]

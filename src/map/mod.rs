@@ -9,6 +9,10 @@ mod bulk;
 mod callback_tests;
 #[cfg(test)]
 mod divided_tests;
+#[cfg(test)]
+mod fork_tests;
+#[cfg(test)]
+mod limit_tests;
 mod ordered;
 mod point;
 mod store;

@@ -1,10 +1,12 @@
 //! The map as a whole: its size, its memory, emptying and folding it.
 
-use super::{MemKV, refuse};
+use super::{Handle, MemKV, refuse};
+use crate::compact::Core;
 use crate::error::Error;
 use crate::key::Key;
 use crate::stats::{MemoryUsage, Stats};
 use crate::value::Value;
+use std::marker::PhantomData;
 
 /// The map as a whole.
 impl<K: Key, V: Value> MemKV<K, V> {
@@ -67,7 +69,43 @@ impl<K: Key, V: Value> MemKV<K, V> {
         }
     }
 
+    /// A second map with the same entries and options, which goes its own way from then on: what is
+    /// written to one is never seen by the other.
+    ///
+    /// Both share the segments, and what is in the radix trees now, until each folds what was
+    /// written to it into segments of its own; the memory of what they share is freed with the
+    /// last of them. All entries are those of one moment, as an iterator shows them. The second map
+    /// is not attached to a file and can be written to, even if this one was opened read-only.
+    /// [`Clone`] gives another handle to the same map instead.
+    ///
+    /// # Complexity
+    /// O(number of partitions). Where a fold is due that has not come yet (it is running, it has
+    /// failed, or the map was forked since the last one), what was written since is copied.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    ///
+    /// # Example
+    /// ```
+    /// use memkv::MemKV;
+    /// let kv: MemKV<String, u64> = MemKV::from_iter([("apple", 3), ("pear", 4)]);
+    /// let what_if = kv.fork()?;
+    /// what_if.insert("apple", 30);
+    /// kv.remove("pear");
+    /// assert!(kv.iter().eq([(String::from("apple"), 3)]));
+    /// assert_eq!(what_if.values().collect::<Vec<_>>(), [30, 4]);
+    /// # Ok::<(), memkv::Error>(())
+    /// ```
+    pub fn fork(&self) -> Result<Self, Error> {
+        let core = self.core().fork().map_err(|error| self.named(error))?;
+        let handle = Handle::new(core, None);
+        Core::look_after(&handle.core);
+        Ok(Self { handle, types: PhantomData })
+    }
+
     /// The heap bytes the map owns, by part.
+    ///
+    /// What it shares with a [fork](Self::fork) is counted by both.
     ///
     /// Memory that only iterators keep alive is not counted. Of an opened file, a
     /// [`Resident`](crate::Residence::Resident) one counts, a mapped one does not, but for one bit

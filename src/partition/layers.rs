@@ -10,6 +10,9 @@ use crate::segment::Segment;
 use crate::stats::MemoryUsage;
 use crate::sync::Arc;
 
+/// Heap bytes of the counts of an `Arc`.
+const COUNTS: usize = 2 * size_of::<usize>();
+
 /// A delta that takes no more writes and waits to be folded.
 pub(crate) struct Frozen {
     /// Its entries. Shared, so that a cursor can own it.
@@ -80,9 +83,15 @@ impl Layers {
         Ok((None, None))
     }
 
-    /// `counted` is the file that has been counted already.
-    pub(super) fn add_usage(&self, usage: &mut MemoryUsage, counted: &mut Option<Arc<Blocks>>) {
-        const COUNTS: usize = 2 * size_of::<usize>();
+    /// Heap bytes of all layers, without those of files.
+    pub(crate) fn heap_bytes(&self) -> u64 {
+        let mut usage = MemoryUsage::default();
+        self.add_usage(&mut usage);
+        usage.total() as u64
+    }
+
+    /// Heap bytes by part, without those of files.
+    pub(crate) fn add_usage(&self, usage: &mut MemoryUsage) {
         usage.overhead += COUNTS + size_of::<Self>();
         if let Some(frozen) = &self.frozen {
             usage.frozen += frozen.tree.chunk_bytes();
@@ -97,14 +106,25 @@ impl Layers {
                 *part += segment.heap_bytes();
                 usage.overhead += COUNTS + size_of::<Segment>();
                 usage.extents += segment.extent_bytes();
-                // All may be of one file.
-                if let Some(file) = segment.file()
-                    && !counted.as_ref().is_some_and(|counted| Arc::ptr_eq(counted, file))
-                {
-                    *part += file.heap_bytes();
-                    usage.overhead += COUNTS + size_of::<Blocks>();
-                    *counted = Some(Arc::clone(file));
-                }
+            }
+        }
+    }
+
+    /// Heap bytes of the file that segments are read from. `counted` is the one that has been
+    /// counted already: all segments may be of one.
+    pub(super) fn add_file_usage(
+        &self,
+        usage: &mut MemoryUsage,
+        counted: &mut Option<Arc<Blocks>>,
+    ) {
+        for (segment, part) in [(&self.overlay, &mut usage.overlay), (&self.base, &mut usage.base)]
+        {
+            if let Some(file) = segment.as_ref().and_then(|segment| segment.file())
+                && !counted.as_ref().is_some_and(|counted| Arc::ptr_eq(counted, file))
+            {
+                *part += file.heap_bytes();
+                usage.overhead += COUNTS + size_of::<Blocks>();
+                *counted = Some(Arc::clone(file));
             }
         }
     }

@@ -12,19 +12,20 @@
 #[cfg(any(test, fuzzing))]
 pub(crate) mod check;
 mod layers;
+mod room;
 mod shared;
 mod view;
 
 pub(crate) use layers::Layers;
+pub(crate) use room::Room;
 pub(crate) use shared::{Load, Moment, Shared, Writes};
 pub(crate) use view::{Depth, LayerCursor, LiveCursor, Pinned};
 
 use crate::arena::OutOfMemory;
-use crate::art::{ArtCursor, Tree, TreeError};
-use crate::blocks::Blocks;
+use crate::art::{ArtCursor, Pin, Tree, TreeError};
 use crate::cursor::Cursor;
 use crate::entry::{Below, Entry, Extent, INLINE_VALUE_MAX, ValueRef, ValueWidth};
-use crate::error::Corruption;
+use crate::error::{Corruption, Error};
 use crate::filter::{Filter, KeyHash};
 use crate::planted::{Bug, planted};
 use crate::segment::Segment;
@@ -45,6 +46,19 @@ pub(crate) enum WriteError {
     Corrupted(Corruption),
     /// The partition has successors, which take the write.
     Retired,
+    /// The map would hold more than it may.
+    OverLimit,
+}
+
+impl WriteError {
+    /// What it is to somebody who fills a partition that nobody else knows, and has no limit.
+    pub(crate) fn at_rest(self) -> Error {
+        match self {
+            Self::OutOfMemory => Error::OutOfMemory,
+            Self::Corrupted(corruption) => corruption.into(),
+            Self::DeltaFull | Self::Retired | Self::OverLimit => Error::DeltaFull,
+        }
+    }
 }
 
 impl From<TreeError> for WriteError {
@@ -175,8 +189,11 @@ impl Partition {
         } else {
             ValueRef::Inline(value)
         };
+        // Dropped after the lock.
+        let mut met = Vec::new();
         let mut state = self.state.write();
-        self.begin_write(writes, &mut state)?;
+        self.begin_write(writes, &mut state, &mut met)?;
+        let _aside = self.set_aside(writes, &state, key, value)?;
         let State { delta, layers, .. } = &mut *state;
         let delta = delta.get_or_insert_with(|| Box::new(Delta::new(self.width)));
         let plan = delta.tree.plan(key)?;
@@ -209,8 +226,10 @@ impl Partition {
         key: &[u8],
         old: impl FnOnce(&[u8]),
     ) -> Result<Option<Load>, WriteError> {
+        // Dropped after the lock.
+        let mut met = Vec::new();
         let mut state = self.state.write();
-        self.begin_write(writes, &mut state)?;
+        self.begin_write(writes, &mut state, &mut met)?;
         let State { delta, layers, .. } = &mut *state;
         if delta.is_none() && layers.is_none() {
             return Ok(None);
@@ -242,14 +261,19 @@ impl Partition {
     /// What comes before a change: views of the whole map that were made since the last one get
     /// the partition as it is.
     #[inline]
-    fn begin_write(&self, writes: Writes<'_>, state: &mut State) -> Result<(), WriteError> {
+    fn begin_write(
+        &self,
+        writes: Writes<'_>,
+        state: &mut State,
+        met: &mut Vec<Arc<Moment>>,
+    ) -> Result<(), WriteError> {
         if state.is_retired() {
             return Err(WriteError::Retired);
         }
         if let Some(shared) = writes.shared
             && state.seen != shared.epoch()
         {
-            state.seen = shared.save(self.address(), state.seen, || state.pin());
+            state.seen = shared.save(self.address(), state.seen, || state.pin(), met);
         }
         Ok(())
     }
@@ -261,7 +285,10 @@ impl Partition {
         let bytes = delta.tree.used_bytes() + delta.tree.limbo_bytes();
         let bytes = bytes + delta.tree.limbo_extent_bytes() + state.frozen_bytes();
         let told = self.gauge.bytes.load(Ordering::Relaxed);
-        (bytes.abs_diff(told) >= writes.grain).then(|| self.tell(writes.shared, state))
+        let is_worth_it = bytes.abs_diff(told) >= writes.grain
+            || writes.limit.is_some()
+                && state.held_bytes() != self.gauge.held.load(Ordering::Relaxed);
+        is_worth_it.then(|| self.tell(writes.shared, state))
     }
 
     /// Tells the map how full the delta is.
@@ -306,15 +333,6 @@ impl Partition {
         self.state.read().is_blank()
     }
 
-    /// Drops what a retired partition still has, where no view of several partitions knows it.
-    pub(crate) fn forget(&self) {
-        let mut state = self.state.write();
-        debug_assert!(state.is_retired(), "successors have the content");
-        let old = (state.delta.take(), state.layers.take());
-        drop(state);
-        drop(old);
-    }
-
     /// Drops everything, where no view of several partitions knows this one.
     pub(crate) fn clear(&self) {
         let mut state = self.state.write();
@@ -335,7 +353,7 @@ impl Partition {
             return Err(layers);
         }
         state.delta = None;
-        state.layers = Some(Arc::new(layers));
+        state.layers = layers.has_entries().then(|| Arc::new(layers));
         self.tell(None, &mut state);
         Ok(())
     }
@@ -363,19 +381,8 @@ impl Partition {
         if state.is_retired() {
             return None;
         }
-        let State { delta, layers, .. } = &mut *state;
-        let can_freeze = layers.as_ref().is_none_or(|layers| layers.frozen.is_none());
-        let is_empty = delta.as_ref().is_some_and(|delta| delta.tree.len() == 0);
-        let taken = if can_freeze || is_empty { delta.take() } else { None };
-        let mut unused = None;
-        if let Some(taken) = taken {
-            if is_empty {
-                unused = Some(taken);
-            } else {
-                *layers = Some(Arc::new(Layers::with_frozen(layers.as_deref(), *taken)));
-            }
-        }
-        let layers = layers.clone();
+        let unused = state.freeze();
+        let layers = state.layers.clone();
         self.tell(shared, &mut state);
         drop(state);
         // Freed without the lock.
@@ -431,26 +438,44 @@ impl Partition {
         shared: Option<&Shared>,
         replace: impl FnOnce(&mut [Retiring<'_>]) -> Result<Option<T>, E>,
     ) -> Result<Option<T>, E> {
+        // Dropped after the locks.
+        let (mut met, mut old) = (Vec::new(), Vec::new());
         let mut states: Vec<_> = partitions.iter().map(|own| own.state.write()).collect();
         let mut retiring: Vec<_> = states.iter_mut().map(|state| Retiring(&mut *state)).collect();
         let replaced = replace(&mut retiring)?;
         if replaced.is_some() {
             for (partition, state) in partitions.iter().zip(&mut states) {
-                state.seen = RETIRED;
                 if let Some(shared) = shared {
+                    // The views that know the partition keep what they show, and nothing else.
+                    shared.save(partition.address(), state.seen, || state.pin(), &mut met);
                     shared.add(Load::default(), partition.gauge.load());
                 }
                 partition.gauge.set(Load::default());
+                state.seen = RETIRED;
+                old.push((state.delta.take(), state.layers.take()));
             }
         }
         Ok(replaced)
+    }
+
+    /// What a copy of the map needs of these partitions, which are given in key order, as of one
+    /// moment. Deltas are frozen where none is yet, so that the copy can share them.
+    pub(crate) fn part_all(partitions: &[&Self], shared: Option<&Shared>) -> Vec<Part> {
+        let mut states: Vec<_> = partitions.iter().map(|own| own.state.write()).collect();
+        let parts = partitions.iter().zip(&mut states).map(|(own, state)| {
+            state.freeze();
+            own.tell(shared, state);
+            let delta = state.delta.as_ref().filter(|delta| delta.tree.len() > 0);
+            Part { layers: state.layers.clone(), delta: delta.map(|delta| delta.tree.pin()) }
+        });
+        parts.collect()
     }
 
     /// Fills a delta that nobody else knows with entries of another one over the same layers, up
     /// to `end`, where `entries` then stands.
     pub(crate) fn inherit(
         &self,
-        entries: &mut ArtCursor<&Tree>,
+        entries: &mut impl Cursor,
         end: Option<&[u8]>,
     ) -> Result<(), WriteError> {
         let mut state = self.state.write();
@@ -463,20 +488,6 @@ impl Partition {
             entries.next();
         }
         Ok(())
-    }
-
-    /// Heap bytes by part. `counted` is the file that has been counted already.
-    pub(crate) fn add_usage(&self, usage: &mut MemoryUsage, counted: &mut Option<Arc<Blocks>>) {
-        let state = self.state.read();
-        if let Some(delta) = &state.delta {
-            usage.delta += delta.tree.chunk_bytes();
-            usage.extents += delta.tree.extent_bytes();
-            usage.overhead += size_of::<Delta>() + delta.tree.overhead_bytes();
-            usage.filter += delta.filter.as_deref().map_or(0, Filter::heap_bytes);
-        }
-        if let Some(layers) = &state.layers {
-            layers.add_usage(usage, counted);
-        }
     }
 
     /// Adds what the partition holds to what others hold.
@@ -535,6 +546,7 @@ pub(crate) struct Gauge {
     kept: AtomicUsize,
     entries: AtomicU64,
     live: AtomicU64,
+    held: AtomicUsize,
     /// The map's clock when the delta got its first entries.
     pub(crate) born: AtomicU64,
     /// Times that the worker has come by since then.
@@ -551,6 +563,7 @@ impl Gauge {
             kept: self.kept.load(Ordering::Relaxed),
             entries: self.entries.load(Ordering::Relaxed),
             live: self.live.load(Ordering::Relaxed),
+            held: self.held.load(Ordering::Relaxed),
         }
     }
 
@@ -559,7 +572,15 @@ impl Gauge {
         self.kept.store(load.kept, Ordering::Relaxed);
         self.entries.store(load.entries, Ordering::Relaxed);
         self.live.store(load.live, Ordering::Relaxed);
+        self.held.store(load.held, Ordering::Relaxed);
     }
+}
+
+/// What a copy of a partition is made of.
+pub(crate) struct Part {
+    pub(crate) layers: Option<Arc<Layers>>,
+    /// What is not in the layers.
+    pub(crate) delta: Option<Pin>,
 }
 
 /// A partition that is about to be retired, locked.
@@ -592,6 +613,22 @@ impl State {
         self.seen == RETIRED
     }
 
+    /// Turns the delta into the frozen layer, if it has entries and no other is frozen. Answers one
+    /// without entries, which is not there any more.
+    fn freeze(&mut self) -> Option<Box<Delta>> {
+        let Self { delta, layers, .. } = self;
+        let is_empty = delta.as_ref().is_some_and(|delta| delta.tree.len() == 0);
+        if is_empty {
+            return delta.take();
+        }
+        if layers.as_ref().is_none_or(|layers| layers.frozen.is_none())
+            && let Some(taken) = delta.take()
+        {
+            *layers = Some(Arc::new(Layers::with_frozen(layers.as_deref(), *taken)));
+        }
+        None
+    }
+
     fn live(&self) -> u64 {
         let below = self.layers.as_ref().map_or(0, |layers| layers.live);
         let delta = self.delta.as_ref().map_or(0, |delta| delta.tree.weight());
@@ -615,7 +652,8 @@ impl State {
     }
 
     fn load(&self) -> Load {
-        let mut load = Load { live: self.live(), ..Load::default() };
+        let (live, held) = (self.live(), self.held_bytes());
+        let mut load = Load { live, held, ..Load::default() };
         if let Some(delta) = &self.delta {
             load.kept = delta.tree.limbo_bytes() + delta.tree.limbo_extent_bytes();
             load.bytes = delta.tree.used_bytes() + load.kept;
@@ -657,6 +695,19 @@ impl State {
 impl Delta {
     fn new(width: ValueWidth) -> Self {
         Self { tree: Tree::new(width), filter: None }
+    }
+
+    /// Heap bytes of a delta whose first key and value have so many bytes, at most.
+    fn new_bytes(bytes: usize) -> usize {
+        2 * size_of::<Self>() + Tree::write_bytes(bytes)
+    }
+
+    /// Heap bytes by part.
+    fn add_usage(&self, usage: &mut MemoryUsage) {
+        usage.delta += self.tree.chunk_bytes();
+        usage.extents += self.tree.extent_bytes();
+        usage.overhead += size_of::<Self>() + self.tree.overhead_bytes();
+        usage.filter += self.filter.as_deref().map_or(0, Filter::heap_bytes);
     }
 
     /// Lets the filter know of a key that is about to be added (I6). One is made only above

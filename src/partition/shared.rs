@@ -22,6 +22,8 @@ pub(crate) struct Load {
     pub(crate) entries: u64,
     /// Live keys, those of the layers below included.
     pub(crate) live: u64,
+    /// Heap bytes of all there is, the layers below included.
+    pub(crate) held: usize,
 }
 
 /// A moment that a view of the whole map shows, and the partitions saved for it so far.
@@ -47,6 +49,8 @@ pub(crate) struct Shared {
     kept: AtomicUsize,
     entries: AtomicU64,
     live: AtomicU64,
+    /// What all partitions hold, and what writes have set aside.
+    held: AtomicUsize,
     /// Entries that all deltas have ever been told to have got: the clock of the fold policy.
     clock: AtomicU64,
 }
@@ -58,12 +62,14 @@ pub(crate) struct Writes<'a> {
     pub(crate) shared: Option<&'a Shared>,
     /// Bytes that a delta grows by before it tells.
     pub(crate) grain: usize,
+    /// Bytes that all partitions may hold. If there is a limit, every change is told.
+    pub(crate) limit: Option<usize>,
 }
 
 #[cfg(test)]
 impl Writes<'_> {
     /// Writes to a partition of no map.
-    pub(crate) const ALONE: Self = Self { shared: None, grain: usize::MAX };
+    pub(crate) const ALONE: Self = Self { shared: None, grain: usize::MAX, limit: None };
 }
 
 impl Shared {
@@ -76,6 +82,7 @@ impl Shared {
             kept: AtomicUsize::new(0),
             entries: AtomicU64::new(0),
             live: AtomicU64::new(0),
+            held: AtomicUsize::new(0),
             clock: AtomicU64::new(0),
         }
     }
@@ -98,14 +105,24 @@ impl Shared {
     }
 
     /// Saves a partition that is about to change for the moments after `seen`; answers the newest.
+    ///
+    /// Those moments are put into `met`, which is dropped when the partition is not locked any
+    /// more: whoever made one may have dropped it meanwhile, and then all that it has pinned is
+    /// freed with it.
     #[cold]
-    pub(super) fn save(&self, partition: usize, seen: u64, pin: impl Fn() -> Pinned) -> u64 {
+    pub(super) fn save(
+        &self,
+        partition: usize,
+        seen: u64,
+        pin: impl Fn() -> Pinned,
+        met: &mut Vec<Arc<Moment>>,
+    ) -> u64 {
+        let start = met.len();
         let moments = self.moments.lock();
         let epoch = self.epoch();
-        let newer = moments.iter().filter_map(Weak::upgrade).filter(|moment| moment.epoch > seen);
-        let newer: Vec<_> = newer.collect();
+        met.extend(moments.iter().filter_map(Weak::upgrade));
         drop(moments);
-        for moment in newer {
+        for moment in met[start..].iter().filter(|moment| moment.epoch > seen) {
             moment.pinned(partition, &pin);
         }
         epoch
@@ -118,6 +135,7 @@ impl Shared {
         self.kept.fetch_add(now.kept.wrapping_sub(before.kept), Ordering::Relaxed);
         self.entries.fetch_add(now.entries.wrapping_sub(before.entries), Ordering::Relaxed);
         self.live.fetch_add(now.live.wrapping_sub(before.live), Ordering::Relaxed);
+        self.held.fetch_add(now.held.wrapping_sub(before.held), Ordering::Relaxed);
         if now.entries > before.entries {
             self.clock.fetch_add(now.entries - before.entries, Ordering::Relaxed);
         }
@@ -130,7 +148,20 @@ impl Shared {
             kept: self.kept.load(Ordering::Relaxed),
             entries: self.entries.load(Ordering::Relaxed),
             live: self.live.load(Ordering::Relaxed),
+            held: self.held.load(Ordering::Relaxed),
         }
+    }
+
+    /// Counts bytes that a write may need as if they were held; answers all that is.
+    ///
+    /// One counter for both, so that a writer that sees bytes given back sees what was told before.
+    pub(super) fn set_aside(&self, bytes: usize) -> usize {
+        self.held.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes)
+    }
+
+    /// The write has told what it has taken.
+    pub(super) fn give_back(&self, bytes: usize) {
+        self.held.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     /// Entries that deltas have got since the map was made.

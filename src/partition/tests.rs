@@ -214,6 +214,6 @@ fn a_retired_partition_answers_nobody_and_is_not_retired_again() {
         Ok::<Option<()>, ()>(None)
     });
     assert_eq!(again, Ok(None));
-    partition.forget();
+    assert!(partition.state.read().layers.is_none(), "its content has gone");
     assert!(before.get(b"a").expect("sound").is_some(), "a view from before");
 }
