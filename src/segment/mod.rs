@@ -227,16 +227,15 @@ impl Segment {
     #[inline]
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Entry<'_>>, Corruption> {
         let layout = self.layout()?;
+        let values = self.values(layout);
         let found = match self.keys_of(layout) {
             // The value is somewhere else than the key: both are on their way at once.
-            Keys::Front(keys) => {
-                keys.search(key, |first| self.values(layout).prefetch(first))?.ok()
-            }
-            Keys::Int(keys) => keys.search(key, |near| self.values(layout).prefetch(near))?.ok(),
+            Keys::Front(keys) => keys.search(key, |first| values.prefetch(first))?.ok(),
+            Keys::Int(keys) => keys.search(key, |near| values.prefetch(near))?.ok(),
             Keys::Plain(keys) => keys.search(key)?.ok(),
             Keys::Fst(keys) => keys.find(key)?,
         };
-        found.map(|ordinal| self.entry(Ordinal(ordinal))).transpose()
+        found.map(|ordinal| self.entry_of(layout, values, Ordinal(ordinal))).transpose()
     }
 
     /// The ordinal of the first key that is not below `key`: [`len`](Self::len) if there is none.
@@ -263,12 +262,22 @@ impl Segment {
     #[inline]
     pub(crate) fn entry(&self, ordinal: Ordinal) -> Result<Entry<'_>, Corruption> {
         let layout = self.layout()?;
+        self.entry_of(layout, self.values(layout), ordinal)
+    }
+
+    #[inline]
+    fn entry_of<'a>(
+        &'a self,
+        layout: &Layout,
+        values: Values<'a>,
+        ordinal: Ordinal,
+    ) -> Result<Entry<'a>, Corruption> {
         let is_plain = |column| layout.span(column).is_empty();
         // The common case in few steps: a base has nothing but values, and nothing below.
         if ordinal.0 < self.len()
             && is_plain(Section::Tombstones)
             && is_plain(Section::LiveBelow)
-            && let Some((value, _)) = self.values(layout).fixed(ordinal.0..ordinal.0 + 1)
+            && let Some((value, _)) = values.fixed(ordinal.0..ordinal.0 + 1)
         {
             return Ok(Entry::value(ValueRef::Inline(value), Below::Absent));
         }

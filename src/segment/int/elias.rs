@@ -6,11 +6,14 @@
 //! zero makes a matter of a word or two, and then among the one or two keys of the bucket.
 
 use super::packed::{Packed, Packer, byte_sums, mask, packed_len, select};
-use crate::arena::OutOfMemory;
+use crate::arena::{OutOfMemory, prefetch};
 use crate::bytes::{u16_at, u64_at};
 
 /// Buckets from one entry of the table to the next.
 const SAMPLE: usize = 64;
+
+/// Words that most groups of so many buckets reach into.
+const NEAR: usize = 4;
 
 /// How a piece is laid out: bits of buckets in words, the table, low bits.
 #[derive(Clone, Copy)]
@@ -71,16 +74,32 @@ impl<'a> EliasFano<'a> {
     }
 
     /// How many keys lie less than `distance` from the first, and whether the next one is there.
-    /// Tells `near` of a key that is at most a few before, as soon as it is known.
+    /// Tells `near` where it might be, and then of a key that is at most a few before, as soon as that
+    /// is known.
     #[inline]
-    pub(super) fn search(self, distance: u64, near: impl FnOnce(usize)) -> Option<(usize, bool)> {
+    pub(super) fn search(
+        self,
+        distance: u64,
+        mut near: impl FnMut(usize),
+    ) -> Option<(usize, bool)> {
         let bucket = distance >> self.shape.width;
         if bucket >= self.shape.buckets as u64 {
             return Some((self.shape.keys, false));
         }
+        self.expect(bucket as usize, &mut near);
         let (start, end) = self.bucket(bucket as usize)?;
         near(start);
         self.lows.search(start, end, distance & mask(self.shape.width))
+    }
+
+    /// Asks at once for all that would be where it is if keys came at an even pace, instead of for one
+    /// after the other when it is known where they are. SCRATCHPAD.md section 3.3.
+    #[inline]
+    fn expect(self, bucket: usize, mut near: impl FnMut(usize)) {
+        let key = (bucket as u32 * self.shape.keys as u32 / self.shape.buckets as u32) as usize;
+        prefetch(self.bytes, (bucket + key) / 8);
+        self.lows.expect(key);
+        near(key.saturating_sub(8));
     }
 
     /// The first key of a bucket, and the first one after it.
@@ -89,7 +108,10 @@ impl<'a> EliasFano<'a> {
         let mut place = self.sample(bucket / SAMPLE)?;
         let behind = (bucket % SAMPLE) as u32;
         if behind > 0 {
-            place = self.nth(place, behind - 1, |word| !word)? + 1;
+            place = match self.near_zero(place, behind - 1) {
+                Some(zero) => zero,
+                None => self.nth(place, behind - 1, |word| !word)?,
+            } + 1;
         }
         let start = place.checked_sub(bucket)?;
         let end = self.next_zero(place)?.checked_sub(bucket)?;
@@ -101,6 +123,24 @@ impl<'a> EliasFano<'a> {
     fn sample(self, sample: usize) -> Option<usize> {
         let before = u16_at(self.bytes, self.table + 2 * sample)?;
         Some(usize::from(before) + sample * SAMPLE)
+    }
+
+    /// The place of zero `n` of those from `place` on, if the next [`NEAR`] words have it: in which of
+    /// them it is, nobody could guess, and so it is added up.
+    #[inline]
+    fn near_zero(self, place: usize, n: u32) -> Option<usize> {
+        let at = place / 64;
+        let words = self.bytes.get(at * 8..self.table)?.as_chunks::<8>().0.first_chunk::<NEAR>()?;
+        let mut zeros = words.map(|word| !u64::from_le_bytes(word));
+        zeros[0] &= u64::MAX << (place % 64);
+        let mut sums = [0; NEAR + 1];
+        for (i, word) in zeros.iter().enumerate() {
+            sums[i + 1] = sums[i] + (byte_sums(*word) >> 56) as u32;
+        }
+        let [_, passed @ .., all] = sums;
+        let i: usize = passed.iter().map(|sum| usize::from(*sum <= n)).sum();
+        let word = zeros.get(i)?;
+        (n < all).then(|| (at + i) * 64 + select(*word, byte_sums(*word), n - sums[i]) as usize)
     }
 
     /// The place of bit `n` of those that `wanted` sets, from `place` on.

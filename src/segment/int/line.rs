@@ -115,7 +115,7 @@ impl<'a> Line<'a> {
     /// How many keys are below `key`, and whether the next one is `key`. Tells `near` of a key that
     /// may be the one, as soon as it is known.
     #[inline]
-    pub(super) fn search(self, key: u64, near: impl FnOnce(usize)) -> Option<(usize, bool)> {
+    pub(super) fn search(self, key: u64, mut near: impl FnMut(usize)) -> Option<(usize, bool)> {
         let Some(distance) = key.checked_sub(self.intercept) else {
             return Some((0, false));
         };

@@ -104,12 +104,13 @@ impl<'a> IntKeys<'a> {
 
     /// The ordinal of `key`: `Ok` if it is there, else `Err` with that of the next larger one.
     ///
-    /// Before it has read all that it needs, it tells `near` of an ordinal that is hardly below.
+    /// Before it has read all that it needs, it tells `near` of an ordinal that may be close, and of one
+    /// that is hardly below.
     #[inline]
     pub(super) fn search(
         self,
         key: &[u8],
-        near: impl FnOnce(u64),
+        mut near: impl FnMut(u64),
     ) -> Result<Result<u64, u64>, Corruption> {
         let front = self.front()?;
         let Some((number, is_whole)) = number_not_below(key, front.width) else {

@@ -1,6 +1,6 @@
 //! Numbers of one width, bit after bit, and the search for the k-th set bit of a word.
 
-use crate::arena::OutOfMemory;
+use crate::arena::{CACHE_LINE, OutOfMemory, prefetch};
 use crate::bytes::u64_at;
 
 /// Bytes behind the last number that a reader may look at.
@@ -47,11 +47,36 @@ impl<'a> Packed<'a> {
         Some((low | high << 1 << (63 - bit % 8)) & mask(self.width))
     }
 
+    /// Asks for the memory around number `i`.
+    #[inline]
+    pub(super) fn expect(self, i: usize) {
+        let at = i * self.width as usize / 8;
+        prefetch(self.bytes, at.saturating_sub(CACHE_LINE / 2));
+        prefetch(self.bytes, at + CACHE_LINE / 2);
+    }
+
+    /// As [`search`](Self::search), at most [`FEW`] numbers.
+    #[inline]
+    fn search_few(self, start: usize, end: usize, bound: u64) -> Option<(usize, bool)> {
+        let last = end.saturating_sub(1);
+        let (mut below, mut equal) = (0, 0);
+        for i in 0..FEW {
+            let number = self.get(start + i.min(last - start.min(last)))?;
+            let is_in = usize::from(start + i < end);
+            below += is_in * usize::from(number < bound);
+            equal += is_in * usize::from(number == bound);
+        }
+        Some((start + below, equal > 0))
+    }
+
     /// How many of the numbers from `start` to `end`, which ascend, are below `bound`, plus
     /// `start`; and whether the next one is `bound`.
     #[inline]
     pub(super) fn search(self, start: usize, end: usize, bound: u64) -> Option<(usize, bool)> {
         let (mut from, mut len) = (start, end.checked_sub(start)?);
+        if len <= FEW {
+            return self.search_few(start, end, bound);
+        }
         // The comparison is added, not branched on: nobody could guess it.
         while len > 1 {
             let half = len / 2;
@@ -70,6 +95,9 @@ impl<'a> Packed<'a> {
         Some((from, from < end && self.get(from)? == bound))
     }
 }
+
+/// So many numbers are all compared, because nobody could guess how many there are.
+const FEW: usize = 4;
 
 /// Appends numbers of one width to bytes.
 pub(super) struct Packer<'o> {

@@ -121,7 +121,7 @@ impl<'a> Piece<'a> {
     /// How many keys are below `key`, and whether the next one is `key`; `None` if its bytes are
     /// not as they must be. Tells `near` of a key that is hardly before it, as soon as it is known.
     #[inline]
-    pub(super) fn search(self, key: u64, near: impl FnOnce(usize)) -> Option<(usize, bool)> {
+    pub(super) fn search(self, key: u64, near: impl FnMut(usize)) -> Option<(usize, bool)> {
         match self {
             Self::EliasFano(first, piece) => match key.checked_sub(first) {
                 Some(distance) => piece.search(distance, near),
