@@ -41,8 +41,16 @@ impl Core {
         let Some(other) = neighbours.into_iter().flatten().min_by_key(live) else { return Ok(()) };
         let pair = [at.min(other), at.max(other)].map(|at| &*directory.partitions()[at]);
         let live = pair.iter().filter_map(|partition| partition.len()).sum();
-        let layers = pair.iter().filter_map(|partition| partition.layers());
-        let bytes = layers.map(|layers| fold::about_bytes(&layers)).sum();
+        let layers = pair.map(Partition::layers);
+        if let [Some(rest), None] | [None, Some(rest)] = &layers {
+            // Nothing below one of the deltas: the other one's layers do for both, as they are.
+            let piece = Piece { bound: Box::default(), layers: (**rest).clone() };
+            let [first, second] = &layers;
+            self.replace(&[(pair[0], first.as_ref()), (pair[1], second.as_ref())], &[piece])?;
+            return Ok(());
+        }
+        let layers = layers.iter().flatten();
+        let bytes = layers.map(|layers| fold::about_bytes(layers)).sum();
         if !policy::should_join(live, bytes, &self.options) {
             return Ok(());
         }

@@ -100,6 +100,13 @@ impl fmt::Debug for Core {
     }
 }
 
+/// An end of the order of keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    First,
+    Last,
+}
+
 /// What a fold that was asked for did.
 enum Folded {
     /// There was nothing to fold.
@@ -215,6 +222,27 @@ impl Core {
                 return View::All(directory, many.shared.moment());
             }
             match directory.partitions()[at].pin() {
+                Some(pinned) => return View::One(pinned),
+                None => self.wait_for_successors(),
+            }
+        }
+    }
+
+    /// A consistent view of the partition with the least keys, or the greatest.
+    pub(crate) fn view_end(&self, end: End) -> View {
+        loop {
+            let pinned = match self.many.get() {
+                None => self.first.pin(),
+                Some(many) => {
+                    let directory = Arc::clone(&many.routes.read());
+                    let at = match end {
+                        End::First => 0,
+                        End::Last => directory.len() - 1,
+                    };
+                    directory.partitions()[at].pin()
+                }
+            };
+            match pinned {
                 Some(pinned) => return View::One(pinned),
                 None => self.wait_for_successors(),
             }
@@ -479,14 +507,11 @@ impl Core {
             let had_frozen = partition.has_frozen();
             partition.freeze(self.shared());
             self.run(&partition, Some(Target::Base))?;
-            if had_frozen {
-                // That was what was frozen before. Now the delta, which may have gone to
-                // successors.
-                if partition.is_retired() {
-                    continue;
-                }
-                partition.freeze(self.shared());
-                self.run(&partition, Some(Target::Base))?;
+            // That was what was frozen before, or it has been joined with a neighbour who has
+            // something to be folded: now the rest, which may have gone to successors.
+            let is_left = had_frozen || partition.is_retired();
+            if is_left && self.find(&from).pin().is_some_and(|pinned| !pinned.is_base_only()) {
+                continue;
             }
             match self.bound_behind(&from) {
                 Some(bound) => from = bound,

@@ -117,6 +117,42 @@ fn a_map_is_divided_as_it_grows_and_joined_as_it_shrinks() {
 }
 
 #[test]
+fn partitions_that_are_emptied_go_though_their_neighbours_are_large() {
+    let kv: MemKV<u64, u64> = MemKV::with_options(tiny(Compaction::Manual, 100));
+    kv.extend_sorted((0..1_000).map(|n| (n, n))).expect("sorted");
+    assert_eq!(kv.stats().partitions, 10);
+    kv.insert(50, 51);
+    (100..900).for_each(|n| kv.delete(n));
+    kv.insert(950, 951);
+    let encoded = kv.stats().entries_encoded;
+    kv.compact().expect("memory");
+    assert_eq!(kv.stats().partitions, 2, "of a hundred entries each");
+    assert_eq!(kv.stats().entries_encoded - encoded, 200, "nothing else was written again");
+    kv.core().check();
+    let expected = (0..100).chain(900..1_000).map(|n| (n, n + u64::from(n == 50 || n == 950)));
+    assert!(kv.iter().eq(expected));
+    // What the neighbour of an empty partition has in its delta is folded too.
+    kv.extend_sorted((1_000..2_000).map(|n| (n, n))).expect("sorted");
+    (0..2_000).for_each(|n| kv.delete(n));
+    kv.compact().expect("memory");
+    let stats = kv.stats();
+    assert_eq!((stats.partitions, stats.delta_entries, stats.base), (1, 0, None));
+}
+
+#[test]
+fn the_first_and_the_last_entry_are_found_behind_empty_partitions() {
+    let kv: MemKV<u64, u64> = MemKV::with_options(tiny(Compaction::Manual, 10));
+    kv.extend_sorted((0..100).map(|n| (n, n))).expect("sorted");
+    for n in 0..50 {
+        assert_eq!(kv.first_key_value(), Some((n, n)));
+        assert_eq!(kv.last_key_value(), Some((99 - n, 99 - n)));
+        kv.delete(n);
+        kv.delete(99 - n);
+    }
+    assert_eq!((kv.first_key_value(), kv.last_key_value()), (None, None));
+}
+
+#[test]
 fn partitions_of_long_values_are_divided_by_their_bytes() {
     let options = Options { compaction: Compaction::Inline, ..Options::default() };
     let kv: MemKV<u64, Vec<u8>> = MemKV::with_options(options);

@@ -1,11 +1,13 @@
 //! Walking the map in key order.
 
 use super::MemKV;
+use crate::compact::End;
 use crate::iter::{Iter, Keys, Values, Walk};
 use crate::key::{Key, KeyBuf, KeyPrefix, KeyRange};
 use crate::range::ByteRange;
 use crate::sync::Arc;
 use crate::value::Value;
+use std::path::Path;
 
 /// In key order.
 ///
@@ -138,7 +140,9 @@ impl<K: Key, V: Value> MemKV<K, V> {
     /// assert_eq!(kv.first_key_value(), Some((-2, 20)));
     /// ```
     pub fn first_key_value(&self) -> Option<(K, V)> {
-        self.iter().next()
+        // Most often it is in the first partition, so that no view of all has to be made.
+        let first = Iter::new(self.walk_at(End::First)).next();
+        first.or_else(|| self.iter().next())
     }
 
     /// The entry with the largest key, or `None` if the map is empty.
@@ -156,12 +160,21 @@ impl<K: Key, V: Value> MemKV<K, V> {
     /// assert_eq!(kv.last_key_value(), Some((3, 30)));
     /// ```
     pub fn last_key_value(&self) -> Option<(K, V)> {
-        self.iter().next_back()
+        let last = Iter::new(self.walk_at(End::Last)).next_back();
+        last.or_else(|| self.iter().next_back())
     }
 
     fn walk(&self, range: ByteRange) -> Walk {
-        let file = self.handle.attached.as_ref().map(|attached| Arc::clone(attached.path()));
-        Walk::new(range, file, |range| self.core().view(range))
+        Walk::new(range, self.file(), |range| self.core().view(range))
+    }
+
+    /// A walk over the partition at an end of the map.
+    fn walk_at(&self, end: End) -> Walk {
+        Walk::new(ByteRange::all(), self.file(), |_| self.core().view_end(end))
+    }
+
+    fn file(&self) -> Option<Arc<Path>> {
+        self.handle.attached.as_ref().map(|attached| Arc::clone(attached.path()))
     }
 }
 
