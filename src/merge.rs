@@ -21,6 +21,9 @@ pub(crate) struct Merge<C> {
     children: Vec<C>,
     /// The newest and the oldest child that stand on the current key.
     current: Option<(usize, usize)>,
+    /// The child that stands on the key that is nearest to the current one, if others stand
+    /// elsewhere: as long as the current child has nearer keys, nobody else is looked at.
+    runner_up: Option<usize>,
     /// Forward: all children stand at or after the current key; backward: at or before it.
     direction: Direction,
     /// The current key, while children are being moved away from it.
@@ -30,7 +33,13 @@ pub(crate) struct Merge<C> {
 impl<C: Cursor> Merge<C> {
     /// Merges `children`, newest first.
     pub(crate) fn new(children: Vec<C>) -> Self {
-        Self { children, current: None, direction: Direction::Forward, scratch: Vec::new() }
+        Self {
+            children,
+            current: None,
+            runner_up: None,
+            direction: Direction::Forward,
+            scratch: Vec::new(),
+        }
     }
 
     fn start(&mut self, direction: Direction, mut place: impl FnMut(&mut C)) {
@@ -39,45 +48,71 @@ impl<C: Cursor> Merge<C> {
         self.settle();
     }
 
-    /// Finds the nearest key among the children.
+    /// Finds the nearest key among the children, and the one after it.
     fn settle(&mut self) {
         self.current = None;
+        self.runner_up = None;
         if self.children.iter().any(|child| child.status().is_err()) {
             return;
         }
-        let nearer = match self.direction {
-            Direction::Forward => Ordering::Less,
-            Direction::Backward => Ordering::Greater,
-        };
         for (i, child) in self.children.iter().enumerate() {
             if !child.valid() {
                 continue;
             }
-            self.current = match self.current {
-                None => Some((i, i)),
-                Some((newest, oldest)) => match child.key().cmp(self.children[newest].key()) {
-                    Ordering::Equal if planted(Bug::MergePrefersOlder) => Some((i, i)),
-                    Ordering::Equal => Some((newest, i)),
-                    order if order == nearer => Some((i, i)),
-                    _ => Some((newest, oldest)),
-                },
+            let Some((newest, oldest)) = self.current else {
+                self.current = Some((i, i));
+                continue;
             };
+            self.current = match self.order(child, &self.children[newest]) {
+                Ordering::Equal if planted(Bug::MergePrefersOlder) => Some((i, i)),
+                Ordering::Equal => Some((newest, i)),
+                Ordering::Less => {
+                    self.runner_up = Some(newest);
+                    Some((i, i))
+                }
+                Ordering::Greater => {
+                    if self.runner_up.is_none_or(|other| {
+                        self.order(child, &self.children[other]) == Ordering::Less
+                    }) {
+                        self.runner_up = Some(i);
+                    }
+                    Some((newest, oldest))
+                }
+            };
+        }
+    }
+
+    /// Less if `a` stands on the nearer key.
+    #[inline]
+    fn order(&self, a: &C, b: &C) -> Ordering {
+        match self.direction {
+            Direction::Forward => a.key().cmp(b.key()),
+            Direction::Backward => b.key().cmp(a.key()),
         }
     }
 
     #[inline]
     fn step(&mut self, direction: Direction) {
-        let Some((newest, _)) = self.current else { return };
-        if let [only] = self.children.as_mut_slice() {
-            match direction {
-                Direction::Forward => only.next(),
-                Direction::Backward => only.prev(),
-            }
-            self.direction = direction;
-            self.current = only.valid().then_some((0, 0));
-            return;
+        let Some((newest, oldest)) = self.current else { return };
+        // All others are where they must be, unless the direction turns.
+        let turns = self.direction != direction && self.children.len() > 1;
+        if newest != oldest || turns {
+            return self.step_all(newest, direction);
         }
-        self.step_all(newest, direction);
+        self.direction = direction;
+        let child = &mut self.children[newest];
+        match direction {
+            Direction::Forward => child.next(),
+            Direction::Backward => child.prev(),
+        }
+        let child = &self.children[newest];
+        let is_nearest = child.valid()
+            && self
+                .runner_up
+                .is_none_or(|other| self.order(child, &self.children[other]) == Ordering::Less);
+        if !is_nearest {
+            self.settle();
+        }
     }
 
     /// As [`step`](Self::step), away from the key that `newest` stands on.

@@ -194,8 +194,8 @@ impl Surviving<'_> {
             }
             self.seen += 1;
             let Some(cursor) = self.cursors.get_mut(self.at) else { return Ok(()) };
-            cursor.status()?;
             if !cursor.valid() {
+                cursor.status()?;
                 self.at += 1;
                 if let Some(next) = self.cursors.get_mut(self.at) {
                     next.first();
