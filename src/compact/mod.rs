@@ -8,6 +8,7 @@
 //! fold that fails or is cancelled leaves its input where reads find it, and the next one starts
 //! from it again.
 
+mod batch;
 mod bulk;
 mod divide;
 mod fold;

@@ -82,6 +82,7 @@ fn given(entries: &[Pair]) -> impl Iterator<Item = Pair> {
 enum Operation {
     Get(Fused),
     GetWith(Fused),
+    MultiGet(Vec<Fused>),
     Insert(Fused, String),
     Remove(Fused),
     Extend(Vec<Pair>),
@@ -101,7 +102,7 @@ impl Operation {
         let pair = |rng: &mut Rng| (key(rng), value(rng));
         let pairs = |rng: &mut Rng| (0..rng.below(8)).map(|_| pair(rng)).collect::<Vec<_>>();
         let sorted = |rng: &mut Rng| Model::from_iter(pairs(rng)).into_iter().collect();
-        match rng.below(12) {
+        match rng.below(13) {
             0 => Self::Get(key(rng)),
             1 => Self::GetWith(key(rng)),
             2..5 => Self::Insert(key(rng), value(rng)),
@@ -110,6 +111,7 @@ impl Operation {
             8 => Self::ExtendSorted(sorted(rng)),
             9 => Self::FromSorted(sorted(rng)),
             10 => Self::Range(key(rng), key(rng)),
+            11 => Self::MultiGet((0..rng.below(20)).map(|_| key(rng)).collect()),
             _ => Self::Show,
         }
     }
@@ -126,6 +128,7 @@ impl Operation {
                     assert!(value.len() < 2_000);
                 });
             }
+            Self::MultiGet(keys) => assert_eq!(map.multi_get(keys).len(), keys.len()),
             Self::Insert(key, value) => drop(map.insert(key, value)),
             Self::Remove(key) => drop(map.remove(key)),
             Self::Extend(pairs) => map.extend(given(pairs)),
@@ -169,7 +172,11 @@ impl Operation {
                 step(&|model| drop(model.insert(Fused("lent".to_owned()), String::new())));
                 step(&|model| drop(model.remove(&Fused("lent".to_owned()))));
             }
-            Self::Get(_) | Self::FromSorted(_) | Self::Range(..) | Self::Show => {}
+            Self::Get(_)
+            | Self::MultiGet(_)
+            | Self::FromSorted(_)
+            | Self::Range(..)
+            | Self::Show => {}
         }
         states
     }

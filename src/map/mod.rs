@@ -13,6 +13,9 @@ mod divided_tests;
 mod fork_tests;
 #[cfg(test)]
 mod limit_tests;
+mod many;
+#[cfg(test)]
+mod many_tests;
 mod ordered;
 mod point;
 mod store;

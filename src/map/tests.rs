@@ -98,6 +98,10 @@ impl MapUnderTest for Folding {
         MapUnderTest::get(&self.0, key)
     }
 
+    fn get_many(&self, keys: &[&[u8]]) -> Option<Vec<Option<Vec<u8>>>> {
+        self.0.get_many(keys)
+    }
+
     fn contains(&self, key: &[u8]) -> bool {
         self.0.contains(key)
     }

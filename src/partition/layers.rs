@@ -64,14 +64,8 @@ impl Layers {
         key: &[u8],
         hash: Option<KeyHash>,
     ) -> Result<(Option<Entry<'_>>, Option<usize>), Corruption> {
-        if let Some(frozen) = &self.frozen {
-            let may_hold = frozen
-                .filter
-                .as_ref()
-                .is_none_or(|filter| filter.may_contain(hash.unwrap_or_else(|| KeyHash::of(key))));
-            if may_hold && let Some(entry) = frozen.tree.get(key) {
-                return Ok((Some(entry), Some(1)));
-            }
+        if let Some(entry) = self.find_frozen(key, hash) {
+            return Ok((Some(entry), Some(1)));
         }
         for (segment, layer) in [(&self.overlay, 2), (&self.base, 3)] {
             if let Some(segment) = segment
@@ -81,6 +75,17 @@ impl Layers {
             }
         }
         Ok((None, None))
+    }
+
+    /// The frozen delta's entry of `key`. `hash` is the key's, if known.
+    #[inline]
+    pub(super) fn find_frozen(&self, key: &[u8], hash: Option<KeyHash>) -> Option<Entry<'_>> {
+        let frozen = self.frozen.as_ref()?;
+        let may_hold = frozen
+            .filter
+            .as_ref()
+            .is_none_or(|filter| filter.may_contain(hash.unwrap_or_else(|| KeyHash::of(key))));
+        if may_hold { frozen.tree.get(key) } else { None }
     }
 
     /// Heap bytes of all layers, without those of files.

@@ -9,6 +9,7 @@
 //! has been divided or joined is retired: it answers nobody but the views that were made before,
 //! and never changes again.
 
+mod batch;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod check;
 mod layers;
@@ -16,6 +17,7 @@ mod room;
 mod shared;
 mod view;
 
+pub(crate) use batch::{BATCH, Batch, Numbers};
 pub(crate) use layers::Layers;
 pub(crate) use room::Room;
 pub(crate) use shared::{Load, Moment, Shared, Writes};
@@ -673,17 +675,23 @@ impl State {
         frozen.map_or(0, |frozen| frozen.tree.used_bytes())
     }
 
+    /// The delta's entry of `key`. `hash` is the key's, if it was made.
+    #[inline]
+    fn find_in_delta(&self, key: &[u8], hash: &mut Option<KeyHash>) -> Option<Entry<'_>> {
+        let delta = self.delta.as_ref()?;
+        let may_hold = delta
+            .filter
+            .as_ref()
+            .is_none_or(|filter| filter.may_contain(*hash.get_or_insert_with(|| KeyHash::of(key))));
+        if may_hold { delta.tree.get(key) } else { None }
+    }
+
     /// The newest entry of `key`, and the number of the layer that has it (delta, frozen delta,
     /// overlay, base).
     fn find(&self, key: &[u8]) -> Result<(Option<Entry<'_>>, Option<usize>), Corruption> {
         let mut hash = None;
-        if let Some(delta) = &self.delta {
-            let may_hold = delta.filter.as_ref().is_none_or(|filter| {
-                filter.may_contain(*hash.get_or_insert_with(|| KeyHash::of(key)))
-            });
-            if may_hold && let Some(entry) = delta.tree.get(key) {
-                return Ok((Some(entry), Some(0)));
-            }
+        if let Some(entry) = self.find_in_delta(key, &mut hash) {
+            return Ok((Some(entry), Some(0)));
         }
         match &self.layers {
             None => Ok((None, None)),

@@ -10,6 +10,9 @@ const WALKED_KEYS: usize = 1000;
 /// Bytes of keys after which a walk ends. A few nodes can spell many long keys.
 const WALKED_BYTES: usize = 1 << 20;
 
+/// Steps of a get at most.
+const LOOKUP_STEPS: usize = 4;
+
 /// Opens a copy of an image.
 pub(crate) fn reopened(
     image: &[u8],
@@ -26,6 +29,7 @@ pub(crate) fn reopened(
 pub(crate) fn exercise(segment: &Segment, probes: &[Vec<u8>]) {
     let is_sound = segment.verify().is_ok();
     let _ = segment.stats();
+    exercise_lookups(segment, probes);
     for probe in probes {
         let (found, bound) = (segment.find(probe), segment.lower_bound(probe));
         let value = segment.get(probe).map(|entry| entry.map(|entry| entry.value.as_slice().len()));
@@ -68,6 +72,33 @@ pub(crate) fn exercise(segment: &Segment, probes: &[Vec<u8>]) {
         assert!(up.iter().eq(down.iter().rev()));
         assert_eq!(up.len() as u64, segment.len());
     }
+}
+
+/// Gets in steps that take turns: each answers what a get answers, the same error included.
+fn exercise_lookups(segment: &Segment, probes: &[Vec<u8>]) {
+    let shown = |found: Option<Entry<'_>>| {
+        found.map(|entry| (entry.kind, entry.below, entry.value.as_slice().to_vec()))
+    };
+    let mut pending: Vec<(&[u8], Lookup<'_, '_>)> = Vec::new();
+    for probe in probes {
+        let mut lookup = Lookup::NONE;
+        match lookup.begin(segment, probe) {
+            Ok(()) => pending.push((probe, lookup)),
+            Err(corruption) => assert_eq!(segment.get(probe).err(), Some(corruption)),
+        }
+    }
+    for _ in 0..LOOKUP_STEPS {
+        pending.retain_mut(|(probe, lookup)| {
+            let answer = match lookup.step() {
+                Ok(Stepped::Pending) => return true,
+                Ok(Stepped::Done(found)) => Ok(shown(found)),
+                Err(corruption) => Err(corruption),
+            };
+            assert_eq!(answer, segment.get(probe).map(shown));
+            false
+        });
+    }
+    assert!(pending.is_empty(), "a get takes a few steps");
 }
 
 /// The keys from where a cursor stands to where its steps end, or the first of them.

@@ -15,6 +15,7 @@ mod format;
 mod front;
 mod fst;
 mod int;
+mod lookup;
 mod plain;
 mod slabs;
 #[cfg(test)]
@@ -27,6 +28,7 @@ pub(crate) use cursor::SegmentCursor;
 pub(crate) use extents::{EXTENT_ROW_LEN, Extents, extent_row};
 #[cfg(any(test, fuzzing))]
 pub(crate) use format::{announced_extents, field_offsets, reseal};
+pub(crate) use lookup::{Lookup, Stepped};
 
 use crate::arena::Buffer;
 use crate::blocks::{Blocks, Bytes};

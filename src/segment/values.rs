@@ -152,6 +152,18 @@ impl<'a> Values<'a> {
         }
     }
 
+    /// Asks for the item of entry `i`, if there are items. Where it is can be read by now.
+    #[inline]
+    pub(super) fn prefetch_item(self, i: u64) {
+        let Self::Bytes { heap, offsets, .. } = self else { return };
+        // If that cannot be read, it is for the one to say who reads the item.
+        let Ok((start, _, end)) = slots(heap, offsets, i) else { return };
+        prefetch(heap.admitted(), start);
+        if end > start.saturating_add(CACHE_LINE) {
+            prefetch(heap.admitted(), start.saturating_add(CACHE_LINE));
+        }
+    }
+
     /// The values of these entries, which there are, and the bytes of each; `None` if they have not
     /// all as many, or cannot be read.
     pub(super) fn fixed(self, entries: Range<u64>) -> Option<(&'a [u8], usize)> {

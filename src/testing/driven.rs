@@ -82,6 +82,11 @@ impl<V: Modelled, const REOPENS: bool> MapUnderTest for Driven<V, REOPENS> {
         self.0.get(key).map(|value| value.to_model())
     }
 
+    fn get_many(&self, keys: &[&[u8]]) -> Option<Vec<Option<Vec<u8>>>> {
+        let values = self.0.multi_get(keys).into_iter();
+        Some(values.map(|value| value.map(|value| value.to_model())).collect())
+    }
+
     fn contains(&self, key: &[u8]) -> bool {
         self.0.contains_key(key)
     }

@@ -29,6 +29,12 @@ const SHRINK_OPS: usize = 3_000_000;
 /// Operations that a failure lists.
 const LISTED_OPS: usize = 40;
 
+/// Gets of one key for each of many.
+const GETS_PER_BATCH: u64 = 16;
+
+/// Keys from one on that are asked for in one call.
+const BATCH_KEYS: usize = 40;
+
 /// Least share, in percent, of the reads that each layer must answer.
 const LEAST_LAYER_PERCENT: u64 = 10;
 
@@ -51,6 +57,10 @@ pub(crate) trait MapUnderTest {
 
     /// The value of `key`.
     fn get(&self, key: &[u8]) -> Option<Vec<u8>>;
+    /// The values of `keys`, if they can be had in one call.
+    fn get_many(&self, _keys: &[&[u8]]) -> Option<Vec<Option<Vec<u8>>>> {
+        None
+    }
     /// Whether `key` is there.
     fn contains(&self, key: &[u8]) -> bool;
     /// Sets a value and returns the old one.
@@ -198,7 +208,11 @@ impl<M: MapUnderTest> Run<M> {
         match op {
             Op::Get(key) => {
                 self.reads += 1;
-                same_value(map.get(key).as_ref(), model.get(key))
+                same_value(map.get(key).as_ref(), model.get(key))?;
+                if self.reads.is_multiple_of(GETS_PER_BATCH) {
+                    return same_values(map, model, key);
+                }
+                Ok(())
             }
             Op::Contains(key) => {
                 self.reads += 1;
@@ -296,6 +310,27 @@ fn same_value(found: Option<&Vec<u8>>, expected: Option<&Vec<u8>>) -> Result<(),
     }
     let [found, expected] = [found, expected].map(|value| value.map(|value| Brief(value)));
     Err(format!("{found:?}, but should be {expected:?}"))
+}
+
+/// Compares what the map answers for many keys in one call: this one and those behind it, of which
+/// some are absent and some come twice.
+fn same_values<M: MapUnderTest>(map: &M, model: &Model, key: &[u8]) -> Result<(), String> {
+    let behind = model.range::<[u8], _>((Bound::Included(key), Bound::Unbounded));
+    let mut keys: Vec<Vec<u8>> = behind.take(BATCH_KEYS).map(|(key, _)| key.clone()).collect();
+    for at in (0..keys.len()).step_by(3) {
+        let near = keys::near_misses(&keys[at]);
+        keys.extend(near.into_iter().next());
+    }
+    let third = keys.len() / 3;
+    keys.rotate_left(third);
+    let asked: Vec<&[u8]> = keys.iter().map(Vec::as_slice).chain([key, key]).collect();
+    let Some(found) = map.get_many(&asked) else { return Ok(()) };
+    same(&found.len(), &asked.len())?;
+    for (found, key) in found.iter().zip(asked) {
+        same_value(found.as_ref(), model.get(key))
+            .map_err(|difference| format!("{:?} among others: {difference}", Brief(key)))?;
+    }
+    Ok(())
 }
 
 /// What runs did.

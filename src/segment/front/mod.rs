@@ -25,10 +25,14 @@ use crate::bytes::strip_prefix;
 use crate::error::Corruption;
 use block::{Block, MAX_BLOCK_LEN, MAX_KEYS};
 use std::ops::RangeInclusive;
-use tree::{Reached, Shape, Tree};
+use tree::{Leaf, Reached, Shape, Tree};
 use wanted::Wanted;
+
 /// Keys of a block, as the power of two, unless a test wants others.
 pub(super) const BLOCK_SHIFT: u32 = 4;
+
+/// Cache lines of a block that a search asks for at most, before it knows which ones it needs.
+const ASKED_LINES: usize = 8;
 
 /// What an image may say.
 const BLOCK_SHIFTS: RangeInclusive<u32> = 3..=5;
@@ -144,6 +148,33 @@ impl<'a> FrontKeys<'a> {
         key: &[u8],
         expect: impl FnOnce(u64),
     ) -> Result<Result<u64, u64>, Corruption> {
+        let (front, rest) = match self.enter(key)? {
+            Ok(entered) => entered,
+            Err(beyond) => return Ok(Err(beyond)),
+        };
+        let wanted = Wanted::new(rest);
+        let leaf = front.tree.descend(&wanted)?;
+        let reached = front.tree.arrive(leaf, &wanted)?;
+        expect(reached.block << front.shift);
+        let span = self.span(front, reached)?;
+        self.search_block(front, span, &wanted)
+    }
+
+    /// Begins a search that asks for memory a step before it reads it; `None` if it is known at once
+    /// that `key` is not there.
+    #[inline]
+    pub(super) fn begin(self, key: &[u8]) -> Result<Option<FrontSearch<'a, '_>>, Corruption> {
+        let Ok((front, rest)) = self.enter(key)? else { return Ok(None) };
+        let wanted = Wanted::new(rest);
+        let leaf = front.tree.descend(&wanted)?;
+        front.tree.ask_for(leaf);
+        Ok(Some(FrontSearch { keys: self, front, wanted, at: At::Leaf(leaf) }))
+    }
+
+    /// What a search for `key` goes by, and the key without the prefix; `Err` with the next larger key's ordinal if `key` is before
+    /// or behind all keys because of how they begin.
+    #[inline]
+    fn enter<'k>(self, key: &'k [u8]) -> Result<Result<(Front<'a>, &'k [u8]), u64>, Corruption> {
         if self.entries == 0 {
             return Ok(Err(0));
         }
@@ -151,15 +182,22 @@ impl<'a> FrontKeys<'a> {
         let Some(rest) = strip_prefix(key, front.prefix) else {
             return Ok(Err(if key < front.prefix { 0 } else { self.entries }));
         };
-        let wanted = Wanted::new(rest);
-        let reached = front.tree.descend(&wanted)?;
-        let first = reached.block << front.shift;
-        expect(first);
-        let ordinal = |slot: usize| first + slot as u64;
-        match self.block_at(front, reached)?.search(&wanted) {
+        Ok(Ok((front, rest)))
+    }
+
+    /// The end of a search: `wanted` among the keys of the block that it would be in.
+    #[inline]
+    fn search_block(
+        self,
+        front: Front<'a>,
+        span: Span,
+        wanted: &Wanted<'_>,
+    ) -> Result<Result<u64, u64>, Corruption> {
+        let ordinal = |slot: usize| (span.block << front.shift) + slot as u64;
+        match self.block_in(front, span)?.search(wanted) {
             Some(Ok(slot)) => Ok(Ok(ordinal(slot))),
             Some(Err(slot)) => Ok(Err(ordinal(slot))),
-            None => Err(no_block(reached.block)),
+            None => Err(no_block(span.block)),
         }
     }
 
@@ -175,25 +213,78 @@ impl<'a> FrontKeys<'a> {
 
     /// The block of this number, which exists.
     fn block(self, front: Front<'a>, number: u64) -> Result<Block<'a>, Corruption> {
-        self.block_at(front, front.tree.reach(number))
+        let span = self.span(front, front.tree.reach(number))?;
+        self.block_in(front, span)
     }
 
-    /// The block that was reached.
+    /// Where the block that was reached is, inside the section.
     #[inline]
-    fn block_at(self, front: Front<'a>, reached: Reached) -> Result<Block<'a>, Corruption> {
-        let number = reached.block;
-        let keys = (self.entries - (number << front.shift)).min(1 << front.shift) as usize;
+    fn span(self, front: Front<'a>, reached: Reached) -> Result<Span, Corruption> {
         let (start, end) = front.tree.span(reached)?;
-        let tail = self.blocks.admitted().get(start as usize..).unwrap_or(&[]);
+        let end = end.unwrap_or(self.blocks.len() as u64);
+        if start > end || end - start > MAX_BLOCK_LEN as u64 || end > self.blocks.len() as u64 {
+            return Err(no_block(reached.block));
+        }
+        Ok(Span { block: reached.block, start: start as usize, end: end as usize })
+    }
+
+    /// The block that is there.
+    #[inline]
+    fn block_in(self, front: Front<'a>, span: Span) -> Result<Block<'a>, Corruption> {
+        let Span { block, start, end } = span;
+        let keys = (self.entries - (block << front.shift)).min(1 << front.shift) as usize;
+        let tail = self.blocks.admitted().get(start..).unwrap_or(&[]);
         // Its first bytes say which ones are read next.
         prefetch(tail, CACHE_LINE);
-        let end = end.unwrap_or(self.blocks.len() as u64);
-        // Both are inside the section, or it is an error.
-        if start > end || end - start > MAX_BLOCK_LEN as u64 {
-            return Err(no_block(number));
+        self.blocks.admit(start..end)?;
+        Block::parse(tail, end - start, keys).ok_or_else(|| no_block(block))
+    }
+}
+
+/// Where a block is among the blocks.
+#[derive(Clone, Copy)]
+struct Span {
+    block: u64,
+    start: usize,
+    end: usize,
+}
+
+/// A search under way. Between two steps, what the next one reads has time to arrive.
+pub(super) struct FrontSearch<'a, 'k> {
+    keys: FrontKeys<'a>,
+    front: Front<'a>,
+    wanted: Wanted<'k>,
+    at: At,
+}
+
+/// Where a search is.
+enum At {
+    Leaf(Leaf),
+    Block(Span),
+}
+
+impl FrontSearch<'_, '_> {
+    /// Goes on; the answer, as that of [`FrontKeys::search`], after the last step. `expect` is told
+    /// once, before that, of the first of the ordinals that it may be.
+    #[inline]
+    pub(super) fn step(
+        &mut self,
+        expect: impl FnOnce(u64),
+    ) -> Result<Option<Result<u64, u64>>, Corruption> {
+        let Self { keys, front, wanted, at } = self;
+        match *at {
+            At::Leaf(leaf) => {
+                let reached = front.tree.arrive(leaf, wanted)?;
+                expect(reached.block << front.shift);
+                let span = keys.span(*front, reached)?;
+                for line in (span.start..span.end).step_by(CACHE_LINE).take(ASKED_LINES) {
+                    prefetch(keys.blocks.admitted(), line);
+                }
+                *at = At::Block(span);
+                Ok(None)
+            }
+            At::Block(span) => keys.search_block(*front, span, wanted).map(Some),
         }
-        self.blocks.get(start as usize..end as usize)?;
-        Block::parse(tail, (end - start) as usize, keys).ok_or_else(|| no_block(number))
     }
 }
 

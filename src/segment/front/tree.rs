@@ -15,7 +15,7 @@
 
 use super::wanted::Wanted;
 use super::{INDEX, TAILS, damaged};
-use crate::arena::prefetch;
+use crate::arena::{CACHE_LINE, prefetch};
 use crate::blocks::Bytes;
 use crate::bytes::{common_prefix, u16_at, u64_at};
 use crate::error::Corruption;
@@ -100,6 +100,15 @@ pub(super) struct Tree<'a> {
     pub(super) tails: Bytes<'a>,
 }
 
+/// A leaf that was come to.
+#[derive(Clone, Copy)]
+pub(super) struct Leaf {
+    /// Its number.
+    index: u64,
+    /// Where it is.
+    at: usize,
+}
+
 /// Where the way down the tree ends.
 #[derive(Clone, Copy)]
 pub(super) struct Reached {
@@ -110,10 +119,10 @@ pub(super) struct Reached {
 }
 
 impl Tree<'_> {
-    /// The last block whose separator is not above `key`, which is without the keys' prefix. There
-    /// is at least one block.
+    /// The leaf over the last block whose separator is not above `key`, which is without the keys'
+    /// prefix. There is at least one block.
     #[inline]
-    pub(super) fn descend(self, key: &Wanted<'_>) -> Result<Reached, Corruption> {
+    pub(super) fn descend(self, key: &Wanted<'_>) -> Result<Leaf, Corruption> {
         let last = self.shape.blocks - 1;
         let mut start = self.shape.front;
         let mut index = 0u64;
@@ -126,11 +135,27 @@ impl Tree<'_> {
             index = first + self.child(at, below - first, key)?;
             start += (here as usize + 1) * NODE_LEN;
         }
-        let leaf = start + index as usize * self.shape.leaf_len();
-        prefetch(self.nodes.admitted(), leaf + NODE_LEN);
-        let first = index * FAN as u64;
-        let block = first + self.child(leaf, last - first, key)?;
-        Ok(Reached { block, leaf })
+        let at = start + index as usize * self.shape.leaf_len();
+        prefetch(self.nodes.admitted(), at + NODE_LEN);
+        Ok(Leaf { index, at })
+    }
+
+    /// The block that `key`, which has led to this leaf, would be in.
+    #[inline]
+    pub(super) fn arrive(self, leaf: Leaf, key: &Wanted<'_>) -> Result<Reached, Corruption> {
+        let first = leaf.index * FAN as u64;
+        let last = self.shape.blocks - 1;
+        let block = first + self.child(leaf.at, last - first, key)?;
+        Ok(Reached { block, leaf: leaf.at })
+    }
+
+    /// Asks for the memory of a leaf, but for what [`descend`](Self::descend) has asked for.
+    #[inline]
+    pub(super) fn ask_for(self, leaf: Leaf) {
+        let lines = (leaf.at..leaf.at + self.shape.leaf_len()).step_by(CACHE_LINE);
+        for line in lines {
+            prefetch(self.nodes.admitted(), line);
+        }
     }
 
     /// Which child of the node at `at` leads to `key`; the last one is at most `last`.

@@ -73,29 +73,49 @@ impl<'a> EliasFano<'a> {
         Some(Self { bytes, shape, table, lows })
     }
 
-    /// How many keys lie less than `distance` from the first, and whether the next one is there.
-    /// Tells `near` where it might be, and then of a key that is at most a few before, as soon as that
-    /// is known.
+    /// The keys of the bucket that one at `distance` from the first would be in: from the first to
+    /// the one behind the last.
     #[inline]
-    pub(super) fn search(
-        self,
-        distance: u64,
-        mut near: impl FnMut(usize),
-    ) -> Option<(usize, bool)> {
-        let bucket = distance >> self.shape.width;
-        if bucket >= self.shape.buckets as u64 {
-            return Some((self.shape.keys, false));
+    pub(super) fn narrow(self, distance: u64) -> Option<(usize, usize)> {
+        match self.bucket_of(distance) {
+            Some(bucket) => self.bucket(bucket),
+            None => Some((self.shape.keys, self.shape.keys)),
         }
-        self.expect(bucket as usize, &mut near);
-        let (start, end) = self.bucket(bucket as usize)?;
-        near(start);
-        self.lows.search(start, end, distance & mask(self.shape.width))
+    }
+
+    /// How many keys lie less than `distance` from the first, and whether the next one is there,
+    /// if the keys of its bucket are these.
+    #[inline]
+    pub(super) fn settle(self, distance: u64, keys: (usize, usize)) -> Option<(usize, bool)> {
+        self.lows.search(keys.0, keys.1, distance & mask(self.shape.width))
+    }
+
+    /// Asks for the low bits of these keys.
+    #[inline]
+    pub(super) fn ask_for_keys(self, keys: (usize, usize)) {
+        self.lows.expect(keys.0);
+    }
+
+    /// Asks for where the table says where the bucket of a distance is.
+    #[inline]
+    pub(super) fn ask_for_table(self, distance: u64) {
+        let bucket = self.bucket_of(distance).unwrap_or(0);
+        prefetch(self.bytes, self.table + bucket / SAMPLE * 2);
+    }
+
+    /// The bucket of a distance; `None` if it is behind all.
+    #[inline]
+    fn bucket_of(self, distance: u64) -> Option<usize> {
+        let bucket = distance >> self.shape.width;
+        (bucket < self.shape.buckets as u64).then_some(bucket as usize)
     }
 
     /// Asks at once for all that would be where it is if keys came at an even pace, instead of for one
-    /// after the other when it is known where they are. SCRATCHPAD.md section 3.3.
+    /// after the other when it is known where they are, and tells `near` where the key would be.
+    /// SCRATCHPAD.md section 3.3.
     #[inline]
-    fn expect(self, bucket: usize, mut near: impl FnMut(usize)) {
+    pub(super) fn expect(self, distance: u64, near: impl FnOnce(usize)) {
+        let Some(bucket) = self.bucket_of(distance) else { return };
         let key = (bucket as u32 * self.shape.keys as u32 / self.shape.buckets as u32) as usize;
         prefetch(self.bytes, (bucket + key) / 8);
         self.lows.expect(key);

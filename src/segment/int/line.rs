@@ -112,15 +112,21 @@ impl<'a> Line<'a> {
         Some(self.line(i).wrapping_add(self.height(i)?))
     }
 
-    /// How many keys are below `key`, and whether the next one is `key`. Tells `near` of a key that
-    /// may be the one, as soon as it is known.
+    /// The keys that may be the first that is not below `key`: from the first to the one behind the
+    /// last, which may also be the one.
     #[inline]
-    pub(super) fn search(self, key: u64, mut near: impl FnMut(usize)) -> Option<(usize, bool)> {
+    pub(super) fn narrow(self, key: u64) -> (usize, usize) {
+        key.checked_sub(self.intercept).map_or((0, 0), |distance| self.window(distance))
+    }
+
+    /// How many keys are below `key`, and whether the next one is `key`, if it is among these or
+    /// behind them.
+    #[inline]
+    pub(super) fn settle(self, key: u64, keys: (usize, usize)) -> Option<(usize, bool)> {
         let Some(distance) = key.checked_sub(self.intercept) else {
             return Some((0, false));
         };
-        let (mut from, end) = self.window(distance);
-        near(from);
+        let (mut from, end) = keys;
         let mut len = end - from;
         while len > 0 {
             let half = len / 2;
@@ -133,6 +139,12 @@ impl<'a> Line<'a> {
         }
         let is_there = from < self.shape.keys && self.distance(from)? == distance;
         Some((from, is_there))
+    }
+
+    /// Asks for the heights in the middle of these keys.
+    #[inline]
+    pub(super) fn ask_for_keys(self, keys: (usize, usize)) {
+        self.heights.expect(usize::midpoint(keys.0, keys.1));
     }
 
     /// From the first key that may be at `distance` or above to the first that must be.

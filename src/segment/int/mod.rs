@@ -112,16 +112,38 @@ impl<'a> IntKeys<'a> {
         key: &[u8],
         mut near: impl FnMut(u64),
     ) -> Result<Result<u64, u64>, Corruption> {
-        let front = self.front()?;
-        let Some((number, is_whole)) = number_not_below(key, front.width) else {
-            return Ok(Err(self.entries));
-        };
+        let Some(sought) = self.sought(key)? else { return Ok(Err(self.entries)) };
+        let row = sought.front.tree.descend(self.index, sought.number)?;
+        let first = (row.piece as u64) << sought.front.shift;
+        let piece = self.piece(sought.front, row)?;
+        let found = piece.search(sought.number, |slot| near(first + slot as u64));
+        sought.answer(row.piece, found)
+    }
+
+    /// Begins a search that asks for memory a step before it reads it; `None` if all keys are below.
+    /// Tells `near` of an ordinal that may be close, if one is known.
+    #[inline]
+    pub(super) fn begin(
+        self,
+        key: &[u8],
+        near: impl FnOnce(u64),
+    ) -> Result<Option<IntSearch<'a>>, Corruption> {
+        let Some(sought) = self.sought(key)? else { return Ok(None) };
+        let Sought { front, number, .. } = sought;
         let row = front.tree.descend(self.index, number)?;
+        let bytes = self.pieces.admitted().get(row.descriptor.start()..).unwrap_or(&[]);
+        let keys = self.keys_of(front, row.piece);
         let first = (row.piece as u64) << front.shift;
-        let found = self.piece(front, row)?.search(number, |slot| near(first + slot as u64));
-        let (slot, is_there) = found.ok_or_else(|| no_piece(row.piece))?;
-        let ordinal = first + slot as u64;
-        Ok(if is_there && is_whole { Ok(ordinal) } else { Err(ordinal) })
+        piece::ask_for_place(bytes, row, keys, number, |slot| near(first + slot as u64));
+        Ok(Some(IntSearch { keys: self, sought, at: At::Row(row) }))
+    }
+
+    /// What a search for `key` goes by; `None` if all keys are below.
+    #[inline]
+    fn sought(self, key: &[u8]) -> Result<Option<Sought>, Corruption> {
+        let front = self.front()?;
+        let found = number_not_below(key, front.width);
+        Ok(found.map(|(number, is_whole)| Sought { front, number, is_whole }))
     }
 
     /// Appends the key of `ordinal`, which is below the number of keys, to `key`.
@@ -167,6 +189,71 @@ impl<'a> IntKeys<'a> {
     fn keys_of(self, front: Front, piece: usize) -> usize {
         let before = (piece as u64) << front.shift;
         (self.entries - before).min(1 << front.shift) as usize
+    }
+}
+
+/// What a search goes by.
+#[derive(Clone, Copy)]
+struct Sought {
+    front: Front,
+    /// The least number of the keys' width that is not below the key.
+    number: u64,
+    /// It is the key's own.
+    is_whole: bool,
+}
+
+impl Sought {
+    /// The answer of a search from that of the piece of this number.
+    #[inline]
+    fn answer(
+        &self,
+        piece: usize,
+        found: Option<(usize, bool)>,
+    ) -> Result<Result<u64, u64>, Corruption> {
+        let (slot, is_there) = found.ok_or_else(|| no_piece(piece))?;
+        let ordinal = ((piece as u64) << self.front.shift) + slot as u64;
+        Ok(if is_there && self.is_whole { Ok(ordinal) } else { Err(ordinal) })
+    }
+}
+
+/// A search under way. Between two steps, what the next one reads has time to arrive.
+pub(super) struct IntSearch<'a> {
+    keys: IntKeys<'a>,
+    sought: Sought,
+    at: At<'a>,
+}
+
+/// Where a search is.
+enum At<'a> {
+    /// In this piece, of which nothing was read.
+    Row(Row),
+    /// Among these keys of the piece of this number.
+    Keys(usize, Piece<'a>, (usize, usize)),
+}
+
+impl IntSearch<'_> {
+    /// Goes on; the answer, as that of [`IntKeys::search`], after the last step. `near` is told
+    /// once, before that, of an ordinal that is hardly below.
+    #[inline]
+    pub(super) fn step(
+        &mut self,
+        near: impl FnOnce(u64),
+    ) -> Result<Option<Result<u64, u64>>, Corruption> {
+        let Self { keys, sought, at } = self;
+        let Sought { front, number, .. } = *sought;
+        match *at {
+            At::Row(row) => {
+                let piece = keys.piece(front, row)?;
+                let within = piece.narrow(number).ok_or_else(|| no_piece(row.piece))?;
+                near(((row.piece as u64) << front.shift) + within.0 as u64);
+                piece.ask_for_keys(within);
+                *at = At::Keys(row.piece, piece, within);
+                Ok(None)
+            }
+            At::Keys(piece_number, piece, within) => {
+                sought.answer(piece_number, piece.settle(number, within)).map(Some)
+            }
+        }
     }
 }
 

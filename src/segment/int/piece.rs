@@ -1,8 +1,9 @@
 //! A piece: some neighbouring keys, in the way that takes the fewest bytes for them.
 
+use super::index::Row;
 use super::packed::SLACK;
 use super::{elias, line};
-use crate::arena::OutOfMemory;
+use crate::arena::{OutOfMemory, prefetch};
 use elias::EliasFano;
 use line::Line;
 use std::ops::Range;
@@ -119,15 +120,52 @@ impl<'a> Piece<'a> {
     }
 
     /// How many keys are below `key`, and whether the next one is `key`; `None` if its bytes are
-    /// not as they must be. Tells `near` of a key that is hardly before it, as soon as it is known.
+    /// not as they must be. Tells `near` of a key that may be close, and of one that is hardly before
+    /// it, as soon as they are known.
     #[inline]
-    pub(super) fn search(self, key: u64, near: impl FnMut(usize)) -> Option<(usize, bool)> {
+    pub(super) fn search(self, key: u64, mut near: impl FnMut(usize)) -> Option<(usize, bool)> {
+        if let Self::EliasFano(first, piece) = self
+            && let Some(distance) = key.checked_sub(first)
+        {
+            piece.expect(distance, &mut near);
+        }
+        let keys = self.narrow(key)?;
+        near(keys.0);
+        self.settle(key, keys)
+    }
+
+    /// A few keys of which the first that is not below `key` is one, or the one behind them; `None`
+    /// if the bytes are not as they must be.
+    #[inline]
+    pub(super) fn narrow(self, key: u64) -> Option<(usize, usize)> {
         match self {
             Self::EliasFano(first, piece) => match key.checked_sub(first) {
-                Some(distance) => piece.search(distance, near),
+                Some(distance) => piece.narrow(distance),
+                None => Some((0, 0)),
+            },
+            Self::Line(piece) => Some(piece.narrow(key)),
+        }
+    }
+
+    /// How many keys are below `key`, and whether the next one is `key`, from what
+    /// [`narrow`](Self::narrow) said; `None` if the bytes are not as they must be.
+    #[inline]
+    pub(super) fn settle(self, key: u64, keys: (usize, usize)) -> Option<(usize, bool)> {
+        match self {
+            Self::EliasFano(first, piece) => match key.checked_sub(first) {
+                Some(distance) => piece.settle(distance, keys),
                 None => Some((0, false)),
             },
-            Self::Line(piece) => piece.search(key, near),
+            Self::Line(piece) => piece.settle(key, keys),
+        }
+    }
+
+    /// Asks for what [`settle`](Self::settle) reads.
+    #[inline]
+    pub(super) fn ask_for_keys(self, keys: (usize, usize)) {
+        match self {
+            Self::EliasFano(_, piece) => piece.ask_for_keys(keys),
+            Self::Line(piece) => piece.ask_for_keys(keys),
         }
     }
 
@@ -145,6 +183,30 @@ impl<'a> Piece<'a> {
             }
             Self::Line(piece) => piece.decode(start, out),
         }
+    }
+}
+
+/// Asks for what is read first when `key` is looked for in a piece that begins with these bytes, and
+/// for more that is at hand. Nothing is read yet. Tells `near` of a key that may be close, if one is
+/// known.
+#[inline]
+pub(super) fn ask_for_place(
+    bytes: &[u8],
+    row: Row,
+    keys: usize,
+    key: u64,
+    near: impl FnOnce(usize),
+) {
+    match row.descriptor.shape(keys) {
+        Some(Shape::EliasFano(shape)) => {
+            if let Some(piece) = EliasFano::new(bytes, shape) {
+                let distance = key.saturating_sub(row.first);
+                piece.ask_for_table(distance);
+                piece.expect(distance, near);
+            }
+        }
+        Some(Shape::Line(_)) => prefetch(bytes, 0),
+        None => {}
     }
 }
 

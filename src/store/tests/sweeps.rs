@@ -125,6 +125,11 @@ fn use_all(map: &Map, model: &Model, folds: bool) {
     for absent in [&b""[..], b"usr/", b"usr/lib/0", b"zzz"] {
         is_refused(map.try_get(absent), &None);
     }
+    let keys: Vec<&[u8]> = model.keys().map(Vec::as_slice).collect();
+    for keys in keys.chunks(48) {
+        let right = keys.iter().map(|key| model.get(*key).cloned()).collect();
+        is_refused(map.try_multi_get(keys), &right);
+    }
     walk_both_ways(map, model);
     assert!(is_refused(map.verify(), &()), "verify must find the damage");
     if let Ok(old) = map.try_insert(b"usr/new", b"new") {

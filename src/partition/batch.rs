@@ -1,0 +1,184 @@
+//! Many keys at once: those of one partition under one look at its delta, and then all together in
+//! the segments, without a lock.
+
+use super::{Layers, Partition};
+use crate::error::Corruption;
+use crate::segment::{Lookup, Segment, Stepped};
+use crate::sync::Arc;
+
+/// Keys that are looked up at once. SCRATCHPAD.md section 3.4.
+pub(crate) const BATCH: usize = 16;
+
+/// Some of the keys of a batch, by their numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Numbers(u32);
+
+const _: () = assert!(BATCH <= u32::BITS as usize);
+
+impl Numbers {
+    /// Whether there are none.
+    #[inline]
+    pub(crate) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// One more.
+    #[inline]
+    pub(crate) fn insert(&mut self, number: usize) {
+        self.0 |= 1 << number;
+    }
+
+    /// One less.
+    #[inline]
+    pub(crate) fn remove(&mut self, number: usize) {
+        self.0 &= !(1 << number);
+    }
+}
+
+impl IntoIterator for Numbers {
+    type Item = usize;
+    type IntoIter = NumbersIter;
+
+    #[inline]
+    fn into_iter(self) -> NumbersIter {
+        NumbersIter(self.0)
+    }
+}
+
+/// The numbers, in ascending order.
+pub(crate) struct NumbersIter(u32);
+
+impl Iterator for NumbersIter {
+    type Item = usize;
+
+    #[inline]
+    fn next(&mut self) -> Option<usize> {
+        let number = self.0.trailing_zeros() as usize;
+        self.0 &= self.0.wrapping_sub(1);
+        (number < u32::BITS as usize).then_some(number)
+    }
+}
+
+/// The layers that the keys of a batch have to be looked up in, after their partitions' deltas.
+pub(crate) struct Batch {
+    /// The layers of each partition, at the number of the first of its keys.
+    layers: [Option<Arc<Layers>>; BATCH],
+    /// Where in them the layers of each key are.
+    place: [u8; BATCH],
+    /// Keys that are still to be looked up.
+    open: Numbers,
+}
+
+impl Batch {
+    /// No keys yet.
+    #[inline]
+    pub(crate) fn new() -> Self {
+        Self { layers: [const { None }; BATCH], place: [0; BATCH], open: Numbers::default() }
+    }
+
+    #[inline]
+    fn of(&self, number: usize) -> Option<&Layers> {
+        self.layers[usize::from(self.place[number])].as_deref()
+    }
+}
+
+impl Partition {
+    /// Looks for some of the keys in the delta, all at one moment, and leaves those that it has no
+    /// entry of to [`Batch::find`]. `answer`, which is code of this crate, is called under the lock
+    /// with the number and the value of each live one. Whether it did so: a retired partition does
+    /// nothing.
+    pub(crate) fn begin_batch(
+        &self,
+        keys: &[&[u8]],
+        numbers: Numbers,
+        batch: &mut Batch,
+        answer: &mut impl FnMut(usize, &[u8]),
+    ) -> bool {
+        let state = self.state.read();
+        if state.is_retired() {
+            return false;
+        }
+        let mut place = None;
+        for number in numbers {
+            match (state.find_in_delta(keys[number], &mut None), &state.layers) {
+                (Some(entry), _) => {
+                    if let Some(value) = entry.live() {
+                        answer(number, value);
+                    }
+                }
+                (None, None) => {}
+                (None, Some(layers)) => {
+                    let place = *place.get_or_insert_with(|| {
+                        batch.layers[number] = Some(Arc::clone(layers));
+                        number as u8
+                    });
+                    batch.place[number] = place;
+                    batch.open.insert(number);
+                }
+            }
+        }
+        true
+    }
+}
+
+impl Batch {
+    /// Looks for the keys in the layers. `answer` is called, without any lock, with the number and
+    /// the value of each live one.
+    ///
+    /// # Errors
+    /// If a layer that has to be asked is damaged; then some of the others may not be answered.
+    pub(crate) fn find(
+        &self,
+        keys: &[&[u8]],
+        answer: &mut impl FnMut(usize, &[u8]),
+    ) -> Result<(), Corruption> {
+        let mut open = self.open;
+        for number in self.open {
+            let found = self.of(number).and_then(|layers| layers.find_frozen(keys[number], None));
+            if let Some(entry) = found {
+                open.remove(number);
+                if let Some(value) = entry.live() {
+                    answer(number, value);
+                }
+            }
+        }
+        self.search(|layers| layers.overlay.as_deref(), keys, &mut open, answer)?;
+        self.search(|layers| layers.base.as_deref(), keys, &mut open, answer)
+    }
+
+    /// Looks for open keys in one segment of each partition, in all of them at once. Those that it
+    /// finds are not open any more.
+    fn search(
+        &self,
+        segment_of: impl Fn(&Layers) -> Option<&Segment>,
+        keys: &[&[u8]],
+        open: &mut Numbers,
+        answer: &mut impl FnMut(usize, &[u8]),
+    ) -> Result<(), Corruption> {
+        let segment_of = |number: usize| self.of(number).and_then(&segment_of);
+        if open.into_iter().all(|number| segment_of(number).is_none()) {
+            return Ok(());
+        }
+        let mut lookups = [const { Lookup::NONE }; BATCH];
+        let mut pending = Numbers::default();
+        for number in *open {
+            if let Some(segment) = segment_of(number) {
+                lookups[number].begin(segment, keys[number])?;
+                pending.insert(number);
+            }
+        }
+        while !pending.is_empty() {
+            for number in pending {
+                let Stepped::Done(found) = lookups[number].step()? else { continue };
+                pending.remove(number);
+                if let Some(entry) = found {
+                    open.remove(number);
+                    if let Some(value) = entry.live() {
+                        answer(number, value);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,108 @@
+//! Gets that wait for memory together: each goes a step at a time, beside others.
+//!
+//! A get reads one place after the other, and each says where the next one is. A get in steps asks
+//! for the memory of its next place and lets others go on until that has arrived. It takes the same
+//! way as [`Segment::get`], made from the same parts, and gives the same answer or error.
+
+use super::format::Layout;
+use super::front::FrontSearch;
+use super::int::IntSearch;
+use super::{Keys, Ordinal, Segment};
+use crate::entry::{Entry, ValueWidth};
+use crate::error::Corruption;
+
+/// A get under way, or nothing yet.
+pub(crate) struct Lookup<'s, 'k> {
+    at: At<'s, 'k>,
+}
+
+/// Where a get is.
+enum At<'s, 'k> {
+    Front(Source<'s>, FrontSearch<'s, 'k>),
+    Int(Source<'s>, IntSearch<'s>),
+    /// Before a get in one step, of a codec that has no others.
+    Whole(&'s Segment, &'k [u8]),
+    /// At an entry, whose value has been asked for.
+    Entry(Source<'s>, Ordinal),
+    /// Without an entry.
+    Absent,
+}
+
+/// What an entry is read from.
+#[derive(Clone, Copy)]
+struct Source<'s> {
+    segment: &'s Segment,
+    layout: &'s Layout,
+}
+
+/// What a step leads to.
+pub(crate) enum Stepped<'s> {
+    /// There are further steps.
+    Pending,
+    /// The entry, if there is one.
+    Done(Option<Entry<'s>>),
+}
+
+impl<'s, 'k> Lookup<'s, 'k> {
+    /// Nothing yet.
+    pub(crate) const NONE: Self = Self { at: At::Absent };
+
+    /// Makes this a get of `key`. It is made where it stays, being too large to be handed around.
+    #[inline]
+    pub(crate) fn begin(&mut self, segment: &'s Segment, key: &'k [u8]) -> Result<(), Corruption> {
+        let layout = segment.layout()?;
+        let source = Source { segment, layout };
+        match segment.keys_of(layout) {
+            Keys::Front(keys) => {
+                if let Some(search) = keys.begin(key)? {
+                    self.at = At::Front(source, search);
+                }
+            }
+            Keys::Int(keys) => {
+                if let Some(search) = keys.begin(key, |near| source.expect(near))? {
+                    self.at = At::Int(source, search);
+                }
+            }
+            Keys::Plain(_) | Keys::Fst(_) => self.at = At::Whole(segment, key),
+        }
+        Ok(())
+    }
+
+    /// Goes on.
+    #[inline]
+    pub(crate) fn step(&mut self) -> Result<Stepped<'s>, Corruption> {
+        let (source, found) = match &mut self.at {
+            At::Front(source, search) => (*source, search.step(|first| source.expect(first))?),
+            At::Int(source, search) => (*source, search.step(|near| source.expect(near))?),
+            At::Whole(segment, key) => return segment.get(key).map(Stepped::Done),
+            At::Entry(source, ordinal) => return source.entry(*ordinal),
+            At::Absent => return Ok(Stepped::Done(None)),
+        };
+        match found {
+            None => Ok(Stepped::Pending),
+            Some(Err(_)) => Ok(Stepped::Done(None)),
+            Some(Ok(ordinal)) if source.layout.width == ValueWidth::Bytes => {
+                source.segment.values(source.layout).prefetch_item(ordinal);
+                self.at = At::Entry(source, Ordinal(ordinal));
+                Ok(Stepped::Pending)
+            }
+            Some(Ok(ordinal)) => source.entry(Ordinal(ordinal)),
+        }
+    }
+}
+
+impl<'s> Source<'s> {
+    /// Asks for the values of a few entries from `first` on.
+    #[inline]
+    fn expect(&self, first: u64) {
+        self.segment.values(self.layout).prefetch(first);
+    }
+
+    /// The last step.
+    #[inline]
+    fn entry(&self, ordinal: Ordinal) -> Result<Stepped<'s>, Corruption> {
+        let Self { segment, layout } = *self;
+        let entry = segment.entry_of(layout, segment.values(layout), ordinal)?;
+        Ok(Stepped::Done(Some(entry)))
+    }
+}
