@@ -7,7 +7,7 @@ use crate::cursor::Cursor;
 use crate::error::Error;
 use crate::options::Compaction;
 use crate::partition::{Part, Partition, WriteError};
-use crate::sync::Arc;
+use crate::sync::{Arc, Weak};
 
 impl Core {
     /// A map with the content that this one has now, in the same partitions: the layers of each are
@@ -28,8 +28,9 @@ impl Core {
             bound: bound(at).into(),
             layers: part.layers.as_deref().cloned().unwrap_or_default(),
         };
-        let options = self.options.clone();
-        let fork = Self { file: self.file.clone(), ..Self::new(self.width(), options) };
+        let file = self.file.as_ref().and_then(Weak::upgrade);
+        let file = file.as_ref().map(Arc::downgrade);
+        let fork = Self { file, ..Self::new(self.width(), self.options.clone()) };
         let adopted = fork.adopt(parts.iter().enumerate().map(piece).collect())?;
         assert!(adopted.is_ok(), "a new map is blank");
         for (partition, part) in fork.partitions().iter().zip(&parts) {

@@ -163,7 +163,7 @@ fn a_fork_of_an_opened_map_is_written_without_its_file() {
 }
 
 #[test]
-fn a_fork_beside_writers_shows_one_moment() {
+fn threads_that_write_beside_forks_are_seen_at_one_moment() {
     const KEYS: u64 = 400;
     for partition_entries in [8, 1 << 16] {
         let options =

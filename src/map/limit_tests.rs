@@ -141,7 +141,7 @@ fn sorted_entries_that_do_not_fit_leave_the_map_as_it_was() {
 }
 
 #[test]
-fn writers_side_by_side_do_not_pass_the_limit() {
+fn threads_that_write_side_by_side_do_not_pass_the_limit() {
     for compaction in [Compaction::Inline, Compaction::Background, Compaction::Manual] {
         const LIMIT: usize = 1 << 20;
         const THREADS: u64 = 4;
