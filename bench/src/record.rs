@@ -94,7 +94,8 @@ measures! {
     "get_zipf" "get, independent, Zipf 0.99" "ns" Lower;
     "miss_near" "get of an absent neighbour" "ns" Lower;
     "miss_far" "get of an absent stranger" "ns" Lower;
-    "get_batch" "get in batches of 64" "ns" Lower;
+    "get_batch_16" "get in batches of 16, where a map has them" "ns" Lower;
+    "get_batch" "get in batches of 64, where a map has them" "ns" Lower;
     "scan_10" "lower bound + 10 entries" "ns" Lower;
     "scan_100" "lower bound + 100 entries" "ns" Lower;
     "scan_full" "walk, per entry" "ns" Lower;

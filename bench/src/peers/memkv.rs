@@ -1,7 +1,9 @@
 //! MemKV itself: all in the delta, all folded, mixed, and as its own compactor leaves it.
 
-use crate::kind::Kind;
-use crate::peer::{Abilities, Calls, Entrant, Entries, Fact, Made, Maker, Peer, Shared, Walk};
+use crate::kind::{KeyList, Kind};
+use crate::peer::{
+    Abilities, Answers, Calls, Entrant, Entries, Fact, Made, Maker, Peer, Shared, Walk,
+};
 use crate::random::Random;
 use memkv::{Compaction, MemKV, Options};
 use std::path::Path;
@@ -26,6 +28,7 @@ trait Ours: Kind {
     fn from_sorted(entries: &Entries<Self>, options: Options) -> Result<Self::Map, String>;
     fn open(path: &Path) -> Result<Self::Map, String>;
     fn get(map: &Self::Map, key: &Self) -> Option<u64>;
+    fn multi_get(map: &Self::Map, keys: &[&Self]) -> Vec<Option<u64>>;
     fn put(map: &Self::Map, key: &Self, value: u64);
     fn remove(map: &Self::Map, key: &Self) -> bool;
     fn walk(map: &Self::Map, from: Option<&Self>, limit: usize, walk: &mut Walk);
@@ -56,6 +59,10 @@ macro_rules! ours {
 
             fn get(map: &Self::Map, $key: &Self) -> Option<u64> {
                 map.get($argument)
+            }
+
+            fn multi_get(map: &Self::Map, keys: &[&Self]) -> Vec<Option<u64>> {
+                map.multi_get(keys)
             }
 
             fn put(map: &Self::Map, $key: &Self, value: u64) {
@@ -125,6 +132,19 @@ impl<K: Ours + ?Sized> Laid<K> {
 impl<K: Ours + ?Sized> Peer<K> for Laid<K> {
     fn get(&self, key: &K) -> Option<u64> {
         K::get(&self.map, key)
+    }
+
+    fn get_batches(&self, probes: &K::List, batch: usize) -> Option<Answers> {
+        let mut answers = Answers::default();
+        let mut keys = Vec::with_capacity(batch);
+        for start in (0..probes.len()).step_by(batch) {
+            keys.clear();
+            keys.extend((start..probes.len().min(start + batch)).map(|at| probes.key(at)));
+            for (at, answer) in K::multi_get(&self.map, &keys).into_iter().enumerate() {
+                answers.add(start + at, answer);
+            }
+        }
+        Some(answers)
     }
 
     fn insert(&mut self, key: &K, value: u64) {
