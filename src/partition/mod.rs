@@ -463,9 +463,11 @@ impl Partition {
     /// What a copy of the map needs of these partitions, which are given in key order, as of one
     /// moment. Deltas are frozen where none is yet, so that the copy can share them.
     pub(crate) fn part_all(partitions: &[&Self], shared: Option<&Shared>) -> Vec<Part> {
+        // Freed after the locks.
+        let mut unused = Vec::new();
         let mut states: Vec<_> = partitions.iter().map(|own| own.state.write()).collect();
         let parts = partitions.iter().zip(&mut states).map(|(own, state)| {
-            state.freeze();
+            unused.extend(state.freeze());
             own.tell(shared, state);
             let delta = state.delta.as_ref().filter(|delta| delta.tree.len() > 0);
             Part { layers: state.layers.clone(), delta: delta.map(|delta| delta.tree.pin()) }
