@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::key::MAX_KEY_LEN;
 use crate::options::{Compaction, Options, Residence};
 use crate::store::Access;
-use crate::sync::{AtomicBool, Ordering, thread};
+use crate::sync::{Arc, AtomicBool, Ordering, thread};
 use crate::testing::driven::{Modelled, tiny};
 use crate::testing::keys::{self, big_endian};
 use crate::testing::memory_storage::MemoryStorage;
@@ -203,30 +203,30 @@ fn batches_beside_a_writer_that_divides_partitions_lose_no_key() {
         for n in 0..400 {
             kv.put(n * 100, n);
         }
-        let is_done = AtomicBool::new(false);
-        thread::scope(|scope| {
-            scope.spawn(|| {
-                let mut rng = Rng::new(seed);
-                for _ in 0..20_000 {
-                    // Never a multiple of 100.
-                    let key = rng.below(400) as u64 * 100 + 1 + rng.below(98) as u64;
-                    if rng.one_in(3) {
-                        kv.delete(key);
-                    } else {
-                        kv.put(key, 0);
-                    }
+        let is_done = Arc::new(AtomicBool::new(false));
+        let (other, done) = (kv.clone(), is_done.clone());
+        let writer = thread::spawn(move || {
+            let mut rng = Rng::new(seed);
+            for _ in 0..20_000 {
+                // Never a multiple of 100.
+                let key = rng.below(400) as u64 * 100 + 1 + rng.below(98) as u64;
+                if rng.one_in(3) {
+                    other.delete(key);
+                } else {
+                    other.put(key, 0);
                 }
-                is_done.store(true, Ordering::Release);
-            });
-            let mut rng = Rng::new(seed + 100);
-            while !is_done.load(Ordering::Acquire) {
-                let numbers: Vec<u64> = (0..20).map(|_| rng.below(500) as u64).collect();
-                let asked: Vec<u64> = numbers.iter().map(|n| n * 100).collect();
-                let right: Vec<Option<u64>> =
-                    numbers.iter().map(|n| (*n < 400).then_some(*n)).collect();
-                assert_eq!(kv.multi_get(&asked), right);
             }
+            done.store(true, Ordering::Release);
         });
+        let mut rng = Rng::new(seed + 100);
+        while !is_done.load(Ordering::Acquire) {
+            let numbers: Vec<u64> = (0..20).map(|_| rng.below(500) as u64).collect();
+            let asked: Vec<u64> = numbers.iter().map(|n| n * 100).collect();
+            let right: Vec<Option<u64>> =
+                numbers.iter().map(|n| (*n < 400).then_some(*n)).collect();
+            assert_eq!(kv.multi_get(&asked), right);
+        }
+        writer.join().expect("no write fails");
         kv.core().check();
     });
 }
