@@ -447,7 +447,10 @@ pub(crate) fn field_offsets(image: &[u8]) -> Vec<usize> {
     fields.extend((0..rows).flat_map(|rows| row.map(|field| table_end(rows) + field)));
     for at in (0..rows).map(table_end) {
         let id = u32_at(image, at + ROW_ID_AT).unwrap_or(0) as usize;
-        if !matches!(Section::from_id(id), Some(Section::HeadIndex | Section::HeadTails)) {
+        if !matches!(
+            Section::from_id(id),
+            Some(Section::HeadIndex | Section::HeadTails | Section::PieceIndex | Section::Pieces)
+        ) {
             continue;
         }
         let start = u64_at(image, at + ROW_OFFSET_AT).unwrap_or(0) as usize;

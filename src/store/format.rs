@@ -391,7 +391,8 @@ pub(crate) fn field_offsets(file: &[u8]) -> Vec<usize> {
     if let Some(image) = image_span(file) {
         let start = image.start;
         let table = image.end.next_multiple_of(TABLE_ALIGN as usize);
-        fields.extend(crate::segment::field_offsets(&file[image]).iter().map(|at| start + at));
+        let inner = crate::segment::field_offsets(&file[image]);
+        fields.extend(inner.into_iter().filter_map(|at| start.checked_add(at)));
         fields.extend((0..4 * EXTENT_ROW_LEN).step_by(4).map(|at| table + at));
     }
     fields
