@@ -1,7 +1,6 @@
 //! Maps that may hold so much memory and no more.
 
 use super::MemKV;
-use super::tests::MODEL_OPS;
 use crate::error::Error;
 use crate::options::{Compaction, Options};
 use crate::sync::thread;
@@ -12,6 +11,9 @@ use std::num::NonZeroUsize;
 
 /// What a limit may be passed by for each thread: tables and filters that grow with a delta.
 const SLACK: usize = 4 << 10;
+
+/// Operations of each seed: enough to reach the limit with any of them, in every build.
+const OPERATIONS: usize = 3_000;
 
 fn limited(compaction: Compaction, partition_entries: usize, limit_bytes: usize) -> Options {
     let memory_limit_bytes = NonZeroUsize::new(limit_bytes);
@@ -195,7 +197,7 @@ fn a_map_that_refuses_now_and_then_matches_a_model() {
         let kv: MemKV<u64, Vec<u8>> = MemKV::with_options(options);
         let mut model: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
         let (mut refused, mut held) = (0, Vec::new());
-        for _ in 0..MODEL_OPS / 100 {
+        for _ in 0..OPERATIONS {
             let n = rng.below(3_000) as u64;
             match rng.below(100) {
                 0..60 => {
