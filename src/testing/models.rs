@@ -27,9 +27,14 @@ const PREEMPTIONS: usize = 3;
 
 /// Runs `body` in all schedules, on a thread with enough stack to fold.
 fn explore(body: impl Fn() + Send + Sync + 'static) {
+    explore_with(PREEMPTIONS, body);
+}
+
+/// As [`explore`], with so many preemptions.
+fn explore_with(preemptions: usize, body: impl Fn() + Send + Sync + 'static) {
     let body = std::sync::Arc::new(body);
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound.get_or_insert(PREEMPTIONS);
+    builder.preemption_bound.get_or_insert(preemptions);
     builder.max_branches = 100_000;
     let schedules = std::sync::Arc::new(AtomicUsize::new(0));
     let count = std::sync::Arc::clone(&schedules);
@@ -245,7 +250,8 @@ fn a_fold_does_not_bring_back_what_was_cleared() {
 
 #[test]
 fn writers_that_fold_take_turns() {
-    explore(|| {
+    // Two whole folds have so many steps that a third preemption takes a minute and more.
+    explore_with(PREEMPTIONS - 1, || {
         let core = core(Compaction::Inline);
         let other = core.clone();
         let writer = spawn(move || Core::put(&other, b"a", &[1]).expect("room"));
