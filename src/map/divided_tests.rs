@@ -62,9 +62,9 @@ fn maps_of_many_partitions_match_a_model() {
     for (seed, entries) in [(1100, 1), (1200, 5), (1300, 40)] {
         let options = || tiny(Compaction::Manual, entries);
         let make = || Driven::<Vec<u8>, true>::with_options(options());
-        check_map(seed, &Alphabet::ALL, MODEL_OPS / 10, make);
+        check_map(seed, &Alphabet::ALL, MODEL_OPS / 20, make);
         let make = || Driven::<(), true>::with_options(options());
-        check_map(seed + 50, &Alphabet::ALL, MODEL_OPS / 10, make);
+        check_map(seed + 50, &Alphabet::ALL, MODEL_OPS / 20, make);
     }
 }
 

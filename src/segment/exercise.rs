@@ -68,7 +68,10 @@ pub(crate) fn exercise(segment: &Segment, probes: &[Vec<u8>]) {
     let down = walk(&mut cursor, Cursor::prev);
     let down_ended = !cursor.valid();
     assert!(up.is_sorted_by(|a, b| a < b) && down.is_sorted_by(|a, b| a > b));
-    if is_sound && (up_ended || down_ended) {
+    // Of keys that come to about as many bytes, one walk may see all and the other not.
+    let is_short =
+        up.len() < WALKED_KEYS && up.iter().map(Vec::len).sum::<usize>() < WALKED_BYTES / 2;
+    if is_sound && (is_short || up_ended && down_ended) {
         assert!(up.iter().eq(down.iter().rev()));
         assert_eq!(up.len() as u64, segment.len());
     }

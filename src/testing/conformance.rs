@@ -14,8 +14,14 @@ use crate::range::ByteRange;
 use std::fmt;
 use std::ops::Bound;
 
-/// Keys of a set that are probed together with their neighbours.
-const PROBED_KEYS: usize = if cfg!(miri) { 12 } else { 150 };
+/// Keys of a set that are probed together with their neighbours. A sanitizer takes ten times as long.
+const PROBED_KEYS: usize = if cfg!(miri) {
+    12
+} else if cfg!(memkv_poison) {
+    40
+} else {
+    150
+};
 
 /// Keys that are tried as bounds, in all pairs.
 const RANGE_BOUNDS: usize = if cfg!(miri) { 5 } else { 14 };
@@ -24,7 +30,13 @@ const RANGE_BOUNDS: usize = if cfg!(miri) { 5 } else { 14 };
 const RANGE_STEPS: usize = 40;
 
 /// Random moves of one cursor over each set.
-const RANDOM_MOVES: usize = if cfg!(miri) { 60 } else { 3000 };
+const RANDOM_MOVES: usize = if cfg!(miri) {
+    60
+} else if cfg!(memkv_poison) {
+    600
+} else {
+    3000
+};
 
 /// Moves that a failure shows.
 const TRAIL: usize = 8;
