@@ -58,10 +58,12 @@ impl<'a> Packed<'a> {
     /// As [`search`](Self::search), at most [`FEW`] numbers.
     #[inline]
     fn search_few(self, start: usize, end: usize, bound: u64) -> Option<(usize, bool)> {
-        let last = end.saturating_sub(1);
+        // Where there are none the one before them is read, never the one behind all.
+        let Some(last) = end.checked_sub(1) else { return Some((start, false)) };
+        let first = start.min(last);
         let (mut below, mut equal) = (0, 0);
         for i in 0..FEW {
-            let number = self.get(start + i.min(last - start.min(last)))?;
+            let number = self.get(first + i.min(last - first))?;
             let is_in = usize::from(start + i < end);
             below += is_in * usize::from(number < bound);
             equal += is_in * usize::from(number == bound);
@@ -203,24 +205,29 @@ mod tests {
     #[test]
     fn searches_agree_with_a_partition_point() {
         let mut rng = Rng::new(2);
-        for len in 0..40 {
-            let mut numbers: Vec<u64> = (0..len).map(|_| rng.next_u64() % 100).collect();
+        // Also numbers that reach into a ninth byte, and where nothing but the slack follows them.
+        for (width, len) in
+            [7, 57, 58, 60, 63].into_iter().flat_map(|w| (0..40).map(move |n| (w, n)))
+        {
+            let step = mask(width) / 100;
+            let mut numbers: Vec<u64> = (0..len).map(|_| rng.next_u64() % 100 * step).collect();
             numbers.sort_unstable();
             numbers.dedup();
             let mut bytes = Vec::new();
-            let mut packer = Packer::new(&mut bytes, numbers.len(), 7).expect("memory");
+            let mut packer = Packer::new(&mut bytes, numbers.len(), width).expect("memory");
             for number in &numbers {
-                packer.push(*number, 7);
+                packer.push(*number, width);
             }
             packer.finish();
             bytes.resize(bytes.len() + SLACK, 0);
-            let packed = Packed::new(&bytes, 7);
+            let packed = Packed::new(&bytes, width);
             for start in 0..=numbers.len() {
-                for bound in 0..=100 {
+                for bound in (0..=100).map(|bound| bound * step) {
                     let part = &numbers[start..];
                     let at = start + part.partition_point(|number| *number < bound);
                     let expected = (at, numbers.get(at) == Some(&bound));
-                    assert_eq!(packed.search(start, numbers.len(), bound), Some(expected));
+                    let found = packed.search(start, numbers.len(), bound);
+                    assert_eq!(found, Some(expected), "{width} {numbers:?} {start} {bound}");
                 }
             }
         }

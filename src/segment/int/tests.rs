@@ -184,6 +184,15 @@ fn pieces_are_small_where_keys_come_in_clusters() {
 }
 
 #[test]
+fn a_few_keys_far_apart_are_found_and_nothing_behind_them() {
+    for gap in 50..63 {
+        for keys in 1..=1u64 << (63 - gap).min(6) {
+            expect_all(&(0..keys).map(|i| i << gap).collect(), 8);
+        }
+    }
+}
+
+#[test]
 fn a_search_tells_of_keys_near_the_one_it_finds() {
     let mut rng = Rng::new(13);
     let uniform = (0..9000).map(|_| rng.next_u64()).collect::<BTreeSet<_>>();
