@@ -22,12 +22,41 @@ enum Walk {
 /// A way to move.
 #[derive(Clone, Copy)]
 enum Move<'k> {
+    To(Goal<'k>),
+    Next,
+    Prev,
+}
+
+/// An entry to go to from anywhere.
+#[derive(Clone, Copy)]
+enum Goal<'k> {
     First,
     Last,
     Seek(&'k [u8]),
     SeekForPrev(&'k [u8]),
-    Next,
-    Prev,
+}
+
+impl Goal<'_> {
+    /// The ordinal of the entry among `len`, if there may be one, where `search` finds a key or
+    /// the first one above it.
+    fn ordinal(
+        self,
+        len: u64,
+        search: impl FnOnce(&[u8]) -> Result<Result<u64, u64>, Corruption>,
+    ) -> Result<Option<u64>, Corruption> {
+        Ok(match self {
+            Self::First => Some(0),
+            Self::Last => len.checked_sub(1),
+            Self::Seek(key) => {
+                let (Ok(ordinal) | Err(ordinal)) = search(key)?;
+                Some(ordinal)
+            }
+            Self::SeekForPrev(key) => match search(key)? {
+                Ok(ordinal) => Some(ordinal),
+                Err(above) => above.checked_sub(1),
+            },
+        })
+    }
 }
 
 /// Where a cursor stands: everything about the entry has been checked, so that reading it cannot
@@ -190,52 +219,34 @@ impl Walk {
     fn go(&mut self, keys: Keys<'_>, way: Move<'_>) -> Result<Option<u64>, Corruption> {
         match (self, keys) {
             (Self::Plain(walk), Keys::Plain(keys)) => match way {
-                Move::First => walk.go_to(keys, Some(0)),
-                Move::Last => walk.go_to(keys, keys.len().checked_sub(1)),
-                Move::Seek(key) => {
-                    let (Ok(ordinal) | Err(ordinal)) = keys.search(key)?;
-                    walk.go_to(keys, Some(ordinal))
+                Move::To(goal) => {
+                    let ordinal = goal.ordinal(keys.len(), |key| keys.search(key))?;
+                    walk.go_to(keys, ordinal)
                 }
-                Move::SeekForPrev(key) => match keys.search(key)? {
-                    Ok(ordinal) => walk.go_to(keys, Some(ordinal)),
-                    Err(above) => walk.go_to(keys, above.checked_sub(1)),
-                },
                 Move::Next => walk.next(keys),
                 Move::Prev => walk.prev(keys),
             },
             (Self::Front(walk), Keys::Front(keys)) => match way {
-                Move::First => walk.go_to(keys, Some(0)),
-                Move::Last => walk.go_to(keys, keys.len().checked_sub(1)),
-                Move::Seek(key) => {
-                    let (Ok(ordinal) | Err(ordinal)) = keys.search(key, |_| ())?;
-                    walk.go_to(keys, Some(ordinal))
+                Move::To(goal) => {
+                    let ordinal = goal.ordinal(keys.len(), |key| keys.search(key, |_| ()))?;
+                    walk.go_to(keys, ordinal)
                 }
-                Move::SeekForPrev(key) => match keys.search(key, |_| ())? {
-                    Ok(ordinal) => walk.go_to(keys, Some(ordinal)),
-                    Err(above) => walk.go_to(keys, above.checked_sub(1)),
-                },
                 Move::Next => walk.next(keys),
                 Move::Prev => walk.prev(keys),
             },
             (Self::Int(walk), Keys::Int(keys)) => match way {
-                Move::First => walk.go_to(keys, Some(0)),
-                Move::Last => walk.go_to(keys, keys.len().checked_sub(1)),
-                Move::Seek(key) => {
-                    let (Ok(ordinal) | Err(ordinal)) = keys.search(key, |_| ())?;
-                    walk.go_to(keys, Some(ordinal))
+                Move::To(goal) => {
+                    let ordinal = goal.ordinal(keys.len(), |key| keys.search(key, |_| ()))?;
+                    walk.go_to(keys, ordinal)
                 }
-                Move::SeekForPrev(key) => match keys.search(key, |_| ())? {
-                    Ok(ordinal) => walk.go_to(keys, Some(ordinal)),
-                    Err(above) => walk.go_to(keys, above.checked_sub(1)),
-                },
                 Move::Next => walk.next(keys),
                 Move::Prev => walk.prev(keys),
             },
             (Self::Fst(walk), Keys::Fst(keys)) => match way {
-                Move::First => walk.first(keys),
-                Move::Last => walk.last(keys),
-                Move::Seek(key) => walk.seek(keys, key),
-                Move::SeekForPrev(key) => walk.seek_for_prev(keys, key),
+                Move::To(Goal::First) => walk.first(keys),
+                Move::To(Goal::Last) => walk.last(keys),
+                Move::To(Goal::Seek(key)) => walk.seek(keys, key),
+                Move::To(Goal::SeekForPrev(key)) => walk.seek_for_prev(keys, key),
                 Move::Next => walk.next(keys),
                 Move::Prev => walk.prev(keys),
             },
@@ -249,19 +260,19 @@ impl Walk {
 
 impl<S: Deref<Target = Segment>> Cursor for SegmentCursor<S> {
     fn first(&mut self) {
-        self.go(Move::First);
+        self.go(Move::To(Goal::First));
     }
 
     fn last(&mut self) {
-        self.go(Move::Last);
+        self.go(Move::To(Goal::Last));
     }
 
     fn seek(&mut self, key: &[u8]) {
-        self.go(Move::Seek(key));
+        self.go(Move::To(Goal::Seek(key)));
     }
 
     fn seek_for_prev(&mut self, key: &[u8]) {
-        self.go(Move::SeekForPrev(key));
+        self.go(Move::To(Goal::SeekForPrev(key)));
     }
 
     #[inline]

@@ -171,8 +171,8 @@ impl<'a> FrontKeys<'a> {
         Ok(Some(FrontSearch { keys: self, front, wanted, at: At::Leaf(leaf) }))
     }
 
-    /// What a search for `key` goes by, and the key without the prefix; `Err` with the next larger key's ordinal if `key` is before
-    /// or behind all keys because of how they begin.
+    /// What a search for `key` goes by, and the key without the prefix; `Err` with the next larger
+    /// key's ordinal if `key` is before or behind all keys because of how they begin.
     #[inline]
     fn enter<'k>(self, key: &'k [u8]) -> Result<Result<(Front<'a>, &'k [u8]), u64>, Corruption> {
         if self.entries == 0 {
