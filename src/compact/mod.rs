@@ -170,13 +170,25 @@ impl Core {
     /// Calls `f` with the partition of `key`, and again with its successor if it is retired, to
     /// which `f` answers `None`.
     #[inline]
-    fn ask<R>(&self, key: &[u8], mut f: impl FnMut(&Partition, Option<&Shared>) -> Option<R>) -> R {
+    fn ask<R>(&self, key: &[u8], f: impl FnMut(&Partition, Option<&Shared>) -> Option<R>) -> R {
+        self.ask_at(|directory| directory.position(key), f)
+    }
+
+    /// As [`ask`](Self::ask), the partition that stands where `at` says.
+    #[inline]
+    fn ask_at<R>(
+        &self,
+        at: impl Fn(&Directory) -> usize,
+        mut f: impl FnMut(&Partition, Option<&Shared>) -> Option<R>,
+    ) -> R {
         loop {
             // One call of `f`, so that it is compiled into this.
             let found = self.many.get().map(|many| (many.routes.read(), &many.shared));
             let (partition, shared) = match &found {
                 None => (&self.first, None),
-                Some((directory, shared)) => (&**directory.partition(key), Some(*shared)),
+                Some((directory, shared)) => {
+                    (&*directory.partitions()[at(directory)], Some(*shared))
+                }
             };
             if let Some(answer) = f(partition, shared) {
                 return answer;
@@ -231,23 +243,11 @@ impl Core {
 
     /// A consistent view of the partition with the least keys, or the greatest.
     pub(crate) fn view_end(&self, end: End) -> View {
-        loop {
-            let pinned = match self.many.get() {
-                None => self.first.pin(),
-                Some(many) => {
-                    let directory = Arc::clone(&many.routes.read());
-                    let at = match end {
-                        End::First => 0,
-                        End::Last => directory.len() - 1,
-                    };
-                    directory.partitions()[at].pin()
-                }
-            };
-            match pinned {
-                Some(pinned) => return View::One(pinned),
-                None => self.wait_for_successors(),
-            }
-        }
+        let at = |directory: &Directory| match end {
+            End::First => 0,
+            End::Last => directory.len() - 1,
+        };
+        View::One(self.ask_at(at, |partition, _| partition.pin()))
     }
 
     /// A consistent view of the whole map.
