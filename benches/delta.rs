@@ -9,7 +9,7 @@ mod common;
 
 use blart::TreeMap;
 use common::keys::{ByteKeys, IntegerKeys, KeyList, Keys, random_integers, words};
-use common::options::{BenchOptions, bench_options};
+use common::options::{BenchOptions, bench_main};
 use common::peers::{Ours, Peer, PeerMut, Peers, ordered_bytes};
 use common::probe::{Passes, Subject, Timed, load, time};
 use common::random::{Random, value_of};
@@ -53,13 +53,7 @@ const ASKED_OF_INSERT: f64 = 0.85;
 const ASKED_OF_GET: f64 = 0.65;
 
 fn main() -> ExitCode {
-    match bench_options("delta").and_then(|options| run(&options)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            eprintln!("delta: {message}");
-            ExitCode::FAILURE
-        }
-    }
+    bench_main("delta", run)
 }
 
 fn run(options: &BenchOptions) -> Result<(), String> {

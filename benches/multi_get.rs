@@ -10,7 +10,7 @@
 mod common;
 
 use common::keys::{ByteKeys, IntegerKeys, KeyList, Keys, random_integers, words};
-use common::options::{BenchOptions, bench_options};
+use common::options::{BenchOptions, bench_main};
 use common::probe::time;
 use common::random::{Random, value_of};
 use memkv::{Compaction, Key, KeyForm, MemKV, Options};
@@ -27,13 +27,7 @@ const PROBES: usize = 500_000;
 const DELTA_PERCENT: usize = 2;
 
 fn main() -> ExitCode {
-    match bench_options("multi_get").and_then(|options| run(&options)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            eprintln!("multi_get: {message}");
-            ExitCode::FAILURE
-        }
-    }
+    bench_main("multi_get", run)
 }
 
 fn run(options: &BenchOptions) -> Result<(), String> {

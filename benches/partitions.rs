@@ -9,7 +9,7 @@ mod common;
 
 use common::alloc::{CountingAllocator, heap_count, reset_peak, start_counting};
 use common::keys::{random_integers, words};
-use common::options::{BenchOptions, bench_options};
+use common::options::{BenchOptions, bench_main};
 use common::peers::{Ours, Peer, PeerMut, Peers};
 use common::probe::{Subject, load, time};
 use common::random::{Random, Zipf, value_of};
@@ -27,13 +27,7 @@ const ZIPF_EXPONENT: f64 = 0.99;
 const GETS: usize = 1_000_000;
 
 fn main() -> ExitCode {
-    match bench_options("partitions").and_then(|options| run(&options)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            eprintln!("partitions: {message}");
-            ExitCode::FAILURE
-        }
-    }
+    bench_main("partitions", run)
 }
 
 fn run(options: &BenchOptions) -> Result<(), String> {

@@ -8,7 +8,7 @@
 mod common;
 
 use common::keys::{IntegerKeys, random_integers};
-use common::options::{BenchOptions, bench_options};
+use common::options::{BenchOptions, bench_main};
 use common::probe::load;
 use common::random::{Random, value_of};
 use memkv::{Compaction, MemKV, Options};
@@ -23,13 +23,7 @@ const MODES: [(Compaction, &str); 2] = [
 ];
 
 fn main() -> ExitCode {
-    match bench_options("pin_insert").and_then(|options| run(&options)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            eprintln!("pin_insert: {message}");
-            ExitCode::FAILURE
-        }
-    }
+    bench_main("pin_insert", run)
 }
 
 /// The map's entries before and the new ones, with the seed of the values.

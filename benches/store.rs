@@ -8,7 +8,7 @@
 mod common;
 
 use common::keys::{KeyList, Keys, shipped_words};
-use common::options::{BenchOptions, bench_options};
+use common::options::{BenchOptions, bench_main, exit_code};
 use common::random::{Random, value_of};
 use memkv::{MemKV, Options, Residence};
 use std::fs::{self, File};
@@ -32,16 +32,9 @@ const CHILD: &str = "MEMKV_BENCH_STORE";
 type Map = MemKV<Vec<u8>, u64>;
 
 fn main() -> ExitCode {
-    let outcome = match std::env::var(CHILD) {
-        Ok(told) => memory_in_child(&told),
-        Err(_) => bench_options("store").and_then(|options| run(&options)),
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            eprintln!("store: {message}");
-            ExitCode::FAILURE
-        }
+    match std::env::var(CHILD) {
+        Ok(told) => exit_code("store", memory_in_child(&told)),
+        Err(_) => bench_main("store", run),
     }
 }
 

@@ -1,5 +1,7 @@
 //! The command line of a bench with its own `main`.
 
+use std::process::ExitCode;
+
 /// What a bench was asked for.
 pub(crate) struct BenchOptions {
     /// Small sizes, to see that all runs.
@@ -12,9 +14,28 @@ pub(crate) struct BenchOptions {
     pub(crate) seed: u64,
 }
 
+/// Runs the bench `name` as its command line asks.
+pub(crate) fn bench_main(
+    name: &str,
+    run: impl FnOnce(&BenchOptions) -> Result<(), String>,
+) -> ExitCode {
+    exit_code(name, bench_options(name).and_then(|options| run(&options)))
+}
+
+/// Tells of a failure of the bench `name`.
+pub(crate) fn exit_code(name: &str, outcome: Result<(), String>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("{name}: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
 /// Reads the command line. `cargo bench` passes `--bench`; without it (as under `cargo test
 /// --benches`) the bench runs with small sizes.
-pub(crate) fn bench_options(name: &str) -> Result<BenchOptions, String> {
+fn bench_options(name: &str) -> Result<BenchOptions, String> {
     use lexopt::prelude::*;
     let mut options = BenchOptions { quick: false, entries: None, rounds: None, seed: 1 };
     let mut under_cargo_bench = false;
