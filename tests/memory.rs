@@ -6,8 +6,8 @@ use memkv::{Compaction, MemKV, Options};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-/// Counts the bytes and blocks that this thread has requested and not freed. Per thread, so that tests that
-/// run side by side do not disturb each other; the maps here do not use the worker.
+/// Counts the bytes and blocks that this thread has requested and not freed. Per thread, so that
+/// tests that run side by side do not disturb each other; the maps here do not use the worker.
 struct Counting;
 
 thread_local! {

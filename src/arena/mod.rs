@@ -1,8 +1,9 @@
 //! Raw memory: blocks, buffers, and the 32-bit-offset arena of a delta.
 //!
 //! An arena hands out blocks of whole 8-byte units, named by 29 bits: 4 GiB of addresses for half
-//! the bytes of a pointer, and three bits of a reference for its user. Blocks that come back go to free lists by size and are used again,
-//! whole or split; chunks of memory are never given back before the arena is dropped.
+//! the bytes of a pointer, and three bits of a reference for its user. Blocks that come back go to
+//! free lists by size and are used again, whole or split; chunks of memory are never given back
+//! before the arena is dropped.
 //!
 //! What holds here: blocks handed out do not overlap, and their addresses never change. What is in
 //! them is the tree's business.

@@ -3,9 +3,9 @@
 //! [`conformance`] checks one sorted layer against a `BTreeMap`, [`model`] drives a whole map with
 //! random operations from a [`script`], [`stress`] does so from several threads. [`driven`] is the
 //! public map as these see it. [`fuzz`] turns bytes into such operations, and into damaged files.
-//! [`memory_storage`]
-//! has files that can fail and be damaged. [`keys`] has the key sets, [`rng`] the seeds that replay a run. [`vec_layer`] and [`layered_map`] are simple references,
-//! right and deliberately broken, with which the machinery is tested itself.
+//! [`memory_storage`] has files that can fail and be damaged. [`keys`] has the key sets, [`rng`] the
+//! seeds that replay a run. [`vec_layer`] and [`layered_map`] are simple references, right and
+//! deliberately broken, with which the machinery is tested itself.
 
 pub(crate) mod conformance;
 pub(crate) mod driven;
