@@ -8,7 +8,7 @@ use crate::entry::{Below, Entry, Extent, INLINE_VALUE_MAX, MAX_VALUE_LEN, ValueR
 use crate::error::{Corruption, Error, SortFault};
 use crate::options::Options;
 use crate::partition::Layers;
-use crate::segment::{Segment, SegmentCursor};
+use crate::segment::{Segment, SegmentBuilder, SegmentCursor, raw_len};
 use crate::sync::{Arc, Ordering};
 use std::cmp;
 
@@ -156,7 +156,7 @@ fn ends_as_in_a_file(
             let mut bytes = 0;
             end.first();
             while end.valid() {
-                bytes += pieces::raw_len(end.key(), end.entry());
+                bytes += raw_len(end.key(), end.entry());
                 end.next();
             }
             end.status()?;
@@ -165,7 +165,7 @@ fn ends_as_in_a_file(
     };
     end.last();
     end.status()?;
-    let last = if end.valid() { pieces::raw_len(end.key(), end.entry()) } else { 0 };
+    let last = if end.valid() { raw_len(end.key(), end.entry()) } else { 0 };
     // With its last entry it reaches a limit, and not before.
     let is_early = limits.are_reached(entries.saturating_sub(1), raw_bytes.saturating_sub(last));
     Ok(!is_early && (is_last || limits.are_reached(entries, raw_bytes)))
@@ -208,15 +208,21 @@ impl<'a> Sorted<'a> {
 }
 
 impl Source for Sorted<'_> {
-    fn peek(&self) -> Option<(&[u8], Entry<'_>)> {
+    fn is_done(&self) -> bool {
+        !self.is_there
+    }
+
+    fn key(&self, key: &mut Vec<u8>) -> Result<(), Error> {
+        key.extend_from_slice(&self.key);
+        Ok(())
+    }
+
+    fn take(&mut self, builder: &mut SegmentBuilder<'_>, _: Limits) -> Result<(), Error> {
         let value = match &self.extent {
             Some(extent) => ValueRef::extent(extent),
             None => ValueRef::Inline(&self.value),
         };
-        self.is_there.then(|| (self.key.as_slice(), Entry::value(value, Below::Absent)))
-    }
-
-    fn advance(&mut self) -> Result<(), Error> {
+        builder.push(&self.key, Entry::value(value, Below::Absent))?;
         std::mem::swap(&mut self.key, &mut self.before);
         self.index += 1;
         self.read()?;

@@ -4,12 +4,12 @@ use super::pieces::{self, Limits, PIECE_BYTES, Piece, Source};
 use super::policy::Target;
 use crate::art::ArtCursor;
 use crate::cursor::Cursor;
-use crate::entry::{Below, Entry, EntryKind, ValueWidth};
+use crate::entry::{Below, EntryKind, ValueWidth};
 use crate::error::{Corruption, Error};
 use crate::merge::Merge;
 use crate::partition::{Depth, LayerCursor, Layers};
 use crate::planted::{Bug, planted};
-use crate::segment::{CodecChoice, SegmentBuilder, SegmentCursor};
+use crate::segment::{CodecChoice, Pass, Room, SegmentBuilder, SegmentCursor};
 use crate::sync::Arc;
 use bumpalo::Bump;
 
@@ -59,23 +59,14 @@ fn overlay(
 ) -> Result<Option<Folded>, Error> {
     let bump = Bump::new();
     let mut builder = SegmentBuilder::new(width, &bump, CodecChoice::Automatic)?;
-    let mut cursor = layers.merged(Depth::Overlay);
-    cursor.first();
-    let mut seen = 0;
-    while cursor.valid() {
-        if u64::is_multiple_of(seen, LOOK_EVERY) && !go_on() {
-            return Ok(None);
-        }
-        seen += 1;
-        let entry = cursor.entry();
-        let dies = entry.kind == EntryKind::Tombstone
-            && (entry.below == Below::Absent || planted(Bug::OverlayFoldDropsTombstones));
-        if !dies {
-            builder.push(cursor.key(), entry)?;
-        }
-        cursor.next();
+    let mut source = Folding::new(&[layers], Depth::Overlay, go_on)?;
+    let limits = Limits { entries: u64::MAX, bytes: u64::MAX, heap: u64::MAX };
+    while !source.is_done() {
+        source.take(&mut builder, limits)?;
     }
-    cursor.status()?;
+    if source.is_cancelled {
+        return Ok(None);
+    }
     let written = builder.len();
     let overlay = if written == 0 { None } else { Some(Arc::new(builder.finish()?)) };
     let layers = Layers { frozen: None, overlay, ..layers.clone() };
@@ -96,9 +87,7 @@ pub(super) fn bases(
         bytes: even_share(bytes, PIECE_BYTES).min(2 * PIECE_BYTES),
         heap: u64::MAX,
     };
-    let cursors = layers.iter().map(|layers| layers.merged(Depth::All)).collect();
-    let mut source = Surviving { cursors, at: 0, seen: 0, go_on, is_cancelled: false };
-    source.start()?;
+    let mut source = Folding::new(layers, Depth::All, go_on)?;
     let pieces = pieces::cut(&mut source, limits, width)?;
     if source.is_cancelled {
         return Ok(None);
@@ -166,60 +155,154 @@ fn even_share(all: u64, each: u64) -> u64 {
     if all > twice { all.div_ceil(all.div_ceil(each)) } else { twice }
 }
 
-/// The live entries of one merge after the other.
-struct Surviving<'a> {
-    cursors: Vec<Merge<LayerCursor>>,
+/// The entries of some layers after those of others.
+struct Folding<'a> {
+    layers: Vec<Updated<'a>>,
     at: usize,
-    seen: u64,
     go_on: &'a dyn Fn() -> bool,
+    /// Entries and attempts since it was last asked.
+    seen: u64,
     /// It ended because `go_on` said no.
     is_cancelled: bool,
 }
 
-impl Surviving<'_> {
-    fn start(&mut self) -> Result<(), Error> {
-        match self.cursors.first_mut() {
-            Some(first) => first.first(),
-            None => return Ok(()),
+impl<'a> Folding<'a> {
+    fn new(
+        layers: &[&'a Layers],
+        depth: Depth,
+        go_on: &'a dyn Fn() -> bool,
+    ) -> Result<Self, Error> {
+        let layers = layers.iter().map(|layers| Updated::new(layers, depth)).collect();
+        let mut new = Self { layers, at: 0, go_on, seen: 0, is_cancelled: !go_on() };
+        if let Some(first) = new.layers.first_mut() {
+            first.start()?;
         }
-        self.settle()
+        new.settle()?;
+        Ok(new)
     }
 
-    /// Goes to the next value, which may be where it stands.
+    /// Goes to the next layers that have something left.
     fn settle(&mut self) -> Result<(), Error> {
-        loop {
-            if self.seen.is_multiple_of(LOOK_EVERY) && !(self.go_on)() {
-                self.is_cancelled = true;
-                return Ok(());
-            }
-            self.seen += 1;
-            let Some(cursor) = self.cursors.get_mut(self.at) else { return Ok(()) };
-            if !cursor.valid() {
-                cursor.status()?;
-                self.at += 1;
-                if let Some(next) = self.cursors.get_mut(self.at) {
-                    next.first();
-                }
-            } else if cursor.entry().kind == EntryKind::Tombstone {
-                cursor.next();
-            } else {
-                return Ok(());
+        while self.layers.get(self.at).is_some_and(Updated::is_done) {
+            self.at += 1;
+            if let Some(next) = self.layers.get_mut(self.at) {
+                next.start()?;
             }
         }
+        Ok(())
     }
 }
 
-impl Source for Surviving<'_> {
-    fn peek(&self) -> Option<(&[u8], Entry<'_>)> {
-        let cursor = self.cursors.get(self.at).filter(|cursor| cursor.valid());
-        let cursor = cursor.filter(|_| !self.is_cancelled)?;
-        Some((cursor.key(), cursor.entry()))
+impl Source for Folding<'_> {
+    fn is_done(&self) -> bool {
+        self.is_cancelled || self.at >= self.layers.len()
     }
 
-    fn advance(&mut self) -> Result<(), Error> {
-        if let Some(cursor) = self.cursors.get_mut(self.at) {
-            cursor.next();
+    fn key(&self, key: &mut Vec<u8>) -> Result<(), Error> {
+        self.layers[self.at].key(key)
+    }
+
+    fn take(&mut self, builder: &mut SegmentBuilder<'_>, limits: Limits) -> Result<(), Error> {
+        let before = builder.len();
+        let entries = limits.entries.min(before.saturating_add(LOOK_EVERY));
+        let room = Room { entries, raw_bytes: limits.bytes };
+        match self.layers[self.at].take(builder, room) {
+            Err(Error::OutOfOrder { index, .. }) => {
+                return Err(Corruption::new("segment", index, "keys are strictly ascending").into());
+            }
+            outcome => outcome?,
+        }
+        self.seen += 1 + builder.len() - before;
+        if self.seen >= LOOK_EVERY {
+            self.seen = 0;
+            self.is_cancelled = !(self.go_on)();
         }
         self.settle()
+    }
+}
+
+/// The entries of layers, as a segment in place of the lowest of them has them: what is newer one by
+/// one, and what that leaves of the lowest in between.
+struct Updated<'a> {
+    newer: Merge<LayerCursor>,
+    /// The lowest layer, unless it is among the newer ones.
+    lowest: Option<Pass<'a>>,
+    depth: Depth,
+    /// All of the lowest that comes before the next newer one has been passed on.
+    is_level: bool,
+}
+
+impl<'a> Updated<'a> {
+    /// The entries of these layers down to a depth.
+    fn new(layers: &'a Layers, depth: Depth) -> Self {
+        let lowest = match depth {
+            Depth::Delta => None,
+            Depth::Overlay => layers.overlay.as_deref(),
+            Depth::All => layers.base.as_deref(),
+        };
+        // Damage is told by a walk. So is what only damage puts into a base.
+        let pass = lowest.and_then(|segment| Pass::new(segment).ok().flatten());
+        let lowest = pass.filter(|pass| depth != Depth::All || pass.is_base());
+        let newer = match (&lowest, depth) {
+            (None, _) => depth,
+            (Some(_), Depth::All) => Depth::Overlay,
+            (Some(_), Depth::Overlay | Depth::Delta) => Depth::Delta,
+        };
+        Self { newer: layers.merged(newer), lowest, depth, is_level: false }
+    }
+
+    fn start(&mut self) -> Result<(), Error> {
+        self.newer.first();
+        Ok(self.newer.status()?)
+    }
+
+    /// Whether nothing is left. What is left may be without effect.
+    fn is_done(&self) -> bool {
+        !self.newer.valid() && self.lowest.as_ref().is_none_or(Pass::is_done)
+    }
+
+    /// Appends the least key that is left, of which there is one, to `key`.
+    fn key(&self, key: &mut Vec<u8>) -> Result<(), Error> {
+        if let Some(lowest) = self.lowest.as_ref().filter(|lowest| !lowest.is_done()) {
+            lowest.key(key)?;
+            if !self.newer.valid() || self.newer.key() > key.as_slice() {
+                return Ok(());
+            }
+            key.clear();
+        }
+        key.extend_from_slice(self.newer.key());
+        Ok(())
+    }
+
+    /// Appends some entries to `builder`, which has room, or finds that some have no effect.
+    fn take(&mut self, builder: &mut SegmentBuilder<'_>, room: Room) -> Result<(), Error> {
+        let next = self.newer.valid().then(|| self.newer.key());
+        if let Some(lowest) = &mut self.lowest
+            && !self.is_level
+        {
+            self.is_level = lowest.pass_below(next, builder, room)?;
+            return Ok(());
+        }
+        let Some(key) = next else { return Ok(()) };
+        let replaced = match &mut self.lowest {
+            Some(lowest) => lowest.skip(key)?,
+            None => None,
+        };
+        let mut entry = self.newer.entry();
+        if let Some(replaced) = replaced {
+            entry.below = replaced.below;
+        }
+        // A tombstone dies if nothing below has its key (I3): always in a base.
+        let has_effect = match self.depth {
+            Depth::All => entry.kind == EntryKind::Value,
+            _ if planted(Bug::OverlayFoldDropsTombstones) => entry.kind == EntryKind::Value,
+            _ => entry.kind == EntryKind::Value || entry.below == Below::Live,
+        };
+        if has_effect {
+            builder.push(key, entry)?;
+        }
+        self.newer.next();
+        self.is_level = false;
+        Ok(self.newer.status()?)
     }
 }

@@ -1,7 +1,7 @@
 //! Cutting sorted entries into bases: one for each partition that they will be.
 
 use crate::cursor::Cursor;
-use crate::entry::{Entry, ValueRef, ValueWidth};
+use crate::entry::ValueWidth;
 use crate::error::{Corruption, Error};
 use crate::partition::Layers;
 use crate::segment::{CodecChoice, SegmentBuilder};
@@ -37,24 +37,34 @@ pub(super) struct Piece {
     pub(super) layers: Layers,
 }
 
-/// Entries in ascending order, one after the other.
+/// Entries in ascending order.
 pub(super) trait Source {
-    /// The entry that is next, if there is one.
-    fn peek(&self) -> Option<(&[u8], Entry<'_>)>;
+    /// Whether there is none left. If not, what is left may turn out to be none.
+    fn is_done(&self) -> bool;
 
-    /// Goes on behind it.
-    fn advance(&mut self) -> Result<(), Error>;
+    /// Appends the key of the next one to `key`, or another between the one before and it.
+    fn key(&self, key: &mut Vec<u8>) -> Result<(), Error>;
+
+    /// Appends the next one to `builder`, whose limits are not reached, or several, the last of which
+    /// may reach them; or none, on the way to them.
+    fn take(&mut self, builder: &mut SegmentBuilder<'_>, limits: Limits) -> Result<(), Error>;
 }
 
 /// Entries of a cursor that stands on the first of them.
 pub(super) struct Walked<C>(pub(super) C);
 
 impl<C: Cursor> Source for Walked<C> {
-    fn peek(&self) -> Option<(&[u8], Entry<'_>)> {
-        self.0.valid().then(|| (self.0.key(), self.0.entry()))
+    fn is_done(&self) -> bool {
+        !self.0.valid()
     }
 
-    fn advance(&mut self) -> Result<(), Error> {
+    fn key(&self, key: &mut Vec<u8>) -> Result<(), Error> {
+        key.extend_from_slice(self.0.key());
+        Ok(())
+    }
+
+    fn take(&mut self, builder: &mut SegmentBuilder<'_>, _: Limits) -> Result<(), Error> {
+        builder.push(self.0.key(), self.0.entry())?;
         self.0.next();
         Ok(self.0.status()?)
     }
@@ -70,27 +80,28 @@ pub(super) fn cut(
     let mut pieces = Vec::new();
     let mut bound = Box::default();
     let mut heap = 0;
-    while source.peek().is_some() && heap <= limits.heap {
+    let mut key = Vec::new();
+    while !source.is_done() && heap <= limits.heap {
         let bump = Bump::new();
         let mut builder = SegmentBuilder::new(width, &bump, CodecChoice::Automatic)?;
-        let mut raw_bytes = 0;
-        while let Some((key, entry)) = source.peek()
-            && !limits.are_reached(builder.len(), raw_bytes)
-        {
-            builder.push(key, entry)?;
-            raw_bytes += raw_len(key, entry);
-            source.advance()?;
+        while !source.is_done() && !limits.are_reached(builder.len(), builder.raw_bytes()) {
+            source.take(&mut builder, limits)?;
         }
-        let next = match source.peek() {
-            Some((key, _)) if key <= builder.last_key() => {
+        if builder.len() == 0 {
+            break;
+        }
+        let mut next = None;
+        if !source.is_done() {
+            key.clear();
+            source.key(&mut key)?;
+            if key.as_slice() <= builder.last_key() {
                 // Only a damaged file has partitions whose keys overlap.
                 let rule = "the keys of a partition are above those of the one before";
                 return Err(Corruption::new("segment", 0, rule).into());
             }
-            Some((key, _)) => Some(separator(builder.last_key(), key)),
-            None => None,
-        };
-        let live = builder.len();
+            next = Some(separator(builder.last_key(), &key));
+        }
+        let (live, raw_bytes) = (builder.len(), builder.raw_bytes());
         let base = Some(Arc::new(builder.finish()?));
         let layers = Layers { base, live, raw_bytes: Some(raw_bytes), ..Layers::default() };
         heap += layers.heap_bytes();
@@ -98,15 +109,6 @@ pub(super) fn cut(
         bound = next.unwrap_or_default();
     }
     Ok(pieces)
-}
-
-/// Bytes of an entry as the limits count them.
-pub(super) fn raw_len(key: &[u8], entry: Entry<'_>) -> u64 {
-    let value = match entry.value {
-        ValueRef::Inline(bytes) => bytes.len(),
-        ValueRef::Extent(_) => 0,
-    };
-    (key.len() + value) as u64
 }
 
 /// The shortest key that is above `low` and not above `high`, which is above `low`.

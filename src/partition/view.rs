@@ -71,6 +71,8 @@ pub(crate) type LiveCursor = Live<Merge<LayerCursor>>;
 /// How far down a cursor over layers reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Depth {
+    /// The frozen delta alone.
+    Delta,
     /// Frozen delta and overlay: what a fold into an overlay reads.
     Overlay,
     /// The base too.
@@ -82,7 +84,8 @@ impl Layers {
     fn cursors(&self, depth: Depth) -> impl Iterator<Item = LayerCursor> {
         let frozen = self.frozen.as_ref().map(|frozen| Arc::clone(&frozen.tree));
         let base = self.base.clone().filter(|_| depth == Depth::All);
-        let segments = self.overlay.clone().into_iter().chain(base);
+        let overlay = self.overlay.clone().filter(|_| depth != Depth::Delta);
+        let segments = overlay.into_iter().chain(base);
         let frozen = frozen.map(|tree| LayerCursor::Frozen(ArtCursor::new(tree)));
         let segments = segments.map(|segment| LayerCursor::Segment(SegmentCursor::new(segment)));
         frozen.into_iter().chain(segments)

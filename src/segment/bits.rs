@@ -8,8 +8,9 @@ use super::slabs::Column;
 use crate::arena::OutOfMemory;
 use crate::blocks::Bytes;
 use crate::bytes::uint_at;
-use crate::error::Corruption;
+use crate::error::{Corruption, Error};
 use bumpalo::Bump;
+use std::ops::Range;
 
 /// Entries for each entry of the directory: one cache line of bits.
 const BLOCK: u64 = 512;
@@ -197,6 +198,31 @@ impl<'b> BitStage<'b> {
         Ok(())
     }
 
+    /// Appends a zero for each of the next entries.
+    pub(super) fn push_zeros(&mut self, count: u64) -> Result<(), OutOfMemory> {
+        let end = self.entries + count;
+        while self.entries / 64 < end / 64 {
+            self.words.append(&self.word.to_le_bytes())?;
+            self.word = 0;
+            self.entries = (self.entries / 64 + 1) * 64;
+        }
+        self.entries = end;
+        Ok(())
+    }
+
+    /// Appends the bits that some entries have in a finished column; answers how many are ones.
+    pub(super) fn push_range(&mut self, bits: Bits<'_>, entries: Range<u64>) -> Result<u64, Error> {
+        if bits.section.is_empty() {
+            self.push_zeros(entries.end - entries.start)?;
+            return Ok(0);
+        }
+        let ones = self.ones;
+        for i in entries {
+            self.push(bits.bit(i)?)?;
+        }
+        Ok(self.ones - ones)
+    }
+
     /// Bytes of the finished column: none if it is left out. `None` if they cannot be addressed.
     pub(super) fn encoded_len(&self) -> Option<usize> {
         if self.ones == 0 { Some(0) } else { encoded_len(self.entries) }
@@ -247,9 +273,19 @@ mod tests {
     fn encode(bits: &[bool]) -> Vec<u8> {
         let bump = Bump::new();
         let mut stage = BitStage::new(&bump);
+        let mut zeros = 0;
         for &bit in bits {
-            stage.push(bit).expect("memory for a test");
+            if bit {
+                stage.push_zeros(zeros).expect("memory for a test");
+                stage.push(true).expect("memory for a test");
+                zeros = 0;
+            } else if zeros < 100 {
+                zeros += 1;
+            } else {
+                stage.push(false).expect("memory for a test");
+            }
         }
+        stage.push_zeros(zeros).expect("memory for a test");
         let mut out = vec![0; stage.encoded_len().expect("a small column")];
         stage.write_to(&mut out);
         out

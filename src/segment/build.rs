@@ -2,20 +2,21 @@
 
 use super::bits::BitStage;
 use super::format::{Codec, Layout, Section, SectionLens};
-use super::front::{BLOCK_SHIFT, FinishedFront, FrontStage};
+use super::front::{BLOCK_SHIFT, FinishedFront, FrontBlock, FrontStage};
 use super::fst::FstStage;
-use super::int::{FinishedInts, IntStage};
+use super::int::{FinishedInts, IntPiece, IntStage, MAX_WIDTH};
 use super::plain::PlainStage;
 use super::slabs::Column;
 use super::values::ValueStage;
-use super::{Extents, Image, Segment};
+use super::{Extents, Image, Ordinal, Segment};
 use crate::arena::{Buffer, OutOfMemory};
 use crate::bytes::common_prefix;
-use crate::entry::{Below, Entry, EntryKind, ValueWidth};
+use crate::entry::{Below, Entry, EntryKind, ValueRef, ValueWidth};
 use crate::error::{Error, SortFault};
 use crate::key::MAX_KEY_LEN;
 use bumpalo::Bump;
 use std::cmp::Ordering;
+use std::ops::Range;
 
 /// Segments of fewer entries are plain: an index costs more than it saves.
 const PLAIN_BELOW: u64 = 256;
@@ -69,7 +70,24 @@ pub(crate) struct SegmentBuilder<'b> {
     below: BitStage<'b>,
     entries: u64,
     weight: i64,
+    raw_bytes: u64,
     last_key: Vec<u8>,
+}
+
+/// Neighbouring entries of another segment, whose keys are unpacked.
+pub(super) struct Run<'r> {
+    pub(super) segment: &'r Segment,
+    pub(super) layout: &'r Layout,
+    pub(super) keys: RunKeys<'r>,
+    /// Their ordinals.
+    pub(super) range: Range<u64>,
+}
+
+/// Unpacked keys.
+#[derive(Clone, Copy)]
+pub(super) enum RunKeys<'r> {
+    Front(&'r FrontBlock),
+    Int(&'r IntPiece),
 }
 
 impl<'b> SegmentBuilder<'b> {
@@ -96,6 +114,7 @@ impl<'b> SegmentBuilder<'b> {
             below: BitStage::new(bump),
             entries: 0,
             weight: 0,
+            raw_bytes: 0,
             last_key: Vec::new(),
         })
     }
@@ -103,6 +122,11 @@ impl<'b> SegmentBuilder<'b> {
     /// Entries so far.
     pub(crate) fn len(&self) -> u64 {
         self.entries
+    }
+
+    /// Bytes of their keys and values, large values and tombstones not counted.
+    pub(crate) fn raw_bytes(&self) -> u64 {
+        self.raw_bytes
     }
 
     /// The key of the last one; empty if there is none.
@@ -115,42 +139,129 @@ impl<'b> SegmentBuilder<'b> {
     /// # Panics
     /// If the value is not as wide as the builder was told: a bug of the caller.
     pub(crate) fn push(&mut self, key: &[u8], entry: Entry<'_>) -> Result<(), Error> {
-        let shared = self.check_key(key)?;
+        let shared = shared_with(&self.last_key, key, self.entries)?;
         self.choose_stage(key.len())?;
-        let is_tombstone = entry.kind == EntryKind::Tombstone;
         // First, because this is the one part that may refuse an entry for what it is.
-        self.values.push((!is_tombstone).then_some(entry.value))?;
+        self.values.push(present(entry))?;
         match &mut self.keys {
             KeyStage::Plain(stage) => stage.push(key)?,
             KeyStage::Front(stage) => stage.push(key, shared)?,
             KeyStage::Int(stage) => stage.push(key)?,
             KeyStage::Fst(stage) => stage.push(key, self.entries)?,
         }
-        self.tombstones.push(is_tombstone)?;
+        self.tombstones.push(entry.kind == EntryKind::Tombstone)?;
         self.below.push(entry.below == Below::Live)?;
         self.last_key.truncate(shared);
         self.last_key.try_reserve(key.len() - shared).map_err(|_| OutOfMemory)?;
         self.last_key.extend_from_slice(&key[shared..]);
         self.entries += 1;
         self.weight += i64::from(entry.weight());
+        self.raw_bytes += raw_len(key, entry);
         Ok(())
     }
 
-    /// How many bytes the key shares with the one before it.
-    fn check_key(&self, key: &[u8]) -> Result<usize, Error> {
-        if key.len() > MAX_KEY_LEN {
-            return Err(Error::KeyTooLong { len: key.len() });
-        }
-        let shared = common_prefix(&self.last_key, key);
-        if self.entries == 0 {
-            return Ok(shared);
-        }
-        let order = match key.get(shared).cmp(&self.last_key.get(shared)) {
-            Ordering::Greater => return Ok(shared),
-            Ordering::Equal => SortFault::Duplicate,
-            Ordering::Less => SortFault::Descending,
+    /// Appends the first entries of a run, which has some: so many at most, and until there are
+    /// `max_raw_bytes`, of which there are less. Answers how many. The result is as if each was
+    /// [pushed](Self::push).
+    ///
+    /// Keys of the codec that they had are not compared with each other again, and values of one
+    /// width are copied together.
+    pub(super) fn push_run(
+        &mut self,
+        run: &Run<'_>,
+        most: u64,
+        max_raw_bytes: u64,
+    ) -> Result<u64, Error> {
+        let Run { segment, layout, keys, ref range } = *run;
+        let first = range.start;
+        let mut bytes = [0; MAX_WIDTH];
+        let first_key = match keys {
+            RunKeys::Front(block) => block.key(first),
+            RunKeys::Int(piece) => piece.key(first, &mut bytes),
         };
-        Err(Error::OutOfOrder { index: self.entries, order })
+        let is_same_codec = match (&self.keys, keys) {
+            (KeyStage::Front(_), RunKeys::Front(_)) => true,
+            (KeyStage::Int(stage), RunKeys::Int(piece)) => stage.width() == piece.width(),
+            _ => false,
+        };
+        if !is_same_codec {
+            self.push(first_key, segment.entry(Ordinal(first))?)?;
+            return Ok(1);
+        }
+        let shared = shared_with(&self.last_key, first_key, self.entries)?;
+        let most = range.end.min(first.saturating_add(most));
+        let range = first..self.push_values(run, most, max_raw_bytes)?;
+        match (&mut self.keys, keys) {
+            (KeyStage::Front(stage), RunKeys::Front(block)) => {
+                stage.push(first_key, shared)?;
+                for ordinal in first + 1..range.end {
+                    stage.push(block.key(ordinal), block.shared(ordinal))?;
+                }
+            }
+            (KeyStage::Int(stage), RunKeys::Int(piece)) => {
+                stage.extend(piece.numbers(range.clone()))?;
+            }
+            _ => {}
+        }
+        let last_key = match keys {
+            RunKeys::Front(block) => block.key(range.end - 1),
+            RunKeys::Int(piece) => piece.key(range.end - 1, &mut bytes),
+        };
+        self.last_key.clear();
+        self.last_key.try_reserve(last_key.len()).map_err(|_| OutOfMemory)?;
+        self.last_key.extend_from_slice(last_key);
+        let count = range.end - first;
+        let tombstones = self.tombstones.push_range(segment.tombstones(layout), range.clone())?;
+        let below = self.below.push_range(segment.live_below(layout), range)?;
+        self.entries += count;
+        self.weight += count.cast_signed() - tombstones.cast_signed() - below.cast_signed();
+        Ok(count)
+    }
+
+    /// Appends the values of a run's first entries, up to `most` and the one that brings all to
+    /// `max_raw_bytes`. Answers the ordinal behind them.
+    fn push_values(&mut self, run: &Run<'_>, most: u64, max_raw_bytes: u64) -> Result<u64, Error> {
+        let Run { segment, layout, keys, ref range } = *run;
+        let (first, values) = (range.start, segment.values(layout));
+        let mut end = first;
+        if let ValueWidth::Fixed(width) = self.width {
+            let width = u64::from(width);
+            match keys {
+                RunKeys::Front(block) => {
+                    while end < most && self.raw_bytes < max_raw_bytes {
+                        self.raw_bytes += block.key(end).len() as u64 + width;
+                        end += 1;
+                    }
+                }
+                RunKeys::Int(piece) => {
+                    let each = piece.width() as u64 + width;
+                    let room = max_raw_bytes.saturating_sub(self.raw_bytes);
+                    end += room.div_ceil(each).min(most - first);
+                    self.raw_bytes += (end - first) * each;
+                }
+            }
+            if let Some((bytes, _)) = values.fixed(first..end) {
+                self.values.push_fixed(bytes)?;
+                return Ok(end);
+            }
+            // They cannot be read together: one by one, for the error of the first that cannot.
+            for ordinal in first..end {
+                let entry = segment.entry_of(layout, values, Ordinal(ordinal))?;
+                self.values.push(present(entry))?;
+            }
+            return Ok(end);
+        }
+        while end < most && self.raw_bytes < max_raw_bytes {
+            let entry = segment.entry_of(layout, values, Ordinal(end))?;
+            self.values.push(present(entry))?;
+            let key_len = match keys {
+                RunKeys::Front(block) => block.key(end).len(),
+                RunKeys::Int(piece) => piece.width(),
+            };
+            self.raw_bytes += key_len as u64 + value_len(entry.value);
+            end += 1;
+        }
+        Ok(end)
     }
 
     /// Puts the keys so far where those up to the next one, of this length, belong.
@@ -247,6 +358,40 @@ impl<'b> SegmentBuilder<'b> {
         let extents = Extents::Owned(self.values.into_extents());
         Ok(Segment::open(Image::Heap(buffer), extents, self.width)?)
     }
+}
+
+/// Bytes of an entry as [`SegmentBuilder::raw_bytes`] counts them.
+pub(crate) fn raw_len(key: &[u8], entry: Entry<'_>) -> u64 {
+    key.len() as u64 + value_len(entry.value)
+}
+
+/// The value, unless the entry is a tombstone.
+fn present(entry: Entry<'_>) -> Option<ValueRef<'_>> {
+    (entry.kind == EntryKind::Value).then_some(entry.value)
+}
+
+fn value_len(value: ValueRef<'_>) -> u64 {
+    match value {
+        ValueRef::Inline(bytes) => bytes.len() as u64,
+        ValueRef::Extent(_) => 0,
+    }
+}
+
+/// How many bytes a key shares with the one before it, if it may be number `index`.
+fn shared_with(before: &[u8], key: &[u8], index: u64) -> Result<usize, Error> {
+    if key.len() > MAX_KEY_LEN {
+        return Err(Error::KeyTooLong { len: key.len() });
+    }
+    let shared = common_prefix(before, key);
+    if index == 0 {
+        return Ok(shared);
+    }
+    let order = match key.get(shared).cmp(&before.get(shared)) {
+        Ordering::Greater => return Ok(shared),
+        Ordering::Equal => SortFault::Duplicate,
+        Ordering::Less => SortFault::Descending,
+    };
+    Err(Error::OutOfOrder { index, order })
 }
 
 /// Where everything goes; `None` if the image could not be addressed.

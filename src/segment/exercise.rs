@@ -30,6 +30,7 @@ pub(crate) fn exercise(segment: &Segment, probes: &[Vec<u8>]) {
     let is_sound = segment.verify().is_ok();
     let _ = segment.stats();
     exercise_lookups(segment, probes);
+    exercise_pass(segment, probes, is_sound);
     for probe in probes {
         let (found, bound) = (segment.find(probe), segment.lower_bound(probe));
         let value = segment.get(probe).map(|entry| entry.map(|entry| entry.value.as_slice().len()));
@@ -74,6 +75,29 @@ pub(crate) fn exercise(segment: &Segment, probes: &[Vec<u8>]) {
     if is_sound && (is_short || up_ended && down_ended) {
         assert!(up.iter().eq(down.iter().rev()));
         assert_eq!(up.len() as u64, segment.len());
+    }
+}
+
+/// Passes entries on to another segment, probe by probe. Of a base this makes a sound one, or fails.
+fn exercise_pass(segment: &Segment, probes: &[Vec<u8>], is_sound: bool) {
+    let Ok(Some(mut pass)) = Pass::new(segment) else { return };
+    let bump = bumpalo::Bump::new();
+    let mut passed = SegmentBuilder::new(segment.width, &bump, CodecChoice::Int).expect("memory");
+    let room = Room { entries: WALKED_KEYS as u64, raw_bytes: WALKED_BYTES as u64 };
+    let bounds = probes.iter().map(|probe| Some(probe.as_slice())).chain([None]);
+    let mut outcome = Ok(());
+    for bound in bounds {
+        outcome = outcome.and_then(|()| pass.pass_below(bound, &mut passed, room).map(|_| ()));
+    }
+    let count = passed.len();
+    if is_sound {
+        assert!(outcome.is_ok());
+        assert!(pass.is_done() || count == room.entries || passed.raw_bytes() >= room.raw_bytes);
+    }
+    if outcome.is_ok() && pass.is_base() && count > 0 {
+        let passed = passed.finish().expect("memory");
+        assert!(passed.verify().is_ok());
+        assert_eq!(passed.len(), count);
     }
 }
 

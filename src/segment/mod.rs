@@ -16,6 +16,7 @@ mod front;
 mod fst;
 mod int;
 mod lookup;
+mod pass;
 mod plain;
 mod slabs;
 #[cfg(test)]
@@ -23,12 +24,13 @@ mod tests;
 mod values;
 mod verify;
 
-pub(crate) use build::{CodecChoice, SegmentBuilder};
+pub(crate) use build::{CodecChoice, SegmentBuilder, raw_len};
 pub(crate) use cursor::SegmentCursor;
 pub(crate) use extents::{EXTENT_ROW_LEN, Extents, extent_row};
 #[cfg(any(test, fuzzing))]
 pub(crate) use format::{announced_extents, field_offsets, reseal};
 pub(crate) use lookup::{Lookup, Stepped};
+pub(crate) use pass::{Pass, Room};
 
 use crate::arena::Buffer;
 use crate::blocks::{Blocks, Bytes};

@@ -4,6 +4,7 @@ mod conformance;
 mod damage;
 mod measure;
 mod measure_ints;
+mod pass;
 mod stored;
 
 use super::*;

@@ -339,6 +339,11 @@ impl<'b> ValueStage<'b> {
         Ok(())
     }
 
+    /// Appends the values of the next entries, all of which are as wide as all of this segment.
+    pub(super) fn push_fixed(&mut self, values: &[u8]) -> Result<(), OutOfMemory> {
+        self.bytes.append(values)
+    }
+
     fn push_extent(&mut self, value: ValueRef<'_>) -> Result<(), Error> {
         let len = value.as_slice().len();
         if len > MAX_VALUE_LEN {

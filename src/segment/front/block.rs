@@ -306,8 +306,15 @@ impl<'a> Block<'a> {
         Some(len)
     }
 
-    /// Decodes all keys; `None` if the block is damaged or they do not ascend.
-    pub(super) fn decode(mut self, prefix: &[u8], keys: &mut DecodedKeys) -> Option<()> {
+    /// Decodes all keys; `None` if the block is damaged or they do not ascend. Tells `note` of each
+    /// but the first what it shares with the one before it.
+    #[inline]
+    pub(super) fn decode(
+        mut self,
+        prefix: &[u8],
+        keys: &mut DecodedKeys,
+        mut note: impl FnMut(usize),
+    ) -> Option<()> {
         keys.clear();
         if prefix.len() + self.head.len() > MAX_KEY_LEN {
             return None;
@@ -316,6 +323,7 @@ impl<'a> Block<'a> {
         for &tag in self.rest.tags {
             let (shared, suffix, len) = self.take(tag)?;
             keys.push(prefix.len() + shared, suffix, len)?;
+            note(prefix.len() + shared);
         }
         Some(())
     }

@@ -7,6 +7,7 @@
 mod block;
 mod buffer;
 mod build;
+mod pass;
 mod tags;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ mod walk;
 mod wanted;
 
 pub(super) use build::{FinishedFront, FrontStage};
+pub(super) use pass::FrontBlock;
 pub(super) use walk::FrontWalk;
 
 use super::format::Section;

@@ -36,7 +36,7 @@ impl FrontKeys<'_> {
             let block = self.block(front, number)?;
             let len = block.decoded_len(front.prefix.len());
             keys.try_reserve(len.ok_or_else(|| no_block(number))?)?;
-            block.decode(front.prefix, &mut keys).ok_or_else(|| no_block(number))?;
+            block.decode(front.prefix, &mut keys, |_| ()).ok_or_else(|| no_block(number))?;
             if number > 0 {
                 let first = keys.key(0);
                 let shared = common_prefix(&last, first);

@@ -107,7 +107,7 @@ impl FrontWalk {
         let front = keys.front()?;
         let (number, slot) = front.place(ordinal);
         let block = keys.block(front, number)?;
-        let is_sound = block.decode(front.prefix, &mut self.decoded).is_some();
+        let is_sound = block.decode(front.prefix, &mut self.decoded, |_| ()).is_some();
         if !is_sound || !is_ordered(&self.before, self.decoded.key(slot)) {
             self.decoded.clear();
             return Err(damaged(BLOCKS, ordinal as usize, "keys are strictly ascending"));

@@ -54,15 +54,35 @@ impl<'b> IntStage<'b> {
 
     /// Appends a key, of just so many bytes as it should have, that is greater than the one before.
     pub(in super::super) fn push(&mut self, key: &[u8]) -> Result<(), OutOfMemory> {
-        if self.pending.len() >= self.shift.map_or(WINDOW, |shift| 1 << shift) {
-            self.pack_all()?;
-        }
+        self.make_room()?;
         let number = number_not_below(key, self.width).map_or(u64::MAX, |(number, _)| number);
         if self.pending.len() == self.pending.capacity() {
             self.pending.try_reserve(1)?;
         }
         self.pending.push(number);
         Ok(())
+    }
+
+    /// Appends ascending keys, the first of which is greater than the one before.
+    pub(in super::super) fn extend(&mut self, mut keys: &[u64]) -> Result<(), OutOfMemory> {
+        while !keys.is_empty() {
+            let room = self.make_room()?;
+            let (now, later) = keys.split_at(keys.len().min(room));
+            self.pending.try_reserve(now.len())?;
+            self.pending.extend_from_slice(now);
+            keys = later;
+        }
+        Ok(())
+    }
+
+    /// Packs what is pending, if it is enough; answers how many may be added then.
+    #[inline]
+    fn make_room(&mut self) -> Result<usize, OutOfMemory> {
+        let most = |shift: Option<u32>| shift.map_or(WINDOW, |shift| 1 << shift);
+        if self.pending.len() >= most(self.shift) {
+            self.pack_all()?;
+        }
+        Ok(most(self.shift) - self.pending.len())
     }
 
     /// Packs all keys that are not packed yet; the last piece may have few.

@@ -11,6 +11,7 @@ mod elias;
 mod index;
 mod line;
 mod packed;
+mod pass;
 mod piece;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ mod verify;
 mod walk;
 
 pub(super) use build::{FinishedInts, IntStage};
+pub(super) use pass::IntPiece;
 pub(super) use walk::IntWalk;
 
 use super::format::Section;

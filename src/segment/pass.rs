@@ -1,0 +1,164 @@
+//! Entries of a segment appended to another one, block by block.
+//!
+//! A fold leaves most of what is in a segment as it is. Through a cursor, a merge and a builder each
+//! entry takes a thousand instructions; here keys are unpacked together and go where they have the
+//! same form, and between two entries that are newer, all is copied that stands there.
+
+use super::build::{Run, RunKeys};
+use super::format::{Layout, Section};
+use super::front::FrontBlock;
+use super::int::{IntPiece, MAX_WIDTH};
+use super::{Keys, Ordinal, Segment, SegmentBuilder};
+use crate::entry::Entry;
+use crate::error::{Corruption, Error};
+
+/// Keys that are unpacked.
+enum Unpacked {
+    Front(Box<FrontBlock>),
+    Int(IntPiece),
+}
+
+/// A place among the entries of a segment, before which all have been passed on.
+pub(crate) struct Pass<'s> {
+    segment: &'s Segment,
+    layout: &'s Layout,
+    unpacked: Unpacked,
+    /// The next entry.
+    at: u64,
+}
+
+/// How much a builder may take.
+#[derive(Clone, Copy)]
+pub(crate) struct Room {
+    /// Entries that it has then at most.
+    pub(crate) entries: u64,
+    /// Raw bytes: it takes no more entries when it has so many.
+    pub(crate) raw_bytes: u64,
+}
+
+impl Room {
+    fn is_left(self, builder: &SegmentBuilder<'_>) -> bool {
+        builder.len() < self.entries && builder.raw_bytes() < self.raw_bytes
+    }
+}
+
+impl<'s> Pass<'s> {
+    /// Before all entries; `None` if the codec has no keys that are unpacked together.
+    pub(crate) fn new(segment: &'s Segment) -> Result<Option<Self>, Corruption> {
+        let layout = segment.layout()?;
+        let unpacked = match segment.keys_of(layout) {
+            Keys::Front(_) => Unpacked::Front(Box::default()),
+            Keys::Int(_) => Unpacked::Int(IntPiece::default()),
+            Keys::Plain(_) | Keys::Fst(_) => return Ok(None),
+        };
+        Ok(Some(Self { segment, layout, unpacked, at: 0 }))
+    }
+
+    /// Whether all entries are values with nothing live below.
+    pub(crate) fn is_base(&self) -> bool {
+        let is_left_out = |section| self.layout.span(section).is_empty();
+        is_left_out(Section::Tombstones) && is_left_out(Section::LiveBelow)
+    }
+
+    /// Whether all have been passed on.
+    pub(crate) fn is_done(&self) -> bool {
+        self.at >= self.segment.len()
+    }
+
+    /// Appends the key of the next entry, which there is, to `key`.
+    pub(crate) fn key(&self, key: &mut Vec<u8>) -> Result<(), Corruption> {
+        self.segment.key_at(Ordinal(self.at), key)
+    }
+
+    /// Appends entries below `bound`, or all if that is `None`, to `builder`, as long as there is
+    /// room. Answers whether no such entry is left.
+    ///
+    /// # Errors
+    /// [`Error::OutOfOrder`] if the first one is not above the builder's last, and errors of damaged
+    /// segments and of memory.
+    pub(crate) fn pass_below(
+        &mut self,
+        bound: Option<&[u8]>,
+        builder: &mut SegmentBuilder<'_>,
+        room: Room,
+    ) -> Result<bool, Error> {
+        while !self.is_done() {
+            self.unpack()?;
+            let end = self.end_below(bound);
+            while self.at < end {
+                if !room.is_left(builder) {
+                    return Ok(false);
+                }
+                let Self { segment, layout, .. } = *self;
+                let run = Run { segment, layout, keys: self.keys(), range: self.at..end };
+                self.at += builder.push_run(&run, room.entries - builder.len(), room.raw_bytes)?;
+            }
+            if self.at < self.unpacked_end() {
+                return Ok(true);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Goes on behind the next entry, if that is the one of `key`, and answers it. All below have been
+    /// passed on.
+    pub(crate) fn skip(&mut self, key: &[u8]) -> Result<Option<Entry<'s>>, Error> {
+        if self.is_done() {
+            return Ok(None);
+        }
+        self.unpack()?;
+        let mut bytes = [0; MAX_WIDTH];
+        let next = match &self.unpacked {
+            Unpacked::Front(block) => block.key(self.at),
+            Unpacked::Int(piece) => piece.key(self.at, &mut bytes),
+        };
+        if next != key {
+            return Ok(None);
+        }
+        self.at += 1;
+        Ok(Some(self.segment.entry(Ordinal(self.at - 1))?))
+    }
+
+    /// Sees to it that the next key is unpacked.
+    #[inline]
+    fn unpack(&mut self) -> Result<(), Error> {
+        if self.at < self.unpacked_end() {
+            return Ok(());
+        }
+        match (&mut self.unpacked, self.segment.keys_of(self.layout)) {
+            (Unpacked::Front(block), Keys::Front(keys)) => Ok(block.load(keys, self.at)?),
+            (Unpacked::Int(piece), Keys::Int(keys)) => piece.load(keys, self.at),
+            _ => unreachable!("a segment never changes its codec"),
+        }
+    }
+
+    /// The ordinal behind the keys that are unpacked.
+    #[inline]
+    fn unpacked_end(&self) -> u64 {
+        match &self.unpacked {
+            Unpacked::Front(block) => block.ordinals().end,
+            Unpacked::Int(piece) => piece.ordinals().end,
+        }
+    }
+
+    /// The first ordinal, of those whose keys are unpacked, that has a key not below `bound`.
+    #[inline]
+    fn end_below(&self, bound: Option<&[u8]>) -> u64 {
+        let end = self.unpacked_end();
+        let Some(bound) = bound else { return end };
+        match &self.unpacked {
+            Unpacked::Front(block) if block.key(end - 1) < bound => end,
+            Unpacked::Front(block) => {
+                (self.at..end).find(|ordinal| block.key(*ordinal) >= bound).unwrap_or(end)
+            }
+            Unpacked::Int(piece) => piece.not_below(self.at, bound),
+        }
+    }
+
+    fn keys(&self) -> RunKeys<'_> {
+        match &self.unpacked {
+            Unpacked::Front(block) => RunKeys::Front(block),
+            Unpacked::Int(piece) => RunKeys::Int(piece),
+        }
+    }
+}
