@@ -261,7 +261,7 @@ impl<'a> Updated<'a> {
         !self.newer.valid() && self.lowest.as_ref().is_none_or(Pass::is_done)
     }
 
-    /// Appends the least key that is left, of which there is one, to `key`.
+    /// Makes `key`, which is empty, the least key that is left, of which there is one.
     fn key(&self, key: &mut Vec<u8>) -> Result<(), Error> {
         if let Some(lowest) = self.lowest.as_ref().filter(|lowest| !lowest.is_done()) {
             lowest.key(key)?;
@@ -290,7 +290,7 @@ impl<'a> Updated<'a> {
         };
         let mut entry = self.newer.entry();
         if let Some(replaced) = replaced {
-            entry.below = replaced.below;
+            entry.below = replaced;
         }
         // A tombstone dies if nothing below has its key (I3): always in a base.
         let has_effect = match self.depth {

@@ -42,7 +42,7 @@ pub(super) trait Source {
     /// Whether there is none left. If not, what is left may turn out to be none.
     fn is_done(&self) -> bool;
 
-    /// Appends the key of the next one to `key`, or another between the one before and it.
+    /// Makes `key`, which is empty, the key of the next one, or another between the one before and it.
     fn key(&self, key: &mut Vec<u8>) -> Result<(), Error>;
 
     /// Appends the next one to `builder`, whose limits are not reached, or several, the last of which

@@ -58,8 +58,8 @@ enum FinishedKeys<'b> {
 
 /// A segment being built. Everything but the finished image is scratch in a bump allocator.
 ///
-/// After [`Error::OutOfMemory`] it is good for nothing but to be dropped; other refusals leave it
-/// as it was.
+/// After [`Error::OutOfMemory`], or an error of a [run](Self::push_run), it is good for nothing but to
+/// be dropped; other refusals leave it as it was.
 pub(crate) struct SegmentBuilder<'b> {
     bump: &'b Bump,
     choice: CodecChoice,
@@ -88,6 +88,20 @@ pub(super) struct Run<'r> {
 pub(super) enum RunKeys<'r> {
     Front(&'r FrontBlock),
     Int(&'r IntPiece),
+}
+
+impl<'r> RunKeys<'r> {
+    /// The key of an ordinal, in `bytes` if it is a number.
+    #[inline]
+    pub(super) fn key<'k>(self, ordinal: u64, bytes: &'k mut [u8; MAX_WIDTH]) -> &'k [u8]
+    where
+        'r: 'k,
+    {
+        match self {
+            Self::Front(block) => block.key(ordinal),
+            Self::Int(piece) => piece.key(ordinal, bytes),
+        }
+    }
 }
 
 impl<'b> SegmentBuilder<'b> {
@@ -124,7 +138,8 @@ impl<'b> SegmentBuilder<'b> {
         self.entries
     }
 
-    /// Bytes of their keys and values, large values and tombstones not counted.
+    /// Bytes of their keys and values, large values not counted. Where a run had tombstones, these
+    /// may count as values of the width that all have.
     pub(crate) fn raw_bytes(&self) -> u64 {
         self.raw_bytes
     }
@@ -175,10 +190,7 @@ impl<'b> SegmentBuilder<'b> {
         let Run { segment, layout, keys, ref range } = *run;
         let first = range.start;
         let mut bytes = [0; MAX_WIDTH];
-        let first_key = match keys {
-            RunKeys::Front(block) => block.key(first),
-            RunKeys::Int(piece) => piece.key(first, &mut bytes),
-        };
+        let first_key = keys.key(first, &mut bytes);
         let is_same_codec = match (&self.keys, keys) {
             (KeyStage::Front(_), RunKeys::Front(_)) => true,
             (KeyStage::Int(stage), RunKeys::Int(piece)) => stage.width() == piece.width(),
@@ -203,10 +215,7 @@ impl<'b> SegmentBuilder<'b> {
             }
             _ => {}
         }
-        let last_key = match keys {
-            RunKeys::Front(block) => block.key(range.end - 1),
-            RunKeys::Int(piece) => piece.key(range.end - 1, &mut bytes),
-        };
+        let last_key = keys.key(range.end - 1, &mut bytes);
         self.last_key.clear();
         self.last_key.try_reserve(last_key.len()).map_err(|_| OutOfMemory)?;
         self.last_key.extend_from_slice(last_key);

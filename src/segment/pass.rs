@@ -9,7 +9,8 @@ use super::format::{Layout, Section};
 use super::front::FrontBlock;
 use super::int::{IntPiece, MAX_WIDTH};
 use super::{Keys, Ordinal, Segment, SegmentBuilder};
-use crate::entry::Entry;
+use crate::arena::OutOfMemory;
+use crate::entry::Below;
 use crate::error::{Corruption, Error};
 
 /// Keys that are unpacked.
@@ -25,6 +26,8 @@ pub(crate) struct Pass<'s> {
     unpacked: Unpacked,
     /// The next entry.
     at: u64,
+    /// The last key of what was unpacked before, if it was skipped: nobody else knows it.
+    skipped: Option<Vec<u8>>,
 }
 
 /// How much a builder may take.
@@ -51,7 +54,7 @@ impl<'s> Pass<'s> {
             Keys::Int(_) => Unpacked::Int(IntPiece::default()),
             Keys::Plain(_) | Keys::Fst(_) => return Ok(None),
         };
-        Ok(Some(Self { segment, layout, unpacked, at: 0 }))
+        Ok(Some(Self { segment, layout, unpacked, at: 0, skipped: None }))
     }
 
     /// Whether all entries are values with nothing live below.
@@ -100,23 +103,25 @@ impl<'s> Pass<'s> {
         Ok(true)
     }
 
-    /// Goes on behind the next entry, if that is the one of `key`, and answers it. All below have been
-    /// passed on.
-    pub(crate) fn skip(&mut self, key: &[u8]) -> Result<Option<Entry<'s>>, Error> {
+    /// Goes on behind the next entry, if that is the one of `key`, and answers what it says of those
+    /// below. All before it have been passed on.
+    pub(crate) fn skip(&mut self, key: &[u8]) -> Result<Option<Below>, Error> {
         if self.is_done() {
             return Ok(None);
         }
         self.unpack()?;
-        let mut bytes = [0; MAX_WIDTH];
-        let next = match &self.unpacked {
-            Unpacked::Front(block) => block.key(self.at),
-            Unpacked::Int(piece) => piece.key(self.at, &mut bytes),
-        };
-        if next != key {
+        if self.keys().key(self.at, &mut [0; MAX_WIDTH]) != key {
             return Ok(None);
         }
+        let is_live_below = self.segment.live_below(self.layout).bit(self.at)?;
         self.at += 1;
-        Ok(Some(self.segment.entry(Ordinal(self.at - 1))?))
+        if self.at == self.unpacked_end() {
+            let mut skipped = Vec::new();
+            skipped.try_reserve(key.len()).map_err(OutOfMemory::from)?;
+            skipped.extend_from_slice(key);
+            self.skipped = Some(skipped);
+        }
+        Ok(Some(if is_live_below { Below::Live } else { Below::Absent }))
     }
 
     /// Sees to it that the next key is unpacked.
@@ -126,10 +131,17 @@ impl<'s> Pass<'s> {
             return Ok(());
         }
         match (&mut self.unpacked, self.segment.keys_of(self.layout)) {
-            (Unpacked::Front(block), Keys::Front(keys)) => Ok(block.load(keys, self.at)?),
-            (Unpacked::Int(piece), Keys::Int(keys)) => piece.load(keys, self.at),
+            (Unpacked::Front(block), Keys::Front(keys)) => block.load(keys, self.at)?,
+            (Unpacked::Int(piece), Keys::Int(keys)) => piece.load(keys, self.at)?,
             _ => unreachable!("a segment never changes its codec"),
         }
+        // The builder compares it with the last key that was passed on.
+        if let Some(skipped) = self.skipped.take()
+            && self.keys().key(self.at, &mut [0; MAX_WIDTH]) <= skipped.as_slice()
+        {
+            return Err(Corruption::new("segment", self.at, "keys are strictly ascending").into());
+        }
+        Ok(())
     }
 
     /// The ordinal behind the keys that are unpacked.

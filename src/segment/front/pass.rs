@@ -32,7 +32,10 @@ impl FrontBlock {
                 *slot = shared as u16;
             }
         });
-        decoded.ok_or_else(|| no_block(number))?;
+        if decoded.is_none() {
+            self.keys.clear();
+            return Err(no_block(number));
+        }
         self.first = ordinal - slot as u64;
         Ok(())
     }

@@ -4,6 +4,8 @@ use super::*;
 use crate::testing::keys::{self, KeySet};
 use crate::testing::rng::Rng;
 
+const WIDTH: ValueWidth = ValueWidth::Fixed(8);
+
 /// Keys of one length, so many that they have several pieces, in clusters and far apart.
 fn numbers(width: usize, rng: &mut Rng) -> KeySet {
     let mut number = 0u64;
@@ -43,7 +45,7 @@ fn merged(lower: &Segment, others: &Model, choice: CodecChoice, rng: &mut Rng) -
         let Some((key, Owned { value, live_below })) = other else { break };
         assert!(pass.skip(&[key, &b"+"[..]].concat()).expect("a sound segment").is_none());
         let below = match pass.skip(key).expect("a sound segment") {
-            Some(replaced) => replaced.below,
+            Some(replaced) => replaced,
             None => below_of(*live_below),
         };
         let Some(value) = value else {
@@ -126,4 +128,33 @@ fn keys_in_blocks_or_pieces_are_passed_on_and_bases_are_told() {
             assert_eq!(pass.map(|pass| pass.is_base()), has_blocks.then_some(!is_mixed));
         }
     }
+}
+
+#[test]
+fn blocks_that_overlap_are_damage_also_where_an_entry_was_skipped() {
+    let model = model_of((0..32u8).map(|i| vec![b'a' + i / 10, b'0' + i % 10]), WIDTH, false);
+    let good = built(&model, WIDTH, CodecChoice::Front);
+    let image = image_of(&good);
+    let mut found = 0;
+    for at in 0..image.len() - 1 {
+        // Makes the first key of the second block that of the last one of the first.
+        if image[at..at + 2] != *b"b6" {
+            continue;
+        }
+        let mut bad = image.to_vec();
+        bad[at + 1] = b'5';
+        reseal(&mut bad);
+        let bad = exercise::reopened(&bad, &[], WIDTH).expect("all lengths are right");
+        let mut pass = Pass::new(&bad).expect("a sound frame").expect("keys in blocks");
+        let bump = Bump::new();
+        let builder = SegmentBuilder::new(WIDTH, &bump, CodecChoice::Front);
+        let mut builder = builder.expect("memory for a test");
+        let room = Room { entries: u64::MAX, raw_bytes: u64::MAX };
+        assert!(matches!(pass.pass_below(Some(b"b5"), &mut builder, room), Ok(true)));
+        if pass.skip(b"b5").is_ok_and(|skipped| skipped.is_some()) {
+            assert!(pass.pass_below(None, &mut builder, room).is_err());
+            found += 1;
+        }
+    }
+    assert!(found > 0);
 }
