@@ -6,8 +6,9 @@ use crate::art::ArtCursor;
 use crate::cursor::Cursor;
 use crate::entry::{Below, EntryKind, ValueWidth};
 use crate::error::{Corruption, Error};
+use crate::filter::Filter;
 use crate::merge::Merge;
-use crate::partition::{Depth, LayerCursor, Layers};
+use crate::partition::{Depth, FILTER_FROM, LayerCursor, Layers, Overlay};
 use crate::planted::{Bug, planted};
 use crate::segment::{CodecChoice, Pass, Room, SegmentBuilder, SegmentCursor};
 use crate::sync::Arc;
@@ -58,7 +59,14 @@ fn overlay(
     go_on: &dyn Fn() -> bool,
 ) -> Result<Option<Folded>, Error> {
     let bump = Bump::new();
+    let most = layers.frozen.as_ref().map_or(0, |frozen| frozen.tree.len())
+        + layers.overlay().map_or(0, |overlay| overlay.len());
+    let mut filter = match usize::try_from(most) {
+        Ok(keys) if most >= FILTER_FROM => Some(Filter::new(keys)?),
+        _ => None,
+    };
     let mut builder = SegmentBuilder::new(width, &bump, CodecChoice::Automatic)?;
+    builder.tell(filter.as_mut());
     let mut source = Folding::new(&[layers], Depth::Overlay, go_on)?;
     let limits = Limits { entries: u64::MAX, bytes: u64::MAX, heap: u64::MAX };
     while !source.is_done() {
@@ -68,7 +76,12 @@ fn overlay(
         return Ok(None);
     }
     let written = builder.len();
-    let overlay = if written == 0 { None } else { Some(Arc::new(builder.finish()?)) };
+    let overlay = if written == 0 {
+        None
+    } else {
+        let segment = builder.finish()?;
+        Some(Arc::new(Overlay::new(segment, filter)))
+    };
     let layers = Layers { frozen: None, overlay, ..layers.clone() };
     Ok(Some(Folded { pieces: vec![Piece { bound: Box::default(), layers }], written }))
 }
@@ -237,7 +250,7 @@ impl<'a> Updated<'a> {
     fn new(layers: &'a Layers, depth: Depth) -> Self {
         let lowest = match depth {
             Depth::Delta => None,
-            Depth::Overlay => layers.overlay.as_deref(),
+            Depth::Overlay => layers.overlay().map(|overlay| &**overlay),
             Depth::All => layers.base.as_deref(),
         };
         // Damage is told by a walk. So is what only damage puts into a base.

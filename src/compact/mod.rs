@@ -573,11 +573,11 @@ impl Core {
         if is_base_only || layers.frozen.is_none() && target.is_none() {
             return Ok(Folded::Nothing);
         }
-        let len = |segment: &Option<Arc<Segment>>| segment.as_ref().map_or(0, |s| s.len());
+        let len = |segment: Option<&Arc<Segment>>| segment.map_or(0, |segment| segment.len());
         let sizes = Sizes {
             frozen: layers.frozen.as_ref().map_or(0, |frozen| frozen.tree.len()),
-            overlay: len(&layers.overlay),
-            base: len(&layers.base),
+            overlay: len(layers.overlay()),
+            base: len(layers.base.as_ref()),
         };
         let target = target.unwrap_or_else(|| policy::target(sizes, &self.options));
         let go_on = || self.handles.load(Ordering::Relaxed) > 0;

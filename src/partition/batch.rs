@@ -134,7 +134,8 @@ impl Batch {
     ) -> Result<(), Corruption> {
         let mut open = self.open;
         for number in self.open {
-            let found = self.of(number).and_then(|layers| layers.find_frozen(keys[number], None));
+            let found =
+                self.of(number).and_then(|layers| layers.find_frozen(keys[number], &mut None));
             if let Some(entry) = found {
                 open.remove(number);
                 if let Some(value) = entry.live() {
@@ -142,27 +143,25 @@ impl Batch {
                 }
             }
         }
-        self.search(|layers| layers.overlay.as_deref(), keys, &mut open, answer)?;
-        self.search(|layers| layers.base.as_deref(), keys, &mut open, answer)
+        self.search(|layers, key| layers.overlay_of(key, &mut None), keys, &mut open, answer)?;
+        self.search(|layers, _| layers.base.as_deref(), keys, &mut open, answer)
     }
 
-    /// Looks for open keys in one segment of each partition, in all of them at once. Those that it
-    /// finds are not open any more.
+    /// Looks for open keys in one segment of each partition that may have them, in all of them at
+    /// once. Those that it finds are not open any more.
     fn search(
         &self,
-        segment_of: impl Fn(&Layers) -> Option<&Segment>,
+        segment_of: impl for<'l> Fn(&'l Layers, &[u8]) -> Option<&'l Segment>,
         keys: &[&[u8]],
         open: &mut Numbers,
         answer: &mut impl FnMut(usize, &[u8]),
     ) -> Result<(), Corruption> {
-        let segment_of = |number: usize| self.of(number).and_then(&segment_of);
-        if open.into_iter().all(|number| segment_of(number).is_none()) {
-            return Ok(());
-        }
         let mut lookups = [const { Lookup::NONE }; BATCH];
         let mut pending = Numbers::default();
         for number in *open {
-            if let Some(segment) = segment_of(number) {
+            if let Some(layers) = self.of(number)
+                && let Some(segment) = segment_of(layers, keys[number])
+            {
                 lookups[number].begin(segment, keys[number])?;
                 pending.insert(number);
             }

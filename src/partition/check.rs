@@ -2,6 +2,7 @@
 
 use super::Partition;
 use crate::cursor::Cursor;
+use crate::segment::SegmentCursor;
 
 /// Checks what must hold between layers: structure, counts and `below` flags; and that all keys are
 /// from `bound` on and below `end`.
@@ -13,7 +14,16 @@ pub(crate) fn check(partition: &Partition, bound: &[u8], end: Option<&[u8]>) {
     assert!(!state.is_retired(), "one that can be found is not retired (I4)");
     let mut live = 0;
     if let Some(layers) = &state.layers {
-        for segment in [&layers.overlay, &layers.base].into_iter().flatten() {
+        if let Some(overlay) = layers.overlay() {
+            let mut cursor = SegmentCursor::new(&**overlay);
+            cursor.first();
+            while cursor.valid() {
+                let may_hold = layers.overlay_of(cursor.key(), &mut None).is_some();
+                assert!(may_hold, "an overlay's filter knows all its keys (I6)");
+                cursor.next();
+            }
+        }
+        for segment in layers.segments() {
             segment.verify().expect("sound");
             live += segment.weight();
         }

@@ -20,13 +20,27 @@ pub(crate) struct Frozen {
     filter: Option<Box<Filter>>,
 }
 
+/// The newer, smaller segment behind a filter; it may hold tombstones.
+pub(crate) struct Overlay {
+    segment: Arc<Segment>,
+    /// Knows all its keys (I6).
+    filter: Option<Filter>,
+}
+
+impl Overlay {
+    /// Behind a filter that knows all its keys, or none.
+    pub(crate) fn new(segment: Segment, filter: Option<Filter>) -> Self {
+        Self { segment: Arc::new(segment), filter }
+    }
+}
+
 /// One generation of the layers of a partition. Immutable.
 #[derive(Clone, Default)]
 pub(crate) struct Layers {
     /// The delta being folded.
     pub(crate) frozen: Option<Arc<Frozen>>,
-    /// The newer, smaller segment; it may hold tombstones.
-    pub(crate) overlay: Option<Arc<Segment>>,
+    /// What is newer than the base, but for the frozen delta.
+    pub(crate) overlay: Option<Arc<Overlay>>,
     /// The large segment; values only.
     pub(crate) base: Option<Arc<Segment>>,
     /// Live keys in all of them together.
@@ -58,34 +72,60 @@ impl Layers {
     }
 
     /// The newest entry of `key`, and the number of the layer that has it (1: frozen delta, 2:
-    /// overlay, 3: base). `hash` is the key's, if known.
+    /// overlay, 3: base). `hash` is the key's, if it was made.
     pub(super) fn find(
         &self,
         key: &[u8],
-        hash: Option<KeyHash>,
+        hash: &mut Option<KeyHash>,
     ) -> Result<(Option<Entry<'_>>, Option<usize>), Corruption> {
         if let Some(entry) = self.find_frozen(key, hash) {
             return Ok((Some(entry), Some(1)));
         }
-        for (segment, layer) in [(&self.overlay, 2), (&self.base, 3)] {
-            if let Some(segment) = segment
-                && let Some(entry) = segment.get(key)?
-            {
-                return Ok((Some(entry), Some(layer)));
-            }
+        if let Some(overlay) = self.overlay_of(key, hash)
+            && let Some(entry) = overlay.get(key)?
+        {
+            return Ok((Some(entry), Some(2)));
+        }
+        if let Some(base) = &self.base
+            && let Some(entry) = base.get(key)?
+        {
+            return Ok((Some(entry), Some(3)));
         }
         Ok((None, None))
     }
 
-    /// The frozen delta's entry of `key`. `hash` is the key's, if known.
+    /// The frozen delta's entry of `key`. `hash` is the key's, if it was made.
     #[inline]
-    pub(super) fn find_frozen(&self, key: &[u8], hash: Option<KeyHash>) -> Option<Entry<'_>> {
+    pub(super) fn find_frozen(&self, key: &[u8], hash: &mut Option<KeyHash>) -> Option<Entry<'_>> {
         let frozen = self.frozen.as_ref()?;
         let may_hold = frozen
             .filter
             .as_ref()
-            .is_none_or(|filter| filter.may_contain(hash.unwrap_or_else(|| KeyHash::of(key))));
+            .is_none_or(|filter| filter.may_contain(*hash.get_or_insert_with(|| KeyHash::of(key))));
         if may_hold { frozen.tree.get(key) } else { None }
+    }
+
+    /// The segment of the overlay, if it may hold `key`. `hash` is the key's, if it was made.
+    #[inline]
+    pub(super) fn overlay_of(&self, key: &[u8], hash: &mut Option<KeyHash>) -> Option<&Segment> {
+        let overlay = self.overlay.as_ref()?;
+        if let Some(filter) = &overlay.filter
+            && !filter.may_contain(*hash.get_or_insert_with(|| KeyHash::of(key)))
+        {
+            return None;
+        }
+        Some(&overlay.segment)
+    }
+
+    /// The segment of the overlay, if there is one.
+    #[inline]
+    pub(crate) fn overlay(&self) -> Option<&Arc<Segment>> {
+        self.overlay.as_ref().map(|overlay| &overlay.segment)
+    }
+
+    /// Overlay and base, as far as there are any.
+    pub(crate) fn segments(&self) -> impl Iterator<Item = &Arc<Segment>> + Clone {
+        self.overlay().into_iter().chain(&self.base)
     }
 
     /// Heap bytes of all layers, without those of files.
@@ -105,7 +145,12 @@ impl Layers {
             usage.overhead +=
                 2 * COUNTS + size_of::<Frozen>() + size_of::<Tree>() + frozen.tree.overhead_bytes();
         }
-        for (segment, part) in [(&self.overlay, &mut usage.overlay), (&self.base, &mut usage.base)]
+        if let Some(overlay) = &self.overlay {
+            usage.filter += overlay.filter.as_ref().map_or(0, Filter::heap_bytes);
+            usage.overhead += COUNTS + size_of::<Overlay>();
+        }
+        for (segment, part) in
+            [(self.overlay(), &mut usage.overlay), (self.base.as_ref(), &mut usage.base)]
         {
             if let Some(segment) = segment {
                 *part += segment.heap_bytes();
@@ -122,9 +167,10 @@ impl Layers {
         usage: &mut MemoryUsage,
         counted: &mut Option<Arc<Blocks>>,
     ) {
-        for (segment, part) in [(&self.overlay, &mut usage.overlay), (&self.base, &mut usage.base)]
+        for (segment, part) in
+            [(self.overlay(), &mut usage.overlay), (self.base.as_ref(), &mut usage.base)]
         {
-            if let Some(file) = segment.as_ref().and_then(|segment| segment.file())
+            if let Some(file) = segment.and_then(|segment| segment.file())
                 && !counted.as_ref().is_some_and(|counted| Arc::ptr_eq(counted, file))
             {
                 *part += file.heap_bytes();

@@ -18,7 +18,7 @@ mod shared;
 mod view;
 
 pub(crate) use batch::{BATCH, Batch, Numbers};
-pub(crate) use layers::Layers;
+pub(crate) use layers::{Layers, Overlay};
 pub(crate) use room::Room;
 pub(crate) use shared::{Load, Moment, Shared, Writes};
 pub(crate) use view::{Depth, LayerCursor, LiveCursor, Pinned};
@@ -34,8 +34,8 @@ use crate::segment::Segment;
 use crate::stats::{MemoryUsage, Stats};
 use crate::sync::{Arc, AtomicU32, AtomicU64, AtomicUsize, Ordering, RwLock};
 
-/// Deltas with fewer entries are searched without a filter.
-const FILTER_FROM: u64 = 32;
+/// Deltas and overlays with fewer entries are searched without a filter.
+pub(crate) const FILTER_FROM: u64 = 32;
 
 /// Why a write could not be made. Nothing was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -199,6 +199,7 @@ impl Partition {
         let State { delta, layers, .. } = &mut *state;
         let delta = delta.get_or_insert_with(|| Box::new(Delta::new(self.width)));
         let plan = delta.tree.plan(key)?;
+        let mut hash = None;
         let (below, is_new) = match (delta.tree.existing(&plan), &layers) {
             (Some(entry), _) => {
                 entry.live().map(old);
@@ -207,14 +208,14 @@ impl Partition {
             (None, None) => (Below::Absent, true),
             (None, Some(layers)) => {
                 // Probed now, because `len` and every weight depend on it.
-                let found = layers.find(key, None)?.0.and_then(Entry::live);
+                let found = layers.find(key, &mut hash)?.0.and_then(Entry::live);
                 let below = if found.is_some() { Below::Live } else { Below::Absent };
                 found.map(old);
                 (below, true)
             }
         };
         if is_new {
-            delta.filter_key(key, layers.as_deref())?;
+            delta.filter_key(key, hash, layers.as_deref())?;
         }
         delta.tree.apply(plan, key, Entry::value(value, below))?;
         Ok(self.tell_if_grown(writes, &mut state))
@@ -249,10 +250,11 @@ impl Partition {
                 }
             }
             (None, Some(layers)) => {
-                let found = layers.find(key, None)?.0.and_then(Entry::live);
+                let mut hash = None;
+                let found = layers.find(key, &mut hash)?.0.and_then(Entry::live);
                 let Some(value) = found else { return Ok(None) };
                 old(value);
-                delta.filter_key(key, Some(layers))?;
+                delta.filter_key(key, hash, Some(layers))?;
                 delta.tree.apply(plan, key, Entry::tombstone(Below::Live))?;
             }
             (None, None) => {}
@@ -487,7 +489,7 @@ impl Partition {
         while entries.valid() && end.is_none_or(|end| entries.key() < end) {
             let delta = delta.get_or_insert_with(|| Box::new(Delta::new(self.width)));
             let plan = delta.tree.plan(entries.key())?;
-            delta.filter_key(entries.key(), layers.as_deref())?;
+            delta.filter_key(entries.key(), None, layers.as_deref())?;
             delta.tree.apply(plan, entries.key(), entries.entry())?;
             entries.next();
         }
@@ -507,7 +509,7 @@ impl Partition {
         if let Some(layers) = &state.layers {
             stats.frozen_entries += layers.frozen.as_ref().map_or(0, |frozen| frozen.tree.len());
             for (segment, sum) in
-                [(&layers.overlay, &mut stats.overlay), (&layers.base, &mut stats.base)]
+                [(layers.overlay(), &mut stats.overlay), (layers.base.as_ref(), &mut stats.base)]
             {
                 if let Some(segment) = segment {
                     sum.get_or_insert_default().add(&segment.stats());
@@ -697,7 +699,7 @@ impl State {
         }
         match &self.layers {
             None => Ok((None, None)),
-            Some(layers) => layers.find(key, hash),
+            Some(layers) => layers.find(key, &mut hash),
         }
     }
 }
@@ -722,7 +724,13 @@ impl Delta {
 
     /// Lets the filter know of a key that is about to be added (I6). One is made only above
     /// `layers`, but one that exists is told of every key: the layers may go, and others come.
-    fn filter_key(&mut self, key: &[u8], layers: Option<&Layers>) -> Result<(), OutOfMemory> {
+    /// `hash` is the key's, if it was made.
+    fn filter_key(
+        &mut self,
+        key: &[u8],
+        hash: Option<KeyHash>,
+        layers: Option<&Layers>,
+    ) -> Result<(), OutOfMemory> {
         let entries = self.tree.len();
         if self.filter.as_ref().is_some_and(|filter| filter.is_outworn(entries)) {
             self.filter = None;
@@ -743,7 +751,7 @@ impl Delta {
             self.filter = Some(Box::new(filter));
         }
         match &mut self.filter {
-            Some(filter) => filter.insert(KeyHash::of(key)),
+            Some(filter) => filter.insert(hash.unwrap_or_else(|| KeyHash::of(key))),
             None => Ok(()),
         }
     }

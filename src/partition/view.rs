@@ -26,7 +26,7 @@ impl Pinned {
         let in_delta = self.delta.as_ref().and_then(|delta| delta.get(key));
         let found = match (in_delta, &self.layers) {
             (Some(entry), _) => Some(entry),
-            (None, Some(layers)) => layers.find(key, None)?.0,
+            (None, Some(layers)) => layers.find(key, &mut None)?.0,
             (None, None) => None,
         };
         Ok(found.filter(|entry| entry.live().is_some()).map(|entry| entry.value))
@@ -40,7 +40,7 @@ impl Pinned {
 
     /// Overlay and base, as far as there are any.
     pub(crate) fn segments(&self) -> impl Iterator<Item = &Arc<Segment>> + Clone {
-        self.layers.iter().flat_map(|layers| layers.overlay.iter().chain(&layers.base))
+        self.layers.iter().flat_map(|layers| layers.segments())
     }
 
     /// The layers below the delta.
@@ -84,7 +84,7 @@ impl Layers {
     fn cursors(&self, depth: Depth) -> impl Iterator<Item = LayerCursor> {
         let frozen = self.frozen.as_ref().map(|frozen| Arc::clone(&frozen.tree));
         let base = self.base.clone().filter(|_| depth == Depth::All);
-        let overlay = self.overlay.clone().filter(|_| depth != Depth::Delta);
+        let overlay = self.overlay().cloned().filter(|_| depth != Depth::Delta);
         let segments = overlay.into_iter().chain(base);
         let frozen = frozen.map(|tree| LayerCursor::Frozen(ArtCursor::new(tree)));
         let segments = segments.map(|segment| LayerCursor::Segment(SegmentCursor::new(segment)));

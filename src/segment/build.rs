@@ -13,6 +13,7 @@ use crate::arena::{Buffer, OutOfMemory};
 use crate::bytes::common_prefix;
 use crate::entry::{Below, Entry, EntryKind, ValueRef, ValueWidth};
 use crate::error::{Error, SortFault};
+use crate::filter::{Filter, KeyHash};
 use crate::key::MAX_KEY_LEN;
 use bumpalo::Bump;
 use std::cmp::Ordering;
@@ -72,6 +73,8 @@ pub(crate) struct SegmentBuilder<'b> {
     weight: i64,
     raw_bytes: u64,
     last_key: Vec<u8>,
+    /// Learns every key.
+    filter: Option<&'b mut Filter>,
 }
 
 /// Neighbouring entries of another segment, whose keys are unpacked.
@@ -130,7 +133,13 @@ impl<'b> SegmentBuilder<'b> {
             weight: 0,
             raw_bytes: 0,
             last_key: Vec::new(),
+            filter: None,
         })
+    }
+
+    /// Has this filter told of every key from now on.
+    pub(crate) fn tell(&mut self, filter: Option<&'b mut Filter>) {
+        self.filter = filter;
     }
 
     /// Entries so far.
@@ -163,6 +172,9 @@ impl<'b> SegmentBuilder<'b> {
             KeyStage::Front(stage) => stage.push(key, shared)?,
             KeyStage::Int(stage) => stage.push(key)?,
             KeyStage::Fst(stage) => stage.push(key, self.entries)?,
+        }
+        if let Some(filter) = &mut self.filter {
+            filter.insert(KeyHash::of(key))?;
         }
         self.tombstones.push(entry.kind == EntryKind::Tombstone)?;
         self.below.push(entry.below == Below::Live)?;
@@ -214,6 +226,11 @@ impl<'b> SegmentBuilder<'b> {
                 stage.extend(piece.numbers(range.clone()))?;
             }
             _ => {}
+        }
+        if let Some(filter) = &mut self.filter {
+            for ordinal in range.clone() {
+                filter.insert(KeyHash::of(keys.key(ordinal, &mut bytes)))?;
+            }
         }
         let last_key = keys.key(range.end - 1, &mut bytes);
         self.last_key.clear();
