@@ -20,7 +20,7 @@ struct Cli {
 enum Command {
     /// About two minutes: memory, loading, gets and walks on three sets of 30,000 keys
     Quick(Choices),
-    /// About half an hour: everything once, on sets of 10,000 to 1,000,000 keys
+    /// About half an hour: everything, on sets of 10,000 to 1,000,000 keys
     Standard(Choices),
     /// Hours: everything, on all sets, up to 10,000,000 keys
     Full(Choices),
@@ -95,7 +95,7 @@ impl Choices {
     fn plan(self, name: &str) -> Result<Plan, String> {
         let (depth, repeats, cells) = match name {
             "quick" => (Depth::Quick, 5, run::QUICK.to_vec()),
-            "standard" => (Depth::Standard, 1, run::STANDARD.to_vec()),
+            "standard" => (Depth::Standard, 3, run::STANDARD.to_vec()),
             _ => (Depth::Full, 3, run::full()),
         };
         let files = Files { words: self.words, walk: self.walk, sosd: self.sosd };

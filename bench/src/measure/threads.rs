@@ -19,6 +19,15 @@ struct Done {
 const STRIDE: usize = 64;
 const PERCENTILES: [(&str, f64); 3] = [("p50", 50.0), ("p99", 99.0), ("p99.9", 99.9)];
 
+/// The longest call that is told from longer ones.
+const LONGEST: Duration = Duration::from_secs(100);
+
+/// Nanoseconds, to two digits.
+fn latencies() -> Histogram<u64> {
+    let longest = LONGEST.as_nanos() as u64;
+    Histogram::new_with_bounds(1, longest, 2).expect("bounds and digits are possible")
+}
+
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(2, usize::from).max(2)
 }
@@ -32,7 +41,7 @@ fn drive<K: Kind + ?Sized>(
     length: Duration,
 ) -> Done {
     let mut random = Random::new(seed);
-    let mut latency = Histogram::new(2).expect("two digits are possible");
+    let mut latency = latencies();
     let start = Instant::now();
     let mut last = start;
     let mut operations = 0;
@@ -81,9 +90,9 @@ fn report(measure: &str, threads: &[Done], with_latency: bool, sink: &mut Sink<'
     if !with_latency {
         return;
     }
-    let mut all = Histogram::<u64>::new(2).expect("two digits are possible");
+    let mut all = latencies();
     for done in threads {
-        all.add(&done.latency).expect("both resize themselves");
+        all.add(&done.latency).expect("all have the same bounds");
     }
     for (name, percentile) in PERCENTILES {
         let value = all.value_at_percentile(percentile);
@@ -138,4 +147,20 @@ pub(super) fn measure<K: Kind + ?Sized>(
     report("beside_reads", readers, true, sink);
     report("beside_writes", writer, true, sink);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_calls_are_told_from_short_ones() {
+        let mut calls = latencies();
+        for nanoseconds in [90, 251, 40_000, 12_000_000, 7_000_000_000] {
+            calls.saturating_record(nanoseconds);
+            let longest = calls.max() as f64;
+            assert!((longest / nanoseconds as f64 - 1.0).abs() < 0.02, "{longest}");
+        }
+        assert!(calls.value_at_percentile(50.0).abs_diff(40_000) < 800);
+    }
 }
