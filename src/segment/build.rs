@@ -105,6 +105,15 @@ impl<'r> RunKeys<'r> {
             Self::Int(piece) => piece.key(ordinal, bytes),
         }
     }
+
+    /// Its length.
+    #[inline]
+    fn key_len(self, ordinal: u64) -> u64 {
+        match self {
+            Self::Front(block) => block.key(ordinal).len() as u64,
+            Self::Int(piece) => piece.width() as u64,
+        }
+    }
 }
 
 impl<'b> SegmentBuilder<'b> {
@@ -253,14 +262,15 @@ impl<'b> SegmentBuilder<'b> {
         if let ValueWidth::Fixed(width) = self.width {
             let width = u64::from(width);
             match keys {
-                RunKeys::Front(block) => {
+                RunKeys::Front(_) => {
                     while end < most && self.raw_bytes < max_raw_bytes {
-                        self.raw_bytes += block.key(end).len() as u64 + width;
+                        self.raw_bytes += keys.key_len(end) + width;
                         end += 1;
                     }
                 }
-                RunKeys::Int(piece) => {
-                    let each = piece.width() as u64 + width;
+                // All keys have one length.
+                RunKeys::Int(_) => {
+                    let each = keys.key_len(first) + width;
                     let room = max_raw_bytes.saturating_sub(self.raw_bytes);
                     end += room.div_ceil(each).min(most - first);
                     self.raw_bytes += (end - first) * each;
@@ -280,11 +290,7 @@ impl<'b> SegmentBuilder<'b> {
         while end < most && self.raw_bytes < max_raw_bytes {
             let entry = segment.entry_of(layout, values, Ordinal(end))?;
             self.values.push(present(entry))?;
-            let key_len = match keys {
-                RunKeys::Front(block) => block.key(end).len(),
-                RunKeys::Int(piece) => piece.width(),
-            };
-            self.raw_bytes += key_len as u64 + value_len(entry.value);
+            self.raw_bytes += keys.key_len(end) + value_len(entry.value);
             end += 1;
         }
         Ok(end)
