@@ -5,12 +5,14 @@
 //! `cargo bench --bench build`.
 
 mod common;
+#[path = "common/maps.rs"]
+mod maps;
 
 use common::keys::{ByteKeys, KeyList, Keys, words};
-use common::maps::{ENTRIES, SEED, short_runs, value_at};
 use common::peers::Peers;
 use common::random::Random;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use maps::{ENTRIES, SEED, short_runs, value_at};
 use std::collections::{BTreeMap, HashMap};
 
 type MemKV = <ByteKeys as Peers>::MemKV;

@@ -6,14 +6,16 @@
 //! `cargo bench --bench fold`.
 
 mod common;
+#[path = "common/maps.rs"]
+mod maps;
 
 use common::keys::{ByteKeys, KeyList, Keys, words};
-use common::maps::{ENTRIES, SEED, short_runs, value_at};
 use common::peers::Peers;
 use common::random::Random;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use fst::Streamer;
 use fst::map::OpBuilder;
+use maps::{ENTRIES, SEED, short_runs, value_at};
 use memkv::{Compaction, Options};
 use std::collections::{BTreeMap, HashMap};
 

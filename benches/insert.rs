@@ -5,12 +5,14 @@
 //! `cargo bench --bench insert`.
 
 mod common;
+#[path = "common/maps.rs"]
+mod maps;
 
 use common::keys::{random_integers, words};
-use common::maps::{ENTRIES, SEED, in_both_orders, loaded, short_runs};
 use common::peers::{Ours, PeerMut, Peers};
 use common::random::Random;
 use criterion::{BatchSize, Bencher, Criterion, Throughput, criterion_group, criterion_main};
+use maps::{ENTRIES, SEED, in_both_orders, loaded, short_runs};
 use memkv::Compaction;
 use std::hint::black_box;
 

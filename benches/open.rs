@@ -7,12 +7,14 @@
 #![allow(clippy::disallowed_methods, reason = "the peers have no files of their own")]
 
 mod common;
+#[path = "common/maps.rs"]
+mod maps;
 
 use common::keys::{ByteKeys, KeyList, Keys, words};
-use common::maps::{ENTRIES, SEED, short_runs, value_at};
 use common::peers::Peers;
 use common::random::Random;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use maps::{ENTRIES, SEED, short_runs, value_at};
 use memkv::{Options, Residence};
 use memmap2::Mmap;
 use std::collections::{BTreeMap, HashMap};

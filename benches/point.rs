@@ -7,12 +7,14 @@
 //! while changing the code that makes it.
 
 mod common;
+#[path = "common/maps.rs"]
+mod maps;
 
 use common::keys::{random_integers, words};
-use common::maps::{ENTRIES, Maps, SEED, in_both_orders, short_runs};
 use common::peers::{Peer, Peers};
 use common::random::Random;
 use criterion::{Bencher, Criterion, Throughput, criterion_group, criterion_main};
+use maps::{ENTRIES, Maps, SEED, in_both_orders, short_runs};
 
 /// One get an iteration, of the next probe.
 fn bench_gets<L: Peers>(bencher: &mut Bencher<'_>, map: &impl Peer<L::Key>, probes: &L) {

@@ -5,13 +5,15 @@
 //! `cargo bench --bench range`. A `HashMap` has no order, a transducer's stream no way back.
 
 mod common;
+#[path = "common/maps.rs"]
+mod maps;
 
 use common::keys::{ByteKeys, KeyList, words};
-use common::maps::{ENTRIES, Maps, SEED, in_both_orders, short_runs};
 use common::random::Random;
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use fst::{IntoStreamer, Streamer};
+use maps::{ENTRIES, Maps, SEED, in_both_orders, short_runs};
 use std::hint::black_box;
 use std::ops::Bound;
 

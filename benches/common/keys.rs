@@ -198,21 +198,15 @@ impl Keys for IntegerKeys {
     }
 }
 
-/// Where the shipped word list is.
-pub(crate) const SHIPPED_WORDS: &str =
-    concat!(env!("CARGO_MANIFEST_DIR"), "/benches/data/words.txt");
-
-/// The shipped words, in the order of the file.
-pub(crate) fn shipped_words() -> Result<ByteKeys, String> {
-    let text = std::fs::read(SHIPPED_WORDS)
-        .map_err(|error| format!("cannot read the shipped word list {SHIPPED_WORDS}: {error}"))?;
-    Ok(ByteKeys::from_lines(&text))
+/// The shipped words, in the order of their file.
+pub(crate) fn shipped_words() -> ByteKeys {
+    ByteKeys::from_lines(include_bytes!("../data/words.txt"))
 }
 
 /// `count` distinct keys from the shipped words, in random order. Where the list is too short,
 /// pairs `word-word` of words of 4 to 8 letters are added, which makes about 14 bytes a key.
 pub(crate) fn words(count: usize, random: &mut Random) -> Result<ByteKeys, String> {
-    let shipped = shipped_words()?;
+    let shipped = shipped_words();
     let mut keys = ByteKeys::default();
     let mut parts = ByteKeys::default();
     for index in 0..shipped.len() {

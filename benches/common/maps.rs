@@ -1,9 +1,10 @@
 //! What the criterion benches share: settings, and MemKV and its peers filled alike.
+#![allow(dead_code, reason = "each of them uses a part")]
 
-use super::keys::{KeyList, Keys};
-use super::peers::{Ours, PeerMut, Peers};
-use super::probe::load;
-use super::random::{Random, value_of};
+use crate::common::keys::{KeyList, Keys};
+use crate::common::peers::{Ours, PeerMut, Peers};
+use crate::common::probe::load;
+use crate::common::random::{Random, value_of};
 use criterion::Criterion;
 use memkv::Compaction;
 use std::time::Duration;

@@ -7,7 +7,6 @@
 
 pub(crate) mod alloc;
 pub(crate) mod keys;
-pub(crate) mod maps;
 pub(crate) mod options;
 pub(crate) mod peers;
 pub(crate) mod probe;

@@ -41,7 +41,7 @@ pub(crate) fn load(options: &Options, random: &mut Random) -> Result<(KeySet, Ab
         Source::ShippedWords => {
             "the shipped word list".clone_into(&mut about.name);
             about.asked = ASKED_OF_WORDS;
-            shipped_words()?
+            shipped_words()
         }
         Source::File(path) => {
             about.name = format!("lines of {}", path.display());
