@@ -5,8 +5,10 @@
 //! and tests are written once. A positioned cursor lends its key and value from itself; no
 //! lending-iterator trait and no boxed item is needed.
 
+use crate::batch::Lent;
 use crate::entry::Entry;
 use crate::error::Corruption;
+use crate::range::Direction;
 
 /// A position in a sorted sequence of entries with distinct keys, or no position.
 ///
@@ -41,5 +43,20 @@ pub(crate) trait Cursor {
     /// Whether the last move ended at damage instead of at an entry or at the end.
     fn status(&self) -> Result<(), Corruption> {
         Ok(())
+    }
+    /// The entry it stands on, and those that come next in this direction, as far as they are at hand;
+    /// in ascending order. `None` if there are none at hand, which says nothing about what is there.
+    fn lend(&self, _direction: Direction) -> Option<Lent<'_>> {
+        None
+    }
+    /// Moves so many entries on in this direction, of those that it lends beside the one it stands
+    /// on.
+    fn pass(&mut self, direction: Direction, count: usize) {
+        for _ in 0..count {
+            match direction {
+                Direction::Forward => self.next(),
+                Direction::Backward => self.prev(),
+            }
+        }
     }
 }

@@ -74,6 +74,7 @@ mod stats;
 mod sync;
 // L1: contracts and memory.
 mod arena;
+mod batch;
 mod blocks;
 mod cursor;
 mod entry;
@@ -108,7 +109,7 @@ pub mod fuzzing;
 
 pub use entry::MAX_VALUE_LEN;
 pub use error::{Corruption, Error, SortFault};
-pub use iter::{Iter, Keys, TryIter, Values};
+pub use iter::{Iter, Keys, LendingIter, TryIter, Values};
 pub use key::{
     CodecName, Key, KeyBuf, KeyError, KeyForm, KeyPosition, KeyPrefix, KeyRange, MAX_KEY_LEN,
 };

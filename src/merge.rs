@@ -4,17 +4,13 @@
 //! `below` of the *oldest* one: what the merged layers together hide or add is what their oldest
 //! entry found below. So a merge of layers is again a layer, with the right weights.
 
+use crate::batch::Lent;
 use crate::cursor::Cursor;
 use crate::entry::{Entry, EntryKind};
 use crate::error::Corruption;
 use crate::planted::{Bug, planted};
+use crate::range::Direction;
 use std::cmp::Ordering;
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Direction {
-    Forward,
-    Backward,
-}
 
 /// A cursor over the union of its children, which are given newest first.
 pub(crate) struct Merge<C> {
@@ -85,10 +81,7 @@ impl<C: Cursor> Merge<C> {
     /// Less if `a` stands on the nearer key.
     #[inline]
     fn order(&self, a: &C, b: &C) -> Ordering {
-        match self.direction {
-            Direction::Forward => a.key().cmp(b.key()),
-            Direction::Backward => b.key().cmp(a.key()),
-        }
+        order(self.direction, a.key(), b.key())
     }
 
     #[inline]
@@ -189,6 +182,35 @@ impl<C: Cursor> Cursor for Merge<C> {
     fn status(&self) -> Result<(), Corruption> {
         self.children.iter().try_for_each(Cursor::status)
     }
+
+    fn lend(&self, direction: Direction) -> Option<Lent<'_>> {
+        let (newest, oldest) = self.current?;
+        // The others are where they must be for this direction only.
+        if newest != oldest || (direction != self.direction && self.children.len() > 1) {
+            return None;
+        }
+        let lent = self.children[newest].lend(direction)?;
+        let Some(other) = self.runner_up.filter(|_| !planted(Bug::MergeLendsBeyond)) else {
+            return Some(lent);
+        };
+        let bound = self.children[other].key();
+        Some(lent.keep_while(direction, |key| order(direction, key, bound) == Ordering::Less))
+    }
+
+    fn pass(&mut self, direction: Direction, count: usize) {
+        if let Some((newest, _)) = self.current {
+            self.children[newest].pass(direction, count);
+        }
+    }
+}
+
+/// Less if `a` is nearer to where a walk in this direction starts.
+#[inline]
+fn order(direction: Direction, a: &[u8], b: &[u8]) -> Ordering {
+    match direction {
+        Direction::Forward => a.cmp(b),
+        Direction::Backward => b.cmp(a),
+    }
 }
 
 /// A cursor that passes over tombstones.
@@ -260,6 +282,14 @@ impl<C: Cursor> Cursor for Live<C> {
 
     fn status(&self) -> Result<(), Corruption> {
         self.inner.status()
+    }
+
+    fn lend(&self, direction: Direction) -> Option<Lent<'_>> {
+        self.inner.lend(direction)
+    }
+
+    fn pass(&mut self, direction: Direction, count: usize) {
+        self.inner.pass(direction, count);
     }
 }
 

@@ -24,6 +24,8 @@ pub(crate) enum Bug {
     FilterForgetsKeys,
     /// Of two layers with the same key, a merge shows the older one.
     MergePrefersOlder,
+    /// Entries that a merge lends go beyond the next key of another layer.
+    MergeLendsBeyond,
     /// A fold into an overlay drops tombstones, as only a fold into a base may.
     OverlayFoldDropsTombstones,
     /// A seek in a transducer goes beyond a key that is there.
@@ -43,7 +45,7 @@ pub(crate) enum Bug {
 #[cfg(any(test, memkv_planted))]
 impl Bug {
     /// All of them.
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::Node16IgnoresCount,
         Self::GrowthDropsLastChild,
         Self::PrefixSplitKeepsBranchByte,
@@ -52,6 +54,7 @@ impl Bug {
         Self::TombstoneWeightForgotten,
         Self::FilterForgetsKeys,
         Self::MergePrefersOlder,
+        Self::MergeLendsBeyond,
         Self::OverlayFoldDropsTombstones,
         Self::FstSeekSkipsExact,
         Self::BlockSearchPassesBy,

@@ -3,6 +3,15 @@
 use crate::key::MAX_KEY_LEN;
 use std::ops::Bound;
 
+/// Which way a walk goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    /// From small keys to large ones.
+    Forward,
+    /// From large keys to small ones.
+    Backward,
+}
+
 /// Owned bounds over encoded keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ByteRange {

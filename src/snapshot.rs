@@ -1,10 +1,12 @@
 //! A map as it was at one moment, read without a lock: one partition, or all of them.
 
+use crate::batch::Lent;
 use crate::cursor::Cursor;
 use crate::directory::Directory;
 use crate::entry::Entry;
 use crate::error::Corruption;
 use crate::partition::{LiveCursor, Moment, Pinned};
+use crate::range::Direction;
 use crate::sync::Arc;
 
 /// What a walk over a range sees.
@@ -152,5 +154,15 @@ impl Cursor for ViewCursor {
 
     fn status(&self) -> Result<(), Corruption> {
         self.inner.as_ref().map_or(Ok(()), LiveCursor::status)
+    }
+
+    fn lend(&self, direction: Direction) -> Option<Lent<'_>> {
+        self.inner.as_ref()?.lend(direction)
+    }
+
+    fn pass(&mut self, direction: Direction, count: usize) {
+        if let Some(inner) = &mut self.inner {
+            inner.pass(direction, count);
+        }
     }
 }

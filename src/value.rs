@@ -20,6 +20,13 @@ mod sealed {
 
         /// The value that these bytes encode. May run under a read lock.
         fn decode(bytes: &[u8]) -> Result<Self, Corruption>;
+
+        /// Replaces this value by the one that these bytes encode, in its own memory if it has some.
+        #[inline]
+        fn decode_into(&mut self, bytes: &[u8]) -> Result<(), Corruption> {
+            *self = Self::decode(bytes)?;
+            Ok(())
+        }
     }
 
     /// A type that this crate knows as a form of a value.
@@ -355,6 +362,14 @@ impl Codec for String {
     fn decode(bytes: &[u8]) -> Result<Self, Corruption> {
         text(bytes).map(str::to_owned)
     }
+
+    #[inline]
+    fn decode_into(&mut self, bytes: &[u8]) -> Result<(), Corruption> {
+        let text = text(bytes)?;
+        self.clear();
+        self.push_str(text);
+        Ok(())
+    }
 }
 
 impl Value for String {
@@ -381,6 +396,13 @@ impl Codec for Vec<u8> {
     #[inline]
     fn decode(bytes: &[u8]) -> Result<Self, Corruption> {
         Ok(bytes.to_vec())
+    }
+
+    #[inline]
+    fn decode_into(&mut self, bytes: &[u8]) -> Result<(), Corruption> {
+        self.clear();
+        self.extend_from_slice(bytes);
+        Ok(())
     }
 }
 

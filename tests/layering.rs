@@ -28,7 +28,10 @@ const LEVELS: &[(&str, Within, &[&str])] = &[
     (
         "L1 contracts",
         Within::Earlier,
-        &["mmap", "arena", "storage", "blocks", "entry", "value", "cursor", "merge", "filter"],
+        &[
+            "mmap", "arena", "storage", "blocks", "entry", "value", "batch", "cursor", "merge",
+            "filter",
+        ],
     ),
     ("L2 indexes", Within::Nothing, &["art", "segment"]),
     ("L3 state", Within::Earlier, &["partition", "directory", "snapshot"]),

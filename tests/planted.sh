@@ -27,6 +27,7 @@ bugs() {
     TombstoneWeightForgotten   | art:: partition:: map::
     FilterForgetsKeys          | filter:: partition:: map::
     MergePrefersOlder          | merge:: partition:: map::
+    MergeLendsBeyond           | merge:: partition:: map::
     OverlayFoldDropsTombstones | compact:: partition:: map::
     FstSeekSkipsExact          | segment:: map::
     BlockSearchPassesBy        | segment:: map::

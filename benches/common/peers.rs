@@ -155,8 +155,9 @@ impl Peer<[u8]> for MemKV<Vec<u8>, u64> {
     }
 
     fn visit(&self, mut entry: impl FnMut(&[u8], u64)) {
-        for (key, value) in self {
-            entry(&key, value);
+        let mut entries = self.iter().lending();
+        while let Some((key, value)) = entries.next_ref() {
+            entry(key, *value);
         }
     }
 }

@@ -118,6 +118,17 @@ pub trait Key: Sized + KeyForm<Self> {
     /// The bytes encode no key of this type.
     fn decode(bytes: &[u8]) -> Result<Self, KeyError>;
 
+    /// Replaces this key by the one that these bytes, all of them, encode. Keys on the heap keep their
+    /// memory; the usual way is `decode`.
+    ///
+    /// # Errors
+    /// The bytes encode no key of this type. The key is any one then.
+    #[inline]
+    fn decode_into(&mut self, bytes: &[u8]) -> Result<(), KeyError> {
+        *self = Self::decode(bytes)?;
+        Ok(())
+    }
+
     /// The key at the start of these bytes, and the bytes after it.
     ///
     /// # Errors

@@ -22,6 +22,8 @@ fn check_promises<K: Key + Ord + Debug>(a: &K, b: &K) {
     assert!(a == b || !b_led.starts_with(&a_led), "{a:?} leads {b:?}");
     assert_eq!(encoded::<K>(a), encoded_at::<K>(a, KeyPosition::Last));
     assert_eq!(K::decode(&encoded::<K>(a)).as_ref(), Ok(a));
+    let mut written = K::decode(&encoded::<K>(b)).unwrap();
+    assert_eq!((written.decode_into(&encoded::<K>(a)), &written), (Ok(()), a));
     let followed = [a_led.as_slice(), b"\x00\xff\x00rest"].concat();
     let (decoded, rest) = K::decode_leading(&followed).unwrap();
     assert_eq!((&decoded, rest), (a, b"\x00\xff\x00rest".as_slice()));

@@ -85,6 +85,13 @@ impl Key for String {
         }
     }
 
+    fn decode_into(&mut self, bytes: &[u8]) -> Result<(), KeyError> {
+        let text = str::from_utf8(bytes).map_err(|_| KeyError::new(UTF8_RULE))?;
+        self.clear();
+        self.push_str(text);
+        Ok(())
+    }
+
     fn decode_leading(bytes: &[u8]) -> Result<(Self, &[u8]), KeyError> {
         let (decoded, rest) = decode_terminated(bytes)?;
         match Self::from_utf8(decoded) {
@@ -102,6 +109,12 @@ impl Key for Vec<u8> {
     #[inline]
     fn decode(bytes: &[u8]) -> Result<Self, KeyError> {
         Ok(bytes.to_vec())
+    }
+
+    fn decode_into(&mut self, bytes: &[u8]) -> Result<(), KeyError> {
+        self.clear();
+        self.extend_from_slice(bytes);
+        Ok(())
     }
 
     fn decode_leading(bytes: &[u8]) -> Result<(Self, &[u8]), KeyError> {

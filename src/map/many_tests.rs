@@ -13,10 +13,10 @@ use crate::testing::rng::{Rng, for_seeds};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-type Model<V> = BTreeMap<Vec<u8>, V>;
+pub(super) type Model<V> = BTreeMap<Vec<u8>, V>;
 
 /// Values of each kind of storage.
-trait Made: Modelled + Clone + PartialEq + std::fmt::Debug {
+pub(super) trait Made: Modelled + Clone + PartialEq + std::fmt::Debug {
     fn made(rng: &mut Rng) -> Self;
 }
 
@@ -38,7 +38,7 @@ impl Made for Vec<u8> {
 }
 
 /// A map whose entries are in all layers, with tombstones in each but the base.
-fn layered<V: Made>(
+pub(super) fn layered<V: Made>(
     options: Options,
     keys: &[Vec<u8>],
     rng: &mut Rng,
@@ -99,11 +99,11 @@ fn with_decoys(keys: &[Vec<u8>]) -> Vec<Vec<u8>> {
     [keys, &keys::decoys(&keys::model_of(keys), 200)].concat()
 }
 
-fn manual() -> Options {
+pub(super) fn manual() -> Options {
     Options { compaction: Compaction::Manual, ..Options::default() }
 }
 
-fn words(count: usize) -> Vec<Vec<u8>> {
+pub(super) fn words(count: usize) -> Vec<Vec<u8>> {
     let mut rng = Rng::new(7);
     let mut keys = BTreeSet::new();
     while keys.len() < count {
@@ -113,13 +113,13 @@ fn words(count: usize) -> Vec<Vec<u8>> {
     keys.into_iter().collect()
 }
 
-fn integers(count: usize) -> Vec<Vec<u8>> {
+pub(super) fn integers(count: usize) -> Vec<Vec<u8>> {
     let mut rng = Rng::new(8);
     let numbers: BTreeSet<u64> = (0..count).map(|_| rng.next_u64()).collect();
     numbers.into_iter().map(big_endian).collect()
 }
 
-fn readings(count: usize) -> Vec<Vec<u8>> {
+pub(super) fn readings(count: usize) -> Vec<Vec<u8>> {
     let mut rng = Rng::new(9);
     (0..count as u64).map(|n| big_endian(1 << 40 | n << 10 | rng.below(20) as u64)).collect()
 }

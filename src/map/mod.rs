@@ -22,6 +22,8 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod upkeep;
+#[cfg(test)]
+mod walk_tests;
 
 use crate::compact::Core;
 use crate::error::Error;

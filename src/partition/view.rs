@@ -2,10 +2,12 @@
 
 use super::layers::Layers;
 use crate::art::{ArtCursor, Pin, Tree};
+use crate::batch::Lent;
 use crate::cursor::Cursor;
 use crate::entry::{Entry, ValueRef};
 use crate::error::Corruption;
 use crate::merge::{Live, Merge};
+use crate::range::Direction;
 use crate::segment::{Segment, SegmentCursor};
 use crate::sync::Arc;
 
@@ -159,5 +161,13 @@ impl Cursor for LayerCursor {
 
     fn status(&self) -> Result<(), Corruption> {
         each!(self, inner => inner.status())
+    }
+
+    fn lend(&self, direction: Direction) -> Option<Lent<'_>> {
+        each!(self, inner => inner.lend(direction))
+    }
+
+    fn pass(&mut self, direction: Direction, count: usize) {
+        each!(self, inner => inner.pass(direction, count));
     }
 }

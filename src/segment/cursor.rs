@@ -1,13 +1,16 @@
 //! The cursor over a segment.
 
+use super::bits::Bits;
 use super::front::FrontWalk;
 use super::fst::FstWalk;
 use super::int::IntWalk;
 use super::plain::PlainWalk;
 use super::{Keys, Located, Ordinal, Segment};
+use crate::batch::Lent;
 use crate::cursor::Cursor;
 use crate::entry::{Below, Entry, ValueRef};
 use crate::error::Corruption;
+use crate::range::Direction;
 use std::ops::{Deref, Range};
 
 /// A position among the keys of one codec.
@@ -173,16 +176,15 @@ impl<S: Deref<Target = Segment>> SegmentCursor<S> {
     fn go(&mut self, way: Move<'_>) {
         self.standing = Standing::Nowhere;
         self.status = Ok(());
-        match (self.segment.keys().and_then(|keys| self.place.walk.go(keys, way)), way) {
-            (Ok(None), _) => {}
-            (Ok(Some(ordinal)), Move::Next | Move::Prev) => self.land_near(ordinal),
-            (Ok(Some(ordinal)), _) => self.land(ordinal),
-            (Err(corruption), _) => self.status = Err(corruption),
+        match self.segment.keys().and_then(|keys| self.place.walk.go(keys, way)) {
+            Ok(None) => {}
+            Ok(Some(ordinal)) => self.land(ordinal),
+            Err(corruption) => self.status = Err(corruption),
         }
     }
 
-    /// Stands on the entry that a step led to. Steps are followed by others, and so worth a look
-    /// around.
+    /// Stands on the entry that a step within a block led to. Such steps are followed by others, and
+    /// so worth a look around.
     #[inline]
     fn land_near(&mut self, ordinal: u64) {
         if !self.place.window.has(ordinal) {
@@ -213,6 +215,27 @@ impl<S: Deref<Target = Segment>> SegmentCursor<S> {
             }
         }
     }
+}
+
+/// Which of `len` neighbouring entries from `first` on are values, on both sides of the one at `slot`
+/// without a gap; `None` if that is none, or nobody can say.
+fn values_around(
+    tombstones: Bits<'_>,
+    first: u64,
+    len: usize,
+    slot: usize,
+) -> Option<Range<usize>> {
+    let place = (first % 64) as usize;
+    if place + len > 64 {
+        return None;
+    }
+    let word = tombstones.word(first / 64).ok()? >> place;
+    let (before, behind) = (word & !(u64::MAX << slot), word >> slot);
+    if behind & 1 == 1 {
+        return None;
+    }
+    let start = u64::BITS - before.leading_zeros();
+    Some(start as usize..len.min(slot + behind.trailing_zeros() as usize))
 }
 
 impl Walk {
@@ -339,5 +362,36 @@ impl<S: Deref<Target = Segment>> Cursor for SegmentCursor<S> {
 
     fn status(&self) -> Result<(), Corruption> {
         self.status
+    }
+
+    fn lend(&self, direction: Direction) -> Option<Lent<'_>> {
+        let Ordinal(ordinal) = self.ordinal()?;
+        let (keys, slot) = match &self.place.walk {
+            Walk::Front(walk) => walk.lend()?,
+            Walk::Int(walk) => walk.lend(),
+            Walk::Plain(_) | Walk::Fst(_) => return None,
+        };
+        let segment: &Segment = &self.segment;
+        let layout = segment.layout().ok()?;
+        let first = ordinal - slot as u64;
+        let values = values_around(segment.tombstones(layout), first, keys.len(), slot)?;
+        let range = match direction {
+            Direction::Forward => slot..values.end,
+            Direction::Backward => values.start..slot + 1,
+        };
+        let ordinals = first + range.start as u64..first + range.end as u64;
+        let (values, width) = segment.values(layout).fixed(ordinals)?;
+        Some(Lent::new(keys.slice(range), values, width))
+    }
+
+    fn pass(&mut self, direction: Direction, count: usize) {
+        // Nothing is lent by others, or elsewhere.
+        let ordinal = match &mut self.place.walk {
+            _ if count == 0 => return,
+            Walk::Front(walk) => walk.pass(direction, count),
+            Walk::Int(walk) => walk.pass(direction, count),
+            Walk::Plain(_) | Walk::Fst(_) => return,
+        };
+        self.land(ordinal);
     }
 }

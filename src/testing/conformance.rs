@@ -10,7 +10,7 @@ use super::keys::{self, Model};
 use super::rng::Rng;
 use crate::cursor::Cursor;
 use crate::key::MAX_KEY_LEN;
-use crate::range::ByteRange;
+use crate::range::{ByteRange, Direction};
 use std::fmt;
 use std::ops::Bound;
 
@@ -40,15 +40,6 @@ const RANDOM_MOVES: usize = if cfg!(miri) {
 
 /// Moves that a failure shows.
 const TRAIL: usize = 8;
-
-/// Which way a range is walked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Direction {
-    /// From small keys to large ones.
-    Forward,
-    /// From large keys to small ones.
-    Backward,
-}
 
 /// A key and its value.
 pub(crate) type Pair = (Vec<u8>, Vec<u8>);
@@ -276,12 +267,15 @@ impl<'a, L: SortedLayer> Check<'a, L> {
         let mut walk = self.compared();
         for _ in 0..RANDOM_MOVES {
             let probe = rng.pick(&self.probes);
+            walk.check_lent();
             walk.make(match rng.below(20) {
                 0 => Move::First,
                 1 => Move::Last,
                 2 | 3 => Move::Seek(probe),
                 4 | 5 => Move::SeekForPrev(probe),
-                6..=12 => Move::Next,
+                6..=11 => Move::Next,
+                12 => Move::Pass(Direction::Forward),
+                13 => Move::Pass(Direction::Backward),
                 _ => Move::Prev,
             });
         }
@@ -407,6 +401,8 @@ enum Move<'k> {
     SeekForPrev(&'k [u8]),
     Next,
     Prev,
+    /// To the last of those that are lent.
+    Pass(Direction),
 }
 
 impl fmt::Debug for Move<'_> {
@@ -418,6 +414,7 @@ impl fmt::Debug for Move<'_> {
             Self::SeekForPrev(key) => write!(f, "seek_for_prev {:?}", Brief(key)),
             Self::Next => write!(f, "next"),
             Self::Prev => write!(f, "prev"),
+            Self::Pass(direction) => write!(f, "pass {direction:?}"),
         }
     }
 }
@@ -429,8 +426,16 @@ struct Oracle<'m> {
 }
 
 impl Oracle<'_> {
-    fn make(&mut self, step: Move<'_>) {
+    /// A move; a `Pass` by so many entries.
+    fn make(&mut self, step: Move<'_>, passed: usize) {
         use Bound::{Excluded, Included, Unbounded};
+        if let Move::Pass(direction) = step {
+            let step = match direction {
+                Direction::Forward => Move::Next,
+                Direction::Backward => Move::Prev,
+            };
+            return (0..passed).for_each(|_| self.make(step, 0));
+        }
         let range = |bounds: (Bound<&[u8]>, Bound<&[u8]>)| self.model.range::<[u8], _>(bounds);
         self.at = match (step, self.at) {
             (Move::First, _) => self.model.first_key_value(),
@@ -439,7 +444,7 @@ impl Oracle<'_> {
             (Move::SeekForPrev(key), _) => range((Unbounded, Included(key))).next_back(),
             (Move::Next, Some((key, _))) => range((Excluded(key), Unbounded)).next(),
             (Move::Prev, Some((key, _))) => range((Unbounded, Excluded(key))).next_back(),
-            (Move::Next | Move::Prev, None) => None,
+            (Move::Next | Move::Prev | Move::Pass(_), _) => None,
         };
     }
 }
@@ -458,6 +463,7 @@ impl<'a, C: Cursor> Compared<'a, C> {
             self.trail.drain(..TRAIL);
         }
         self.trail.push(step);
+        let mut passed = 0;
         match step {
             Move::First => self.cursor.first(),
             Move::Last => self.cursor.last(),
@@ -465,9 +471,40 @@ impl<'a, C: Cursor> Compared<'a, C> {
             Move::SeekForPrev(key) => self.cursor.seek_for_prev(key),
             Move::Next => self.cursor.next(),
             Move::Prev => self.cursor.prev(),
+            Move::Pass(direction) => {
+                passed = self.cursor.lend(direction).map_or(0, |lent| lent.len() - 1);
+                self.cursor.pass(direction, passed);
+            }
         }
-        self.oracle.make(step);
+        self.oracle.make(step, passed);
         self.compare();
+    }
+
+    /// Compares what is lent, in both directions.
+    fn check_lent(&self) {
+        use Bound::{Included, Unbounded};
+        for direction in [Direction::Forward, Direction::Backward] {
+            let Some(lent) = self.cursor.lend(direction) else { continue };
+            let (name, trail) = (self.name, &self.trail[self.trail.len().saturating_sub(TRAIL)..]);
+            let (key, _) = self.oracle.at.expect("an entry is lent, so there is one");
+            let range = match direction {
+                Direction::Forward => ByteRange { lower: Included(key.clone()), upper: Unbounded },
+                Direction::Backward => ByteRange { lower: Unbounded, upper: Included(key.clone()) },
+            };
+            let expected: Vec<_> =
+                model_range(self.oracle.model, &range, direction).take(lent.len()).collect();
+            let found: Vec<_> = (0..lent.len()).map(|i| lent.entry(i)).collect();
+            let mut found: Vec<_> = found.iter().map(|(key, value)| (&key[..], *value)).collect();
+            if direction == Direction::Backward {
+                found.reverse();
+            }
+            assert!(!found.is_empty(), "{name}: lends nothing after {trail:?}");
+            assert!(
+                found == expected,
+                "{name}: lent {direction:?} at {:?} after {trail:?}",
+                Brief(key)
+            );
+        }
     }
 
     fn compare(&mut self) {

@@ -1,10 +1,10 @@
 //! The simplest sorted layer, a vector, right or broken in one way: it tests the conformance suite.
 
-use super::conformance::{Direction, Pair, SortedLayer, walk};
+use super::conformance::{Pair, SortedLayer, walk};
 use super::keys::Model;
 use crate::cursor::Cursor;
 use crate::entry::{Below, Entry, ValueRef};
-use crate::range::ByteRange;
+use crate::range::{ByteRange, Direction};
 use std::cmp::Ordering;
 use std::ops::Bound;
 

@@ -78,11 +78,18 @@ macro_rules! ours {
                     Some($key) => map.range($argument..),
                     None => map.iter(),
                 };
-                entries.take(limit).for_each(|(key, value)| walk.add(key.weight(), value));
+                let mut entries = entries.lending();
+                for _ in 0..limit {
+                    let Some((key, value)) = entries.next_ref() else { break };
+                    walk.add(key.weight(), *value);
+                }
             }
 
             fn walk_back(map: &Self::Map, walk: &mut Walk) {
-                map.iter().rev().for_each(|(key, value)| walk.add(key.weight(), value));
+                let mut entries = map.iter().lending();
+                while let Some((key, value)) = entries.next_back_ref() {
+                    walk.add(key.weight(), *value);
+                }
             }
 
             fn compact(map: &Self::Map) {

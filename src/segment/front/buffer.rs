@@ -6,6 +6,7 @@
 
 use super::block::MAX_KEYS;
 use crate::arena::OutOfMemory;
+use crate::batch::LentKeys;
 use crate::key::MAX_KEY_LEN;
 use std::ops::Range;
 
@@ -100,6 +101,11 @@ impl DecodedKeys {
     #[inline]
     pub(super) fn key(&self, slot: usize) -> &[u8] {
         self.span(slot).and_then(|span| self.bytes.get(span)).unwrap_or(&[])
+    }
+
+    /// All keys, side by side.
+    pub(super) fn lend(&self) -> LentKeys<'_> {
+        LentKeys::Strings(&self.bytes, 0, &self.ends[..self.len])
     }
 
     /// All keys.

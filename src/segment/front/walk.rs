@@ -2,7 +2,9 @@
 
 use super::buffer::{DecodedKeys, KeyBuffer};
 use super::{BLOCKS, FrontKeys, damaged, no_block};
+use crate::batch::LentKeys;
 use crate::error::Corruption;
+use crate::range::Direction;
 
 /// A position.
 ///
@@ -66,6 +68,26 @@ impl FrontWalk {
         self.slot -= 1;
         self.ordinal -= 1;
         Some(self.ordinal)
+    }
+
+    /// The keys of the block, if it is decoded, and the place of the one it stands on among them.
+    pub(in super::super) fn lend(&self) -> Option<(LentKeys<'_>, usize)> {
+        (self.decoded.len() > 0).then(|| (self.decoded.lend(), self.slot))
+    }
+
+    /// Moves so many keys on, which the block has.
+    pub(in super::super) fn pass(&mut self, direction: Direction, count: usize) -> u64 {
+        match direction {
+            Direction::Forward => {
+                self.slot += count;
+                self.ordinal += count as u64;
+            }
+            Direction::Backward => {
+                self.slot -= count;
+                self.ordinal -= count as u64;
+            }
+        }
+        self.ordinal
     }
 
     /// Moves to the next larger key.

@@ -215,22 +215,28 @@ impl<'a> EliasFano<'a> {
         self.nth(place, i.checked_sub(passed)? as u32, |word| word)
     }
 
-    /// The distances of the keys from `start` on, as many as `out` takes, of which there are
-    /// enough.
+    /// The keys from `start` on, as many as `out` takes, of which there are enough, if the first of
+    /// the piece is `first`.
     #[inline]
-    pub(super) fn decode(self, start: usize, out: &mut [u64]) -> Option<()> {
+    pub(super) fn decode(self, first: u64, start: usize, out: &mut [u64]) -> Option<()> {
         let place = self.place(start)?;
         let mut at = place / 64;
         let mut word = self.word(at)? & (u64::MAX << (place % 64));
-        for (i, distance) in out.iter_mut().enumerate() {
+        self.lows.unpack(start, out)?;
+        // Of places that ascend, if one is not below the number of its key, then none behind it is.
+        // So the bucket of a set bit is its place in the word and this.
+        place.checked_sub(start)?;
+        let mut bucket = (at * 64).wrapping_sub(start);
+        for key in out {
             while word == 0 {
                 at += 1;
+                bucket = bucket.wrapping_add(64);
                 word = self.word(at)?;
             }
-            let key = start + i;
-            let bucket = (at * 64 + word.trailing_zeros() as usize).checked_sub(key)? as u64;
+            let place = bucket.wrapping_add(word.trailing_zeros() as usize) as u64;
+            *key = (*key | place << self.shape.width).wrapping_add(first);
             word &= word - 1;
-            *distance = bucket << self.shape.width | self.lows.get(key)?;
+            bucket = bucket.wrapping_sub(1);
         }
         Some(())
     }

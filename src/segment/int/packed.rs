@@ -47,6 +47,24 @@ impl<'a> Packed<'a> {
         Some((low | high << 1 << (63 - bit % 8)) & mask(self.width))
     }
 
+    /// The numbers from `start` on, as many as `out` takes; `None` past the end of the bytes.
+    #[inline]
+    pub(super) fn unpack(self, start: usize, out: &mut [u64]) -> Option<()> {
+        if self.width > ONE_WORD {
+            for (i, number) in out.iter_mut().enumerate() {
+                *number = self.get(start + i)?;
+            }
+            return Some(());
+        }
+        let width = self.width as usize;
+        let (mask, mut bit) = (mask(self.width), start * width);
+        for number in out {
+            *number = u64_at(self.bytes, bit / 8)? >> (bit % 8) & mask;
+            bit += width;
+        }
+        Some(())
+    }
+
     /// Asks for the memory around number `i`.
     #[inline]
     pub(super) fn expect(self, i: usize) {
@@ -199,6 +217,12 @@ mod tests {
                 assert_eq!(packed.get(i), Some(*number), "{width} {i}");
             }
             assert!(width == 0 || packed.get(100_000).is_none());
+            for start in [0, 1, 7, 100, 131] {
+                let mut unpacked = vec![0; numbers.len() - start];
+                assert_eq!(packed.unpack(start, &mut unpacked), Some(()));
+                assert_eq!(unpacked, numbers[start..], "{width} {start}");
+            }
+            assert!(width == 0 || packed.unpack(100, &mut [0; 1_000]).is_none());
         }
     }
 

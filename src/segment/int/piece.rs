@@ -174,13 +174,7 @@ impl<'a> Piece<'a> {
     #[inline]
     pub(super) fn decode(self, start: usize, out: &mut [u64]) -> Option<()> {
         match self {
-            Self::EliasFano(first, piece) => {
-                piece.decode(start, out)?;
-                for key in out {
-                    *key = key.wrapping_add(first);
-                }
-                Some(())
-            }
+            Self::EliasFano(first, piece) => piece.decode(first, start, out),
             Self::Line(piece) => piece.decode(start, out),
         }
     }

@@ -1,7 +1,9 @@
 //! A position among packed keys: the one it stands on, and its neighbours unpacked.
 
 use super::{IntKeys, MAX_WIDTH, bytes_of, no_piece};
+use crate::batch::LentKeys;
 use crate::error::Corruption;
+use crate::range::Direction;
 
 /// Keys that are unpacked together; as a power of two, and not more than a piece has.
 const BLOCK_SHIFT: u32 = 6;
@@ -57,6 +59,20 @@ impl IntWalk {
     #[inline]
     pub(in super::super) fn step_down(&mut self) -> Option<u64> {
         if self.slot > 0 && self.len > 0 { Some(self.stand(self.ordinal - 1)) } else { None }
+    }
+
+    /// The keys that are unpacked, and the place of the one it stands on among them.
+    pub(in super::super) fn lend(&self) -> (LentKeys<'_>, usize) {
+        (LentKeys::Numbers(&self.block[..self.len], self.width), self.slot)
+    }
+
+    /// Moves so many keys on, which are unpacked.
+    pub(in super::super) fn pass(&mut self, direction: Direction, count: usize) -> u64 {
+        let count = count as u64;
+        self.stand(match direction {
+            Direction::Forward => self.ordinal + count,
+            Direction::Backward => self.ordinal - count,
+        })
     }
 
     /// Moves to the next larger key.

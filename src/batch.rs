@@ -1,0 +1,359 @@
+//! Entries in a row: as a cursor lends them, and copied, so that nobody has to ask it for each.
+//!
+//! A step of a cursor over a map goes through the cursors of its view, its partition, its layers and
+//! a segment, and then asks all of them again for key and value. Where the next entries stand side by
+//! side in a segment and nothing newer comes between them, a walk copies them all at once.
+//! SCRATCHPAD.md section 3.2.
+
+use crate::arena::OutOfMemory;
+use crate::range::Direction;
+use std::ops::Range;
+
+/// Bytes of the longest keys that are stored as numbers.
+const NUMBER_LEN: usize = 8;
+
+/// Neighbouring keys, in ascending order.
+#[derive(Clone, Copy)]
+pub(crate) enum LentKeys<'a> {
+    /// The last bytes of each number, highest first, as many as this says.
+    Numbers(&'a [u64], usize),
+    /// One after the other from this place in the bytes on, and where each ends.
+    Strings(&'a [u8], u32, &'a [u32]),
+}
+
+impl LentKeys<'_> {
+    /// Number of keys.
+    pub(crate) fn len(self) -> usize {
+        match self {
+            Self::Numbers(numbers, _) => numbers.len(),
+            Self::Strings(_, _, ends) => ends.len(),
+        }
+    }
+
+    /// Calls `f` with the key of this number, which is below their count.
+    fn with_key<R>(self, i: usize, f: impl FnOnce(&[u8]) -> R) -> R {
+        match self {
+            Self::Numbers(numbers, len) => f(&bytes_of(numbers[i])[NUMBER_LEN - len..]),
+            Self::Strings(bytes, start, ends) => {
+                let start = if i == 0 { start } else { ends[i - 1] };
+                f(&bytes[start as usize..ends[i] as usize])
+            }
+        }
+    }
+
+    /// These of them.
+    pub(crate) fn slice(self, range: Range<usize>) -> Self {
+        match self {
+            Self::Numbers(numbers, len) => Self::Numbers(&numbers[range], len),
+            Self::Strings(bytes, start, ends) => {
+                let start = if range.start == 0 { start } else { ends[range.start - 1] };
+                Self::Strings(bytes, start, &ends[range])
+            }
+        }
+    }
+
+    /// Their bytes together.
+    fn bytes_len(self) -> usize {
+        match self {
+            Self::Numbers(numbers, len) => numbers.len() * len,
+            Self::Strings(_, start, ends) => ends.last().map_or(0, |end| (end - start) as usize),
+        }
+    }
+}
+
+#[inline]
+#[expect(clippy::big_endian_bytes, reason = "the order of keys is that of their first bytes")]
+fn bytes_of(number: u64) -> [u8; NUMBER_LEN] {
+    number.to_be_bytes()
+}
+
+/// Neighbouring entries that a cursor lends: at least one, and all of them values.
+#[derive(Clone, Copy)]
+pub(crate) struct Lent<'a> {
+    keys: LentKeys<'a>,
+    values: &'a [u8],
+    /// Bytes of each value.
+    width: usize,
+}
+
+impl<'a> Lent<'a> {
+    /// Keys with their values, of so many bytes each.
+    pub(crate) fn new(keys: LentKeys<'a>, values: &'a [u8], width: usize) -> Self {
+        debug_assert_eq!(values.len(), keys.len() * width);
+        Self { keys, values, width }
+    }
+
+    /// Number of entries.
+    pub(crate) fn len(self) -> usize {
+        self.keys.len()
+    }
+
+    /// Bytes of all keys and values.
+    fn bytes_len(self) -> usize {
+        self.keys.bytes_len() + self.values.len()
+    }
+
+    /// The entry of this number, which is below their count.
+    #[cfg(test)]
+    pub(crate) fn entry(self, i: usize) -> (Vec<u8>, &'a [u8]) {
+        (self.keys.with_key(i, <[u8]>::to_vec), &self.values[i * self.width..][..self.width])
+    }
+
+    /// The first ones in this direction, as long as `is_in` says so: no longer, once it does not.
+    pub(crate) fn keep_while(self, direction: Direction, is_in: impl Fn(&[u8]) -> bool) -> Self {
+        let len = self.len();
+        let (mut low, mut high) = (0, len);
+        // Most often they all stay: then one look is enough.
+        let farthest = match direction {
+            Direction::Forward => len.checked_sub(1),
+            Direction::Backward => (len > 0).then_some(0),
+        };
+        if farthest.is_none_or(|farthest| self.keys.with_key(farthest, &is_in)) {
+            return self;
+        }
+        while low < high {
+            let middle = low.midpoint(high);
+            if self.keys.with_key(middle, &is_in) == (direction == Direction::Forward) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        let range = match direction {
+            Direction::Forward => 0..low,
+            Direction::Backward => low..len,
+        };
+        let values = &self.values[range.start * self.width..range.end * self.width];
+        Self { keys: self.keys.slice(range), values, ..self }
+    }
+}
+
+/// Copied entries that a walk has yet to yield.
+pub(crate) struct Batch {
+    /// Keys, one after the other; then values.
+    bytes: Vec<u8>,
+    /// Where keys begin and end.
+    bounds: Vec<u32>,
+    /// Bytes of each value.
+    width: usize,
+    /// Entries to be yielded in ascending order.
+    ups: usize,
+    /// Entries to be yielded in descending order; there are none of one of both.
+    downs: usize,
+    /// Where the key and the value stand that were yielded last.
+    key: Range<usize>,
+    value: usize,
+    /// Steps to make before the next try to fill it.
+    pause: u32,
+}
+
+/// Fewer entries are not worth a copy.
+const FEWEST: usize = 4;
+
+/// Entries of more bytes are not: their steps take long anyway.
+const MOST_BYTES: usize = 1 << 14;
+
+/// Steps after a try that was not worth it.
+const PAUSE: u32 = 8;
+
+impl Batch {
+    /// No entries.
+    pub(crate) fn new() -> Self {
+        Self {
+            bytes: Vec::new(),
+            bounds: Vec::new(),
+            width: 0,
+            ups: 0,
+            downs: 0,
+            key: 0..0,
+            value: 0,
+            pause: 0,
+        }
+    }
+
+    /// Goes on to the next entry in this direction; `false` if none is left.
+    #[inline]
+    pub(crate) fn advance(&mut self, direction: Direction) -> bool {
+        let bound = |i: usize| self.bounds[i] as usize;
+        match direction {
+            Direction::Forward if self.ups > 0 => {
+                self.ups -= 1;
+                // Behind the last key there is no bound.
+                self.key = self.key.end..bound(self.bounds.len() - 1 - self.ups);
+                self.value = self.value.wrapping_add(self.width);
+                true
+            }
+            Direction::Backward if self.downs > 0 => {
+                self.downs -= 1;
+                self.key = bound(self.downs)..self.key.start;
+                self.value -= self.width;
+                true
+            }
+            Direction::Forward | Direction::Backward => false,
+        }
+    }
+
+    /// Key and value of the entry that was gone on to.
+    #[inline]
+    pub(crate) fn entry(&self) -> (&[u8], &[u8]) {
+        let Range { start, end } = self.key;
+        (&self.bytes[start..end], &self.bytes[self.value..self.value + self.width])
+    }
+
+    /// Forgets the entries that are left. Answers, if there are any, the key of the entry that was
+    /// gone on to last.
+    pub(crate) fn discard(&mut self) -> Option<&[u8]> {
+        if self.ups == 0 && self.downs == 0 {
+            return None;
+        }
+        (self.ups, self.downs) = (0, 0);
+        Some(self.entry().0)
+    }
+
+    /// Whether a try to fill it is due.
+    #[inline]
+    pub(crate) fn is_due(&mut self) -> bool {
+        self.pause = self.pause.saturating_sub(1);
+        self.pause == 0
+    }
+
+    /// Takes what a cursor lends, if it is worth it and there is memory; else `None`, and it does not
+    /// want to be asked again soon. Answers the number of entries.
+    pub(crate) fn fill(&mut self, lent: Option<Lent<'_>>, direction: Direction) -> Option<usize> {
+        let taken = lent.filter(|lent| lent.len() >= FEWEST && lent.bytes_len() <= MOST_BYTES);
+        let taken = taken.and_then(|lent| self.copy(lent).ok().map(|()| lent.len()));
+        let Some(len) = taken else {
+            self.pause = PAUSE;
+            return None;
+        };
+        let values = self.bytes.len() - len * self.width;
+        match direction {
+            // Before the first, which is where adding a width leads to it.
+            Direction::Forward => {
+                (self.ups, self.downs) = (len, 0);
+                (self.key, self.value) = (0..0, values.wrapping_sub(self.width));
+            }
+            Direction::Backward => {
+                (self.ups, self.downs) = (0, len);
+                (self.key, self.value) = (values..values, self.bytes.len());
+            }
+        }
+        taken
+    }
+
+    fn copy(&mut self, lent: Lent<'_>) -> Result<(), OutOfMemory> {
+        self.bytes.clear();
+        self.bounds.clear();
+        self.bytes.try_reserve(lent.bytes_len())?;
+        self.bounds.try_reserve(lent.len() + 1)?;
+        self.bounds.push(0);
+        match lent.keys {
+            LentKeys::Numbers(numbers, len) => {
+                if len == NUMBER_LEN {
+                    self.bytes.resize(numbers.len() * NUMBER_LEN, 0);
+                    for (key, number) in self.bytes.as_chunks_mut().0.iter_mut().zip(numbers) {
+                        *key = bytes_of(*number);
+                    }
+                } else {
+                    for number in numbers {
+                        self.bytes.extend_from_slice(&bytes_of(*number)[NUMBER_LEN - len..]);
+                    }
+                }
+                self.bounds.extend((1..=numbers.len()).map(|keys| (keys * len) as u32));
+            }
+            LentKeys::Strings(bytes, start, ends) => {
+                let end = start as usize + lent.keys.bytes_len();
+                self.bytes.extend_from_slice(&bytes[start as usize..end]);
+                self.bounds.extend(ends.iter().map(|end| end - start));
+            }
+        }
+        self.bytes.extend_from_slice(lent.values);
+        self.width = lent.width;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All that is left in a batch, in this direction.
+    fn rest(batch: &mut Batch, direction: Direction) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let mut all = Vec::new();
+        while batch.advance(direction) {
+            let (key, value) = batch.entry();
+            all.push((key.to_vec(), value.to_vec()));
+        }
+        all
+    }
+
+    #[test]
+    fn what_is_kept_and_copied_is_what_was_lent() {
+        let numbers: Vec<u64> = (10..40).map(|i| i << 8).collect();
+        let strings: Vec<Vec<u8>> = (0..30).map(|i| vec![i + 1; usize::from(i % 5)]).collect();
+        let mut strings: Vec<Vec<u8>> = strings.into_iter().filter(|s| !s.is_empty()).collect();
+        strings.insert(0, Vec::new());
+        let bytes = [b"..".to_vec(), strings.concat()].concat();
+        let ends: Vec<u32> = strings
+            .iter()
+            .scan(2, |end, s| {
+                *end += s.len() as u32;
+                Some(*end)
+            })
+            .collect();
+        let all = [
+            LentKeys::Numbers(&numbers, 8),
+            LentKeys::Numbers(&numbers, 7),
+            LentKeys::Strings(&bytes, 2, &ends),
+        ];
+        for (keys, width) in all.into_iter().flat_map(|keys| [0, 3].map(|width| (keys, width))) {
+            let values: Vec<u8> = (0..keys.len() * width).map(|i| i as u8).collect();
+            let lent = Lent::new(keys, &values, width);
+            let model: Vec<_> = (0..lent.len()).map(|i| lent.entry(i)).collect();
+            assert!(model.is_sorted());
+            for bound in
+                [&[][..], &[0], &[9], &[255]].into_iter().chain(model.iter().map(|e| &e.0[..]))
+            {
+                let up = lent.keep_while(Direction::Forward, |key| key < bound);
+                let down = lent.keep_while(Direction::Backward, |key| key > bound);
+                let below = model.iter().filter(|entry| &entry.0[..] < bound).count();
+                let above = model.iter().filter(|entry| &entry.0[..] > bound).count();
+                assert_eq!((up.len(), down.len()), (below, above));
+                let mut batch = Batch::new();
+                if batch.fill(Some(up), Direction::Forward).is_some() {
+                    let expected = model[..below].iter().map(|(k, v)| (k.clone(), v.to_vec()));
+                    assert!(rest(&mut batch, Direction::Forward).into_iter().eq(expected));
+                } else {
+                    assert!(below < FEWEST);
+                }
+                if batch.fill(Some(down), Direction::Backward).is_some() {
+                    assert!(!batch.advance(Direction::Forward), "not its direction");
+                    let expected = model[model.len() - above..].iter().rev();
+                    let expected = expected.map(|(k, v)| (k.clone(), v.to_vec()));
+                    assert!(rest(&mut batch, Direction::Backward).into_iter().eq(expected));
+                } else {
+                    assert!(above < FEWEST);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn entries_that_are_few_or_long_are_not_taken() {
+        let mut batch = Batch::new();
+        let long = vec![7; MOST_BYTES];
+        let ends = [0, 1, 2, long.len() as u32];
+        let few = Lent::new(LentKeys::Strings(&long, 0, &ends[..3]), &[], 0);
+        assert_eq!(batch.fill(Some(few), Direction::Forward), None);
+        let fits = Lent::new(LentKeys::Strings(&long, 0, &ends), &[], 0);
+        assert_eq!(batch.fill(Some(fits), Direction::Forward), Some(4));
+        assert!(batch.advance(Direction::Forward));
+        assert_eq!(batch.discard(), Some(&[][..]));
+        assert_eq!(batch.discard(), None);
+        let too_long = Lent::new(LentKeys::Strings(&long, 0, &ends), &[1; 4], 1);
+        assert_eq!(batch.fill(Some(too_long), Direction::Forward), None);
+        assert!(!batch.advance(Direction::Forward));
+        assert!((1..PAUSE).all(|_| !batch.is_due()));
+        assert!(batch.is_due());
+    }
+}

@@ -1,0 +1,130 @@
+//! Walks yield what a model has, from both ends and whatever copies were made ahead.
+
+use super::MemKV;
+use super::many_tests::{Made, Model, integers, layered, manual, readings, words};
+use crate::options::{Compaction, Options};
+use crate::testing::driven::tiny;
+use crate::testing::keys::{self, big_endian};
+use crate::testing::rng::Rng;
+use std::ops::Bound;
+
+/// Walks over a range from both ends, a random number of steps from one end and then from the other.
+fn check_walk<V: Made>(
+    kv: &MemKV<Vec<u8>, V>,
+    model: &Model<V>,
+    range: (Bound<Vec<u8>>, Bound<Vec<u8>>),
+    steps: usize,
+    rng: &mut Rng,
+) {
+    let mut ours = kv.range(range.clone());
+    let mut theirs = model.range(range.clone()).map(|(key, value)| (key.clone(), value.clone()));
+    let mut from_front = rng.one_in(2);
+    loop {
+        for _ in 0..rng.within(1..=steps) {
+            let (our, their) = if from_front {
+                (ours.next(), theirs.next())
+            } else {
+                (ours.next_back(), theirs.next_back())
+            };
+            assert!(our == their, "{range:?}, steps of up to {steps}: {our:?} is not {their:?}");
+            if our.is_none() {
+                assert_eq!((ours.next(), ours.next_back()), (None, None));
+                return;
+            }
+        }
+        from_front = !from_front;
+    }
+}
+
+fn check_walks<V: Made>(kv: &MemKV<Vec<u8>, V>, model: &Model<V>, keys: &[Vec<u8>]) {
+    let mut rng = Rng::new(keys.len() as u64);
+    for i in 0..24 {
+        let mut bound = || match (rng.below(4), keys.is_empty()) {
+            (0, _) | (_, true) => Bound::Unbounded,
+            (1, _) => Bound::Included(rng.pick(keys).clone()),
+            _ => Bound::Excluded(rng.pick(keys).clone()),
+        };
+        let range = match (bound(), bound()) {
+            (Bound::Included(a) | Bound::Excluded(a), Bound::Included(b) | Bound::Excluded(b))
+                if a > b =>
+            {
+                (Bound::Included(b), Bound::Included(a))
+            }
+            (Bound::Excluded(a), Bound::Excluded(b)) if a == b => {
+                (Bound::Included(a), Bound::Included(b))
+            }
+            range => range,
+        };
+        check_walk(kv, model, range, [1, 3, 40, 100_000][i % 4], &mut rng);
+    }
+    let (mut lent, mut theirs) = (kv.iter().lending(), model.iter());
+    loop {
+        let (our, their) = if rng.one_in(3) {
+            (lent.next_back_ref(), theirs.next_back())
+        } else {
+            (lent.next_ref(), theirs.next())
+        };
+        assert!(our == their, "lent {our:?}, not {their:?}");
+        if their.is_none() {
+            break;
+        }
+    }
+    assert!(kv.keys().eq(model.keys().cloned()), "keys");
+    assert!(kv.values().rev().eq(model.values().rev().cloned()), "values");
+}
+
+fn check_layers<V: Made>() {
+    for keys in [words(4_000), integers(4_000), readings(4_000)] {
+        for options in [manual(), Options { partition_entries: 40, ..manual() }] {
+            let (kv, model) = layered::<V>(options, &keys, &mut Rng::new(1));
+            check_walks(&kv, &model, &keys);
+            kv.compact().expect("memory for a test");
+            check_walks(&kv, &model, &keys);
+        }
+    }
+}
+
+#[test]
+fn walks_from_both_ends_yield_what_any_layer_has() {
+    check_layers::<[u8; 8]>();
+    check_layers::<()>();
+    check_layers::<Vec<u8>>();
+}
+
+#[test]
+fn walks_over_hostile_keys_yield_them() {
+    for set in keys::hostile_sets() {
+        let mut rng = Rng::new(set.keys.len() as u64);
+        let (kv, model) = layered::<[u8; 8]>(tiny(Compaction::Manual, 30), &set.keys, &mut rng);
+        check_walks(&kv, &model, &set.keys);
+        kv.compact().expect("memory for a test");
+        check_walks(&kv, &model, &set.keys);
+    }
+}
+
+#[test]
+fn a_walk_sees_what_was_there_when_it_began_also_behind_what_it_copied() {
+    let kv: MemKV<u64, u64> = (0..1_000).map(|n| (n, n)).collect();
+    kv.compact().expect("memory for a test");
+    let (mut up, mut down) = (kv.iter(), kv.iter().rev());
+    assert!(up.by_ref().take(10).eq((0..10).map(|n| (n, n))));
+    assert!(down.by_ref().take(10).eq((990..1_000).rev().map(|n| (n, n))));
+    for n in 0..1_000 {
+        kv.put(n, 0);
+        kv.delete(n / 2);
+    }
+    kv.compact().expect("memory for a test");
+    assert!(up.eq((10..1_000).map(|n| (n, n))));
+    assert!(down.eq((0..990).rev().map(|n| (n, n))));
+}
+
+#[test]
+fn keys_of_each_width_are_walked() {
+    for width in 1..=8 {
+        let keys = (0..200u64).map(|n| big_endian(n)[8 - width..].to_vec());
+        let model: Model<[u8; 8]> = keys.map(|key| (key, [7; 8])).collect();
+        let kv = MemKV::from_sorted(model.clone()).expect("sorted");
+        let keys: Vec<Vec<u8>> = model.keys().cloned().collect();
+        check_walks(&kv, &model, &keys);
+    }
+}
