@@ -94,7 +94,7 @@ impl<'a> Lent<'a> {
     }
 
     /// The entry of this number, which is below their count.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn entry(self, i: usize) -> (Vec<u8>, &'a [u8]) {
         (self.keys.with_key(i, <[u8]>::to_vec), &self.values[i * self.width..][..self.width])
     }

@@ -3,6 +3,8 @@
 use super::*;
 use crate::cursor::Cursor;
 use crate::entry::Extent;
+use crate::range::Direction;
+use std::collections::VecDeque;
 
 /// Keys that a walk looks at. A damaged segment may claim any number.
 const WALKED_KEYS: usize = 1000;
@@ -63,10 +65,10 @@ pub(crate) fn exercise(segment: &Segment, probes: &[Vec<u8>]) {
     }
     let mut cursor = SegmentCursor::new(segment);
     cursor.first();
-    let up = walk(&mut cursor, Cursor::next);
+    let up = walk(&mut cursor, Direction::Forward);
     let up_ended = !cursor.valid();
     cursor.last();
-    let down = walk(&mut cursor, Cursor::prev);
+    let down = walk(&mut cursor, Direction::Backward);
     let down_ended = !cursor.valid();
     assert!(up.is_sorted_by(|a, b| a < b) && down.is_sorted_by(|a, b| a > b));
     // Of keys that come to about as many bytes, one walk may see all and the other not.
@@ -135,14 +137,29 @@ fn exercise_lookups(segment: &Segment, probes: &[Vec<u8>]) {
     assert!(pending.is_empty(), "a get takes a few steps");
 }
 
-/// The keys from where a cursor stands to where its steps end, or the first of them.
-pub(crate) fn walk<C: Cursor>(cursor: &mut C, step: impl Fn(&mut C)) -> Vec<Vec<u8>> {
+/// The keys from where a cursor stands to where its steps in this direction end, or the first of them.
+/// What it lends on the way is what it comes to.
+pub(crate) fn walk<C: Cursor>(cursor: &mut C, direction: Direction) -> Vec<Vec<u8>> {
     let (mut keys, mut bytes) = (vec![], 0);
+    let mut ahead: VecDeque<(Vec<u8>, Vec<u8>)> = VecDeque::new();
     while cursor.valid() && keys.len() < WALKED_KEYS && bytes < WALKED_BYTES {
-        let _ = cursor.entry().value.as_slice().len();
+        let value = cursor.entry().live();
+        if let (true, Some(lent)) = (ahead.is_empty(), cursor.lend(direction)) {
+            let entries = (0..lent.len()).map(|i| lent.entry(i));
+            ahead.extend(entries.map(|(key, value)| (key, value.to_vec())));
+            if direction == Direction::Backward {
+                ahead.make_contiguous().reverse();
+            }
+        }
+        if let Some((key, lent)) = ahead.pop_front() {
+            assert!((cursor.key(), value) == (&key, Some(&lent)), "lent what is not there");
+        }
         bytes += cursor.key().len();
         keys.push(cursor.key().to_vec());
-        step(cursor);
+        match direction {
+            Direction::Forward => cursor.next(),
+            Direction::Backward => cursor.prev(),
+        }
     }
     keys
 }

@@ -6,6 +6,7 @@ use crate::cursor::Cursor;
 use crate::key::{Key, MAX_KEY_LEN};
 use crate::map::MemKV;
 use crate::options::{Compaction, Options, Residence};
+use crate::range::Direction;
 use crate::segment::exercise::walk;
 use crate::store::{Access, field_offsets, reseal};
 use crate::testing::driven::Modelled;
@@ -115,10 +116,10 @@ fn exercise<K: Key, V: Modelled>(map: &MemKV<K, V>, probes: &[K], access: Access
     }
     let mut cursor = map.core().view_all().cursor();
     cursor.first();
-    let up = walk(&mut cursor, Cursor::next);
+    let up = walk(&mut cursor, Direction::Forward);
     let is_whole = !cursor.valid();
     cursor.last();
-    let down = walk(&mut cursor, Cursor::prev);
+    let down = walk(&mut cursor, Direction::Backward);
     assert!(up.is_sorted_by(|a, b| a < b) && down.is_sorted_by(|a, b| a > b));
     if is_sound && is_whole {
         assert!(up.len() == len && up.iter().eq(down.iter().rev()));
