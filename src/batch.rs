@@ -144,17 +144,23 @@ pub(crate) struct Batch {
     key: Range<usize>,
     value: usize,
     /// Steps to make before the next try to fill it.
+    left: u32,
+    /// Steps to make after a try that was not worth it.
     pause: u32,
+    /// The next try is the second one of two.
+    is_second: bool,
 }
 
 /// Fewer entries are not worth a copy.
-const FEWEST: usize = 4;
+const FEWEST: usize = 8;
 
 /// Entries of more bytes are not: their steps take long anyway.
 const MOST_BYTES: usize = 1 << 14;
 
-/// Steps after a try that was not worth it.
+/// Steps before the first try, since walks over a few entries are better off without, and after one that
+/// was not worth it; twice as many after each further one.
 const PAUSE: u32 = 8;
+const LONGEST_PAUSE: u32 = 128;
 
 impl Batch {
     /// No entries.
@@ -167,7 +173,9 @@ impl Batch {
             downs: 0,
             key: 0..0,
             value: 0,
-            pause: 0,
+            left: PAUSE,
+            pause: PAUSE,
+            is_second: false,
         }
     }
 
@@ -200,21 +208,30 @@ impl Batch {
         (&self.bytes[start..end], &self.bytes[self.value..self.value + self.width])
     }
 
-    /// Forgets the entries that are left. Answers, if there are any, the key of the entry that was
-    /// gone on to last.
-    pub(crate) fn discard(&mut self) -> Option<&[u8]> {
-        if self.ups == 0 && self.downs == 0 {
-            return None;
-        }
+    /// Forgets the entries that are left; answers how many, and in which direction they were. To copy
+    /// them was a waste, which is not repeated soon.
+    pub(crate) fn discard(&mut self) -> Option<(Direction, usize)> {
+        let left = match (self.ups, self.downs) {
+            (0, 0) => return None,
+            (ups, 0) => (Direction::Forward, ups),
+            (_, downs) => (Direction::Backward, downs),
+        };
         (self.ups, self.downs) = (0, 0);
-        Some(self.entry().0)
+        self.rest();
+        Some(left)
+    }
+
+    /// Makes a pause, longer each time until something was copied.
+    fn rest(&mut self) {
+        (self.left, self.is_second) = (self.pause, false);
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
     }
 
     /// Whether a try to fill it is due.
     #[inline]
     pub(crate) fn is_due(&mut self) -> bool {
-        self.pause = self.pause.saturating_sub(1);
-        self.pause == 0
+        self.left = self.left.saturating_sub(1);
+        self.left == 0
     }
 
     /// Takes what a cursor lends, if it is worth it and there is memory; else `None`, and it does not
@@ -223,9 +240,17 @@ impl Batch {
         let taken = lent.filter(|lent| lent.len() >= FEWEST && lent.bytes_len() <= MOST_BYTES);
         let taken = taken.and_then(|lent| self.copy(lent).ok().map(|()| lent.len()));
         let Some(len) = taken else {
-            self.pause = PAUSE;
+            match lent {
+                // It may have been the end of a block, or of what one layer has: then more stand behind.
+                Some(lent) if !self.is_second && lent.len() < FEWEST => {
+                    self.left = lent.len() as u32;
+                    self.is_second = true;
+                }
+                _ => self.rest(),
+            }
             return None;
         };
+        (self.pause, self.is_second) = (PAUSE, false);
         let values = self.bytes.len() - len * self.width;
         match direction {
             // Before the first, which is where adding a width leads to it.
@@ -342,18 +367,30 @@ mod tests {
     fn entries_that_are_few_or_long_are_not_taken() {
         let mut batch = Batch::new();
         let long = vec![7; MOST_BYTES];
-        let ends = [0, 1, 2, long.len() as u32];
-        let few = Lent::new(LentKeys::Strings(&long, 0, &ends[..3]), &[], 0);
+        let mut ends = [0; FEWEST];
+        ends[FEWEST - 1] = long.len() as u32;
+        let pause = |batch: &mut Batch| (1..=2 * LONGEST_PAUSE).find(|_| batch.is_due());
+        assert_eq!(pause(&mut batch), Some(PAUSE));
+        let few = Lent::new(LentKeys::Strings(&long, 0, &ends[..FEWEST - 1]), &[], 0);
+        // Behind these few, and then not soon again.
         assert_eq!(batch.fill(Some(few), Direction::Forward), None);
+        assert_eq!(pause(&mut batch), Some(few.len() as u32));
+        assert_eq!(batch.fill(Some(few), Direction::Forward), None);
+        assert_eq!(pause(&mut batch), Some(PAUSE));
+        assert_eq!(batch.fill(None, Direction::Forward), None);
+        assert_eq!(pause(&mut batch), Some(2 * PAUSE));
         let fits = Lent::new(LentKeys::Strings(&long, 0, &ends), &[], 0);
-        assert_eq!(batch.fill(Some(fits), Direction::Forward), Some(4));
-        assert!(batch.advance(Direction::Forward));
-        assert_eq!(batch.discard(), Some(&[][..]));
+        assert_eq!(batch.fill(Some(fits), Direction::Backward), Some(FEWEST));
+        assert!(batch.advance(Direction::Backward));
+        assert_eq!(batch.entry().0, long);
+        assert_eq!(batch.discard(), Some((Direction::Backward, FEWEST - 1)));
         assert_eq!(batch.discard(), None);
-        let too_long = Lent::new(LentKeys::Strings(&long, 0, &ends), &[1; 4], 1);
-        assert_eq!(batch.fill(Some(too_long), Direction::Forward), None);
-        assert!(!batch.advance(Direction::Forward));
-        assert!((1..PAUSE).all(|_| !batch.is_due()));
-        assert!(batch.is_due());
+        assert_eq!(pause(&mut batch), Some(PAUSE));
+        let too_long = Lent::new(LentKeys::Strings(&long, 0, &ends), &[1; FEWEST], 1);
+        for _ in 0..10 {
+            assert_eq!(batch.fill(Some(too_long), Direction::Forward), None);
+            assert!(!batch.advance(Direction::Forward));
+        }
+        assert_eq!(pause(&mut batch), Some(LONGEST_PAUSE));
     }
 }

@@ -16,9 +16,10 @@ use std::path::Path;
 
 /// A walk from both ends of a range towards the middle; untyped.
 ///
-/// A cursor that exists stands on the entry that its end yielded last, or, if that was a copy, on the
-/// last of all copies. There are none as soon as both cursors exist. The range is used up when a step
-/// finds no entry before the other end's; the pin is then released at once.
+/// A cursor that exists stands on the entry that its end yielded last, or, if there are copies for that
+/// end, on the last of these. There are copies for one end at most, and none when the other one moves.
+/// The range is used up when a step finds no entry before the other end's; the pin is then released at
+/// once.
 pub(crate) struct Walk {
     ends: Option<Ends>,
     /// Copies of the entries that come next.
@@ -82,6 +83,12 @@ impl Walk {
         Ok(Some(self.batch.entry()))
     }
 
+    /// Yields nothing any more.
+    fn end(&mut self) {
+        self.ends = None;
+        self.batch.discard();
+    }
+
     /// The next entry from the end that goes in this direction, if there are no copies for it.
     #[inline(never)]
     fn step(&mut self, direction: Direction) -> Result<Option<Item<'_>>, Corruption> {
@@ -93,7 +100,7 @@ impl Walk {
             Direction::Backward => ends.step_back(&mut self.batch),
         });
         if found != Ok(true) {
-            self.ends = None;
+            self.end();
             return found.map(|_| None);
         }
         if self.batch.advance(direction) {
@@ -109,11 +116,15 @@ impl Walk {
 
 impl Ends {
     /// Forgets copies that have not been yielded, and goes back to where the last one that was stands:
-    /// now that the other end moves too, the two have to know where they are.
+    /// when the other end moves, it has to know where this one is.
     fn settle(&mut self, batch: &mut Batch) -> Result<(), Corruption> {
-        let Some(key) = batch.discard() else { return Ok(()) };
-        let Some(cursor) = self.front.as_mut().or(self.back.as_mut()) else { return Ok(()) };
-        cursor.seek(key);
+        let (cursor, left, back) = match batch.discard() {
+            Some((Direction::Forward, left)) => (&mut self.front, left, Direction::Backward),
+            Some((Direction::Backward, left)) => (&mut self.back, left, Direction::Forward),
+            None => return Ok(()),
+        };
+        let Some(cursor) = cursor else { return Ok(()) };
+        cursor.pass(back, left);
         cursor.status()
     }
 
@@ -131,14 +142,15 @@ impl Ends {
         if !cursor.valid() {
             return cursor.status().map(|()| false);
         }
-        let Some(back) = back else {
-            let is_in = range.is_below_upper(cursor.key());
-            if is_in && !is_first {
-                look_ahead(cursor, Direction::Forward, batch, |key| range.is_below_upper(key));
-            }
-            return Ok(is_in);
+        let is_in = |key: &[u8]| match &*back {
+            Some(back) => key < back.key(),
+            None => range.is_below_upper(key),
         };
-        Ok(cursor.key() < back.key())
+        let found = is_in(cursor.key());
+        if found && !is_first {
+            look_ahead(cursor, Direction::Forward, batch, is_in);
+        }
+        Ok(found)
     }
 
     /// Moves the back cursor; whether it found an entry that the front has not yielded. More that come
@@ -155,14 +167,15 @@ impl Ends {
         if !cursor.valid() {
             return cursor.status().map(|()| false);
         }
-        let Some(front) = front else {
-            let is_in = range.is_above_lower(cursor.key());
-            if is_in && !is_first {
-                look_ahead(cursor, Direction::Backward, batch, |key| range.is_above_lower(key));
-            }
-            return Ok(is_in);
+        let is_in = |key: &[u8]| match &*front {
+            Some(front) => key > front.key(),
+            None => range.is_above_lower(key),
         };
-        Ok(cursor.key() > front.key())
+        let found = is_in(cursor.key());
+        if found && !is_first {
+            look_ahead(cursor, Direction::Backward, batch, is_in);
+        }
+        Ok(found)
     }
 }
 
@@ -314,8 +327,8 @@ impl<K: Key, V: Value> Iter<K, V> {
 
     /// The same entries, lent one after the other from one key and one value that are written over.
     ///
-    /// Text and byte strings are not allocated for each entry then, which is most of what a walk over
-    /// them takes.
+    /// Keys and values that are a `String` or `Vec<u8>` are not allocated for each entry then, which is
+    /// most of what a walk over them takes.
     ///
     /// # Complexity
     /// O(1).
@@ -356,7 +369,7 @@ impl<K: Key, V: Value> TryIter<K, V> {
         let walk = &mut self.entries.walk;
         let found = step(walk).and_then(|item| item.map(Iter::decode).transpose());
         if found.is_err() {
-            walk.ends = None;
+            walk.end();
         }
         found.map_err(|corruption| walk.named(corruption)).transpose()
     }
@@ -389,7 +402,8 @@ impl<K, V> fmt::Debug for TryIter<K, V> {
 /// The entries of a map or of a range of it, in key order, from either end, each lent until the next
 /// one is asked for; made by [`Iter::lending`].
 ///
-/// It sees the map as it was when it was made and holds no lock.
+/// It sees the map as it was when it was made and holds no lock. After the last entry, or an error, there
+/// are no more.
 #[must_use = "iterators are lazy and do nothing unless consumed"]
 pub struct LendingIter<K, V> {
     walk: Walk,
@@ -401,31 +415,65 @@ impl<K: Key, V: Value> LendingIter<K, V> {
     /// The next entry from the front.
     ///
     /// # Complexity
-    /// O(1), and no allocation unless a key or value of text is longer than all before it.
+    /// O(1). Nothing is allocated for a key or value that is a `String` or `Vec<u8>` and not longer than
+    /// all before it.
     ///
     /// # Panics
-    /// If stored bytes turn out to be damaged.
+    /// If stored bytes turn out to be damaged; see [`try_next_ref`](Self::try_next_ref).
     #[inline]
     #[track_caller]
     pub fn next_ref(&mut self) -> Option<(&K, &V)> {
-        let Self { walk, entry } = self;
-        decoded(walk, Walk::next, |item| Self::write(entry, item))?;
-        entry.as_ref().map(|(key, value)| (key, value))
+        found(self.try_next_ref())
     }
 
-    /// The next entry from the back.
-    ///
-    /// # Complexity
-    /// As [`next_ref`](Self::next_ref).
+    /// The next entry from the back; otherwise as [`next_ref`](Self::next_ref).
     ///
     /// # Panics
     /// If stored bytes turn out to be damaged.
     #[inline]
     #[track_caller]
     pub fn next_back_ref(&mut self) -> Option<(&K, &V)> {
+        found(self.try_next_back_ref())
+    }
+
+    /// As [`next_ref`](Self::next_ref), for maps whose file may be damaged.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] or [`Error::Corrupted`] if the next entry cannot be read.
+    #[inline]
+    pub fn try_next_ref(&mut self) -> Result<Option<(&K, &V)>, Error> {
+        self.step(Walk::next)
+    }
+
+    /// As [`next_back_ref`](Self::next_back_ref), for maps whose file may be damaged.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] or [`Error::Corrupted`] if the next entry cannot be read.
+    #[inline]
+    pub fn try_next_back_ref(&mut self) -> Result<Option<(&K, &V)>, Error> {
+        self.step(Walk::next_back)
+    }
+
+    #[inline]
+    fn step(
+        &mut self,
+        step: impl FnOnce(&mut Walk) -> Result<Option<Item<'_>>, Corruption>,
+    ) -> Result<Option<(&K, &V)>, Error> {
         let Self { walk, entry } = self;
-        decoded(walk, Walk::next_back, |item| Self::write(entry, item))?;
-        entry.as_ref().map(|(key, value)| (key, value))
+        let written =
+            step(walk).and_then(|item| item.map(|item| Self::write(entry, item)).transpose());
+        match written {
+            Ok(Some(())) => Ok(entry.as_ref().map(|(key, value)| (key, value))),
+            Ok(None) => {
+                *entry = None;
+                Ok(None)
+            }
+            Err(corruption) => {
+                walk.end();
+                *entry = None;
+                Err(walk.named(corruption))
+            }
+        }
     }
 
     /// Writes an entry over the one before it.
@@ -440,6 +488,16 @@ impl<K: Key, V: Value> LendingIter<K, V> {
     }
 }
 
+/// What was lent, by a map whose bytes are sound.
+#[track_caller]
+#[inline]
+fn found<T>(lent: Result<Option<T>, Error>) -> Option<T> {
+    match lent {
+        Ok(entry) => entry,
+        Err(error) => panic!("{error}"),
+    }
+}
+
 impl<K, V> fmt::Debug for LendingIter<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LendingIter").finish_non_exhaustive()
@@ -449,7 +507,7 @@ impl<K, V> fmt::Debug for LendingIter<K, V> {
 iterator! {
     /// The keys of a map in order, from either end; made by [`keys`](crate::MemKV::keys).
     ///
-    /// It sees the map as it was when it was made and holds no lock. Values are not read.
+    /// It sees the map as it was when it was made and holds no lock. Values are not decoded.
     ///
     /// # Panics
     /// If stored bytes turn out to be damaged.

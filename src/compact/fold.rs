@@ -62,7 +62,7 @@ fn overlay(
     let most = layers.frozen.as_ref().map_or(0, |frozen| frozen.tree.len())
         + layers.overlay().map_or(0, |overlay| overlay.len());
     let mut filter = match usize::try_from(most) {
-        Ok(keys) if most >= FILTER_FROM => Some(Filter::new(keys)?),
+        Ok(keys) if most >= FILTER_FROM => Filter::new(keys).ok(),
         _ => None,
     };
     let mut builder = SegmentBuilder::new(width, &bump, CodecChoice::Automatic)?;

@@ -92,6 +92,7 @@ pub enum KeyPosition {
 /// - `decode` gives back what was encoded in [last](KeyPosition::Last) position,
 ///   `decode_leading` what was encoded in [leading](KeyPosition::Leading) position, with the
 ///   bytes after it.
+/// - `decode_into`, if there is one, makes what `decode` gives.
 /// - `write_codec` always gives the same name, and types of the same name have the same bytes in
 ///   the same order.
 /// - In leading position no key's bytes are the beginning of another key's bytes.

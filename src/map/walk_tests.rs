@@ -2,6 +2,8 @@
 
 use super::MemKV;
 use super::many_tests::{Made, Model, integers, layered, manual, readings, words};
+use crate::error::Error;
+use crate::key::{CodecName, Key, KeyBuf, KeyError, KeyForm, KeyPosition};
 use crate::options::{Compaction, Options};
 use crate::testing::driven::tiny;
 use crate::testing::keys::{self, big_endian};
@@ -127,4 +129,47 @@ fn keys_of_each_width_are_walked() {
         let keys: Vec<Vec<u8>> = model.keys().cloned().collect();
         check_walks(&kv, &model, &keys);
     }
+}
+
+/// A number; 10 is written but not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Picky(u64);
+
+impl KeyForm<Self> for Picky {
+    fn encode(&self, position: KeyPosition, out: &mut KeyBuf) {
+        self.0.encode(position, out);
+    }
+}
+
+impl Key for Picky {
+    fn write_codec(out: &mut CodecName) {
+        out.push("picky");
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, KeyError> {
+        match u64::decode(bytes)? {
+            10 => Err(KeyError::new("10 is refused")),
+            number => Ok(Self(number)),
+        }
+    }
+
+    fn decode_leading(_: &[u8]) -> Result<(Self, &[u8]), KeyError> {
+        Err(KeyError::new("it stands alone"))
+    }
+}
+
+#[test]
+fn a_walk_ends_with_its_first_error_whatever_was_copied() {
+    let numbers = (0..5_000).chain(5_001..9_000);
+    let kv: MemKV<Picky, u64> = MemKV::from_sorted(numbers.map(|n| (Picky(n), n))).expect("sorted");
+    let mut walk = kv.iter().fallible();
+    assert!((0..10).all(|n| walk.next().is_some_and(|entry| entry.is_ok_and(|e| e.1 == n))));
+    assert!(matches!(walk.next(), Some(Err(Error::Corrupted(_)))));
+    assert!(walk.next().is_none() && walk.next_back().is_none());
+    let mut lent = kv.iter().lending();
+    for n in (11..9_000).rev().filter(|n| *n != 5_000) {
+        assert_eq!(lent.try_next_back_ref().expect("readable"), Some((&Picky(n), &n)));
+    }
+    assert!(lent.try_next_back_ref().is_err());
+    assert_eq!(lent.try_next_ref().expect("the end"), None);
 }

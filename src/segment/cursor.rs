@@ -392,6 +392,7 @@ impl<S: Deref<Target = Segment>> Cursor for SegmentCursor<S> {
             Walk::Int(walk) => walk.pass(direction, count),
             Walk::Plain(_) | Walk::Fst(_) => return,
         };
+        self.status = Ok(());
         self.land(ordinal);
     }
 }
