@@ -50,9 +50,9 @@ impl<'s, 'k> Lookup<'s, 'k> {
     /// Makes this a get of `key`. It is made where it stays, being too large to be handed around.
     #[inline]
     pub(crate) fn begin(&mut self, segment: &'s Segment, key: &'k [u8]) -> Result<(), Corruption> {
-        let layout = segment.layout()?;
-        let source = Source { segment, layout };
-        match segment.keys_of(layout) {
+        let known = segment.known()?;
+        let source = Source { segment, layout: &known.layout };
+        match segment.keys_of(known) {
             Keys::Front(keys) => {
                 if let Some(search) = keys.begin(key)? {
                     self.at = At::Front(source, search);

@@ -40,9 +40,9 @@ use crate::stats::SegmentStats;
 use crate::sync::{Arc, OnceLock};
 use bits::Bits;
 use format::{Codec, Layout, Section};
-use front::FrontKeys;
+use front::{FrontHead, FrontKeys};
 use fst::FstKeys;
-use int::IntKeys;
+use int::{IntHead, IntKeys};
 use plain::PlainKeys;
 use std::ops::Range;
 use values::{Place, Values};
@@ -88,11 +88,12 @@ enum Keys<'a> {
 }
 
 impl Keys<'_> {
+    /// Checks in constant time what is not checked with the head.
     fn check_frame(self) -> Result<(), Corruption> {
         match self {
             Self::Plain(keys) => keys.check_frame(),
             Self::Front(keys) => keys.check_frame(),
-            Self::Int(keys) => keys.check_frame(),
+            Self::Int(_) => Ok(()),
             Self::Fst(keys) => keys.check_frame(),
         }
     }
@@ -114,11 +115,26 @@ struct Located {
     value: Place,
 }
 
-/// What header and section table say.
+/// A codec, and what it has to know for every get.
+#[derive(Clone, Copy)]
+enum KeyHead {
+    Plain,
+    Front(FrontHead),
+    Int(IntHead),
+    Fst,
+}
+
+/// What is read of a segment once.
+struct Known {
+    /// What header and section table say.
+    layout: Layout,
+    head: KeyHead,
+}
+
 enum Frame {
-    Known(Layout),
-    /// They are read with the first entry that anybody asks for.
-    Unread(OnceLock<Layout>),
+    Known(Known),
+    /// It is read with the first entry that anybody asks for.
+    Unread(OnceLock<Known>),
 }
 
 /// An immutable sorted set of entries.
@@ -147,8 +163,7 @@ impl Segment {
         let layout = Layout::decode(image.bytes(), width)?;
         let mut segment = Self::unread(image, extents, width, layout.entries);
         segment.weight = layout.weight;
-        segment.check_frames(&layout)?;
-        segment.frame = Frame::Known(layout);
+        segment.frame = Frame::Known(segment.look_at(layout)?);
         Ok(segment)
     }
 
@@ -162,36 +177,57 @@ impl Segment {
         Self { image, frame, entries: live, weight, width, extents, extent_bytes, file }
     }
 
-    /// Checks in constant time that every section is as long as its entries need.
-    fn check_frames(&self, layout: &Layout) -> Result<(), Corruption> {
+    /// Reads the keys' head, and checks in constant time that every section is as long as its entries
+    /// need.
+    fn look_at(&self, layout: Layout) -> Result<Known, Corruption> {
         self.extents.check_frame(layout.extents)?;
-        self.keys_of(layout).check_frame()?;
+        let section = |section| self.section(&layout, section);
+        let head = match layout.codec {
+            Codec::Plain => KeyHead::Plain,
+            Codec::Front => KeyHead::Front(FrontHead::read(
+                section(Section::HeadIndex),
+                section(Section::KeyBlocks).len(),
+                self.len(),
+            )?),
+            Codec::Int => KeyHead::Int(IntHead::read(section(Section::PieceIndex), self.len())?),
+            Codec::Fst => KeyHead::Fst,
+        };
+        let known = Known { layout, head };
+        self.keys_of(&known).check_frame()?;
+        let layout = &known.layout;
         self.values(layout).check_frame(layout.entries)?;
         self.tombstones(layout).check_frame()?;
-        self.live_below(layout).check_frame()
+        self.live_below(layout).check_frame()?;
+        Ok(known)
     }
 
-    /// What header and section table say.
+    /// What is read once.
     #[inline]
-    fn layout(&self) -> Result<&Layout, Corruption> {
+    fn known(&self) -> Result<&Known, Corruption> {
         match &self.frame {
-            Frame::Known(layout) => Ok(layout),
+            Frame::Known(known) => Ok(known),
             Frame::Unread(later) => match later.get() {
-                Some(layout) => Ok(layout),
+                Some(known) => Ok(known),
                 None => self.first_look(later),
             },
         }
     }
 
+    /// What header and section table say.
+    #[inline]
+    fn layout(&self) -> Result<&Layout, Corruption> {
+        self.known().map(|known| &known.layout)
+    }
+
     #[cold]
-    fn first_look<'a>(&self, later: &'a OnceLock<Layout>) -> Result<&'a Layout, Corruption> {
+    fn first_look<'a>(&self, later: &'a OnceLock<Known>) -> Result<&'a Known, Corruption> {
         let layout = Layout::decode(self.image.bytes(), self.width)?;
         if (layout.entries, layout.weight) != (self.entries, self.weight) {
             let rule = "a segment has as many values as its row of the directory says";
             return Err(Corruption::new("segment header", 0, rule));
         }
-        self.check_frames(&layout)?;
-        Ok(later.get_or_init(|| layout))
+        let known = self.look_at(layout)?;
+        Ok(later.get_or_init(|| known))
     }
 
     /// Number of entries, tombstones included.
@@ -230,9 +266,10 @@ impl Segment {
     /// The entry of `key`, if it has one.
     #[inline]
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Entry<'_>>, Corruption> {
-        let layout = self.layout()?;
+        let known = self.known()?;
+        let layout = &known.layout;
         let values = self.values(layout);
-        let found = match self.keys_of(layout) {
+        let found = match self.keys_of(known) {
             // The value is somewhere else than the key: both are on their way at once.
             Keys::Front(keys) => keys.search(key, |first| values.prefetch(first))?.ok(),
             Keys::Int(keys) => keys.search(key, |near| values.prefetch(near))?.ok(),
@@ -425,29 +462,32 @@ impl Segment {
 
     #[inline]
     fn keys(&self) -> Result<Keys<'_>, Corruption> {
-        self.layout().map(|layout| self.keys_of(layout))
+        self.known().map(|known| self.keys_of(known))
     }
 
-    fn keys_of(&self, layout: &Layout) -> Keys<'_> {
-        let section = |section| self.section(layout, section);
-        match layout.codec {
-            Codec::Plain => Keys::Plain(PlainKeys::new(
+    #[inline]
+    fn keys_of(&self, known: &Known) -> Keys<'_> {
+        let section = |section| self.section(&known.layout, section);
+        match known.head {
+            KeyHead::Plain => Keys::Plain(PlainKeys::new(
                 section(Section::KeyOffsets),
                 section(Section::KeyBytes),
                 self.len(),
             )),
-            Codec::Front => Keys::Front(FrontKeys::new(
+            KeyHead::Front(head) => Keys::Front(FrontKeys::new(
+                head,
                 section(Section::HeadIndex),
                 section(Section::HeadTails),
                 section(Section::KeyBlocks),
                 self.len(),
             )),
-            Codec::Int => Keys::Int(IntKeys::new(
+            KeyHead::Int(head) => Keys::Int(IntKeys::new(
+                head,
                 section(Section::PieceIndex),
                 section(Section::Pieces),
                 self.len(),
             )),
-            Codec::Fst => Keys::Fst(FstKeys::new(section(Section::Transducer), self.len())),
+            KeyHead::Fst => Keys::Fst(FstKeys::new(section(Section::Transducer), self.len())),
         }
     }
 

@@ -5,10 +5,10 @@
 //! same form, and between two entries that are newer, all is copied that stands there.
 
 use super::build::{Run, RunKeys};
-use super::format::{Layout, Section};
+use super::format::Section;
 use super::front::FrontBlock;
 use super::int::{IntPiece, MAX_WIDTH};
-use super::{Keys, Ordinal, Segment, SegmentBuilder};
+use super::{Keys, Known, Ordinal, Segment, SegmentBuilder};
 use crate::arena::OutOfMemory;
 use crate::entry::Below;
 use crate::error::{Corruption, Error};
@@ -22,7 +22,7 @@ enum Unpacked {
 /// A place among the entries of a segment, before which all have been passed on.
 pub(crate) struct Pass<'s> {
     segment: &'s Segment,
-    layout: &'s Layout,
+    known: &'s Known,
     unpacked: Unpacked,
     /// The next entry.
     at: u64,
@@ -48,18 +48,18 @@ impl Room {
 impl<'s> Pass<'s> {
     /// Before all entries; `None` if the codec has no keys that are unpacked together.
     pub(crate) fn new(segment: &'s Segment) -> Result<Option<Self>, Corruption> {
-        let layout = segment.layout()?;
-        let unpacked = match segment.keys_of(layout) {
+        let known = segment.known()?;
+        let unpacked = match segment.keys_of(known) {
             Keys::Front(_) => Unpacked::Front(Box::default()),
             Keys::Int(_) => Unpacked::Int(IntPiece::default()),
             Keys::Plain(_) | Keys::Fst(_) => return Ok(None),
         };
-        Ok(Some(Self { segment, layout, unpacked, at: 0, skipped: None }))
+        Ok(Some(Self { segment, known, unpacked, at: 0, skipped: None }))
     }
 
     /// Whether all entries are values with nothing live below.
     pub(crate) fn is_base(&self) -> bool {
-        let is_left_out = |section| self.layout.span(section).is_empty();
+        let is_left_out = |section| self.known.layout.span(section).is_empty();
         is_left_out(Section::Tombstones) && is_left_out(Section::LiveBelow)
     }
 
@@ -92,7 +92,7 @@ impl<'s> Pass<'s> {
                 if !room.is_left(builder) {
                     return Ok(false);
                 }
-                let Self { segment, layout, .. } = *self;
+                let Self { segment, known: Known { layout, .. }, .. } = *self;
                 let run = Run { segment, layout, keys: self.keys(), range: self.at..end };
                 self.at += builder.push_run(&run, room.entries - builder.len(), room.raw_bytes)?;
             }
@@ -113,7 +113,7 @@ impl<'s> Pass<'s> {
         if self.keys().key(self.at, &mut [0; MAX_WIDTH]) != key {
             return Ok(None);
         }
-        let is_live_below = self.segment.live_below(self.layout).bit(self.at)?;
+        let is_live_below = self.segment.live_below(&self.known.layout).bit(self.at)?;
         self.at += 1;
         if self.at == self.unpacked_end() {
             let mut skipped = Vec::new();
@@ -130,7 +130,7 @@ impl<'s> Pass<'s> {
         if self.at < self.unpacked_end() {
             return Ok(());
         }
-        match (&mut self.unpacked, self.segment.keys_of(self.layout)) {
+        match (&mut self.unpacked, self.segment.keys_of(self.known)) {
             (Unpacked::Front(block), Keys::Front(keys)) => block.load(keys, self.at)?,
             (Unpacked::Int(piece), Keys::Int(keys)) => piece.load(keys, self.at)?,
             _ => unreachable!("a segment never changes its codec"),

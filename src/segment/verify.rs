@@ -14,7 +14,7 @@ impl Segment {
     pub(crate) fn verify(&self) -> Result<(), Error> {
         let layout = self.layout()?;
         layout.verify(self.image())?;
-        self.keys_of(layout).verify()?;
+        self.keys()?.verify()?;
         let (tombstones, below) = (self.tombstones(layout), self.live_below(layout));
         tombstones.verify()?;
         below.verify()?;

@@ -64,9 +64,51 @@ fn front_len(prefix_len: usize) -> usize {
     (PREFIX_AT + prefix_len).next_multiple_of(ALIGN)
 }
 
+/// What the front of the index says, but for the prefix, and what follows from it for every get.
+#[derive(Clone, Copy)]
+pub(super) struct FrontHead {
+    prefix_len: usize,
+    /// Keys of a block, as the power of two.
+    shift: u32,
+    tree: Shape,
+}
+
+impl FrontHead {
+    /// Reads the front of the index over so many entries in blocks of so many bytes, and checks in
+    /// constant time that the index is as long as these need.
+    pub(super) fn read(
+        index: Bytes<'_>,
+        blocks_len: usize,
+        entries: u64,
+    ) -> Result<Self, Corruption> {
+        // A leaf is longer than its number of keys: so their number and all that follows from it
+        // is small enough to be computed with.
+        if entries > index.len() as u64 * 8 {
+            return Err(damaged(INDEX, 0, LEN));
+        }
+        let fields = index.get(0..PREFIX_AT)?;
+        let prefix_len = u16::from_le_bytes([fields[PREFIX_LEN_AT], fields[PREFIX_LEN_AT + 1]]);
+        let prefix_len = usize::from(prefix_len);
+        let shift = u32::from(fields[SHIFT_AT]);
+        if !BLOCK_SHIFTS.contains(&shift) {
+            return Err(damaged(INDEX, SHIFT_AT, "blocks have 8, 16 or 32 keys"));
+        }
+        let tree = Shape {
+            blocks: (entries >> shift) + u64::from(entries & ((1 << shift) - 1) != 0),
+            offset_width: offset_width(blocks_len),
+            front: front_len(prefix_len),
+        };
+        if tree.end() != Some(index.len()) {
+            return Err(damaged(INDEX, 0, LEN));
+        }
+        Ok(Self { prefix_len, shift, tree })
+    }
+}
+
 /// The stored keys of a segment.
 #[derive(Clone, Copy)]
 pub(super) struct FrontKeys<'a> {
+    head: FrontHead,
     index: Bytes<'a>,
     tails: Bytes<'a>,
     blocks: Bytes<'a>,
@@ -92,10 +134,16 @@ impl Front<'_> {
 }
 
 impl<'a> FrontKeys<'a> {
-    /// The keys of `entries` entries in their sections.
+    /// The keys of `entries` entries in their sections, of which this is the head.
     #[inline]
-    pub(super) fn new(index: Bytes<'a>, tails: Bytes<'a>, blocks: Bytes<'a>, entries: u64) -> Self {
-        Self { index, tails, blocks, entries }
+    pub(super) fn new(
+        head: FrontHead,
+        index: Bytes<'a>,
+        tails: Bytes<'a>,
+        blocks: Bytes<'a>,
+        entries: u64,
+    ) -> Self {
+        Self { head, index, tails, blocks, entries }
     }
 
     /// Number of keys.
@@ -104,17 +152,8 @@ impl<'a> FrontKeys<'a> {
         self.entries
     }
 
-    /// Checks in constant time that the index is as long as the entries need.
+    /// Checks in constant time what is not checked with the head.
     pub(super) fn check_frame(self) -> Result<(), Corruption> {
-        // A leaf is longer than its number of keys: so their number and all that follows from it
-        // is small enough to be computed with.
-        if self.entries > self.index.len() as u64 * 8 {
-            return Err(damaged(INDEX, 0, LEN));
-        }
-        let front = self.front()?;
-        if front.tree.shape.end() != Some(self.index.len()) {
-            return Err(damaged(INDEX, 0, LEN));
-        }
         if self.entries == 0 && !(self.tails.is_empty() && self.blocks.is_empty()) {
             return Err(damaged(BLOCKS, 0, "there are no blocks without keys"));
         }
@@ -123,21 +162,10 @@ impl<'a> FrontKeys<'a> {
 
     #[inline]
     fn front(self) -> Result<Front<'a>, Corruption> {
-        let fields = self.index.get(0..PREFIX_AT)?;
-        let prefix_len = u16::from_le_bytes([fields[PREFIX_LEN_AT], fields[PREFIX_LEN_AT + 1]]);
-        let prefix_len = usize::from(prefix_len);
-        let shift = u32::from(fields[SHIFT_AT]);
-        if !BLOCK_SHIFTS.contains(&shift) {
-            return Err(damaged(INDEX, SHIFT_AT, "blocks have 8, 16 or 32 keys"));
-        }
+        let FrontHead { prefix_len, shift, tree: shape } = self.head;
         let prefix = match prefix_len {
             0 => &[],
             _ => self.index.get(PREFIX_AT..PREFIX_AT + prefix_len)?,
-        };
-        let shape = Shape {
-            blocks: (self.entries >> shift) + u64::from(self.entries & ((1 << shift) - 1) != 0),
-            offset_width: offset_width(self.blocks.len()),
-            front: front_len(prefix_len),
         };
         Ok(Front { prefix, shift, tree: Tree { shape, nodes: self.index, tails: self.tails } })
     }

@@ -161,7 +161,7 @@ pub(in super::super) struct FinishedInts<'b> {
 
 impl FinishedInts<'_> {
     fn tree(&self) -> Shape {
-        Shape { pieces: self.packed.count, front: FRONT_LEN }
+        Shape::new(self.packed.count, FRONT_LEN)
     }
 
     /// Tells the lengths of the sections.

@@ -26,7 +26,11 @@ pub(super) struct Shape {
     /// Number of pieces, at least one.
     pub(super) pieces: usize,
     /// Where the root is.
-    pub(super) front: usize,
+    front: usize,
+    /// Levels above the leaves.
+    inner_levels: usize,
+    /// Where the leaves start.
+    leaves: usize,
 }
 
 /// What the tree says about a piece.
@@ -38,14 +42,20 @@ pub(super) struct Row {
 }
 
 impl Shape {
+    /// The nodes over so many pieces, behind so many bytes.
+    pub(super) fn new(pieces: usize, front: usize) -> Self {
+        let mut shape = Self { pieces, front, inner_levels: 0, leaves: 0 };
+        while shape.nodes(shape.inner_levels) > 1 {
+            shape.inner_levels += 1;
+        }
+        shape.leaves = shape.start(0);
+        shape
+    }
+
     /// Number of levels above the leaves.
     #[inline]
     pub(super) fn inner_levels(self) -> usize {
-        let mut levels = 0;
-        while self.nodes(levels) > 1 {
-            levels += 1;
-        }
-        levels
+        self.inner_levels
     }
 
     /// Number of nodes of a level, the leaves being level 0.
@@ -57,7 +67,6 @@ impl Shape {
     }
 
     /// Where a level starts.
-    #[inline]
     pub(super) fn start(self, level: usize) -> usize {
         let mut start = self.front;
         for above in level + 1..=self.inner_levels() {
@@ -68,7 +77,7 @@ impl Shape {
 
     /// Where the tree ends.
     pub(super) fn end(self) -> usize {
-        self.start(0) + self.nodes(0) * LEAF_LEN
+        self.leaves + self.nodes(0) * LEAF_LEN
     }
 
     /// The last piece whose first key is not above `key`; the first one if there is none.
@@ -91,7 +100,7 @@ impl Shape {
     /// The row of a piece, which is one of them.
     #[inline]
     pub(super) fn row(self, index: Bytes<'_>, piece: usize) -> Result<Row, Corruption> {
-        let at = self.start(0) + piece / FAN * LEAF_LEN;
+        let at = self.leaves + piece / FAN * LEAF_LEN;
         Ok(row(index.get(at..at + LEAF_LEN)?, piece % FAN, piece))
     }
 

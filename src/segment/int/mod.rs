@@ -47,14 +47,15 @@ const PIECES: Section = Section::Pieces;
 /// The stored keys of a segment.
 #[derive(Clone, Copy)]
 pub(super) struct IntKeys<'a> {
+    head: IntHead,
     index: Bytes<'a>,
     pieces: Bytes<'a>,
     entries: u64,
 }
 
-/// What the front of the index says.
+/// What the front of the index says, and what follows from it for every get.
 #[derive(Clone, Copy)]
-struct Front {
+pub(super) struct IntHead {
     /// Bytes of each key.
     width: usize,
     /// Keys of a piece, as the power of two.
@@ -62,37 +63,17 @@ struct Front {
     tree: Shape,
 }
 
-impl<'a> IntKeys<'a> {
-    /// The keys of `entries` entries in their sections.
-    #[inline]
-    pub(super) fn new(index: Bytes<'a>, pieces: Bytes<'a>, entries: u64) -> Self {
-        Self { index, pieces, entries }
-    }
-
-    /// Number of keys.
-    #[inline]
-    pub(super) fn len(self) -> u64 {
-        self.entries
-    }
-
-    /// Checks in constant time that the index is as long as the entries need.
-    pub(super) fn check_frame(self) -> Result<(), Corruption> {
+impl IntHead {
+    /// Reads the front of the index over so many entries, and checks in constant time that the index
+    /// is as long as these need.
+    pub(super) fn read(index: Bytes<'_>, entries: u64) -> Result<Self, Corruption> {
         // Each piece has a row: so the number of pieces and all that follows from it is small
         // enough to be computed with.
-        let most = (self.index.len() as u64).saturating_mul(1 << PIECE_SHIFTS.end());
-        if self.entries == 0 || self.entries > most {
+        let most = (index.len() as u64).saturating_mul(1 << PIECE_SHIFTS.end());
+        if entries == 0 || entries > most {
             return Err(damaged(INDEX, 0, LEN));
         }
-        const { assert!(LEAF_LEN > 8) };
-        if self.front()?.tree.end() != self.index.len() {
-            return Err(damaged(INDEX, 0, LEN));
-        }
-        Ok(())
-    }
-
-    #[inline]
-    fn front(self) -> Result<Front, Corruption> {
-        let fields = self.index.get(0..ZEROS_AT)?;
+        let fields = index.get(0..ZEROS_AT)?;
         let (width, shift) = (usize::from(fields[WIDTH_AT]), u32::from(fields[SHIFT_AT]));
         if !(1..=MAX_WIDTH).contains(&width) {
             return Err(damaged(INDEX, WIDTH_AT, "keys have 1 to 8 bytes"));
@@ -100,8 +81,26 @@ impl<'a> IntKeys<'a> {
         if !PIECE_SHIFTS.contains(&shift) {
             return Err(damaged(INDEX, SHIFT_AT, "pieces have 64 to 4,096 keys"));
         }
-        let pieces = ((self.entries - 1) >> shift) as usize + 1;
-        Ok(Front { width, shift, tree: Shape { pieces, front: FRONT_LEN } })
+        let tree = Shape::new(((entries - 1) >> shift) as usize + 1, FRONT_LEN);
+        const { assert!(LEAF_LEN > 8) };
+        if tree.end() != index.len() {
+            return Err(damaged(INDEX, 0, LEN));
+        }
+        Ok(Self { width, shift, tree })
+    }
+}
+
+impl<'a> IntKeys<'a> {
+    /// The keys of `entries` entries in their sections, of which this is the head.
+    #[inline]
+    pub(super) fn new(head: IntHead, index: Bytes<'a>, pieces: Bytes<'a>, entries: u64) -> Self {
+        Self { head, index, pieces, entries }
+    }
+
+    /// Number of keys.
+    #[inline]
+    pub(super) fn len(self) -> u64 {
+        self.entries
     }
 
     /// The ordinal of `key`: `Ok` if it is there, else `Err` with that of the next larger one.
@@ -114,10 +113,10 @@ impl<'a> IntKeys<'a> {
         key: &[u8],
         mut near: impl FnMut(u64),
     ) -> Result<Result<u64, u64>, Corruption> {
-        let Some(sought) = self.sought(key)? else { return Ok(Err(self.entries)) };
-        let row = sought.front.tree.descend(self.index, sought.number)?;
-        let first = (row.piece as u64) << sought.front.shift;
-        let piece = self.piece(sought.front, row)?;
+        let Some(sought) = self.sought(key) else { return Ok(Err(self.entries)) };
+        let row = sought.head.tree.descend(self.index, sought.number)?;
+        let first = (row.piece as u64) << sought.head.shift;
+        let piece = self.piece(sought.head, row)?;
         let found = piece.search(sought.number, |slot| near(first + slot as u64));
         sought.answer(row.piece, found)
     }
@@ -130,58 +129,57 @@ impl<'a> IntKeys<'a> {
         key: &[u8],
         near: impl FnOnce(u64),
     ) -> Result<Option<IntSearch<'a>>, Corruption> {
-        let Some(sought) = self.sought(key)? else { return Ok(None) };
-        let Sought { front, number, .. } = sought;
-        let row = front.tree.descend(self.index, number)?;
+        let Some(sought) = self.sought(key) else { return Ok(None) };
+        let Sought { head, number, .. } = sought;
+        let row = head.tree.descend(self.index, number)?;
         let bytes = self.pieces.admitted().get(row.descriptor.start()..).unwrap_or(&[]);
-        let keys = self.keys_of(front, row.piece);
-        let first = (row.piece as u64) << front.shift;
+        let keys = self.keys_of(head, row.piece);
+        let first = (row.piece as u64) << head.shift;
         piece::ask_for_place(bytes, row, keys, number, |slot| near(first + slot as u64));
         Ok(Some(IntSearch { keys: self, sought, at: At::Row(row) }))
     }
 
     /// What a search for `key` goes by; `None` if all keys are below.
     #[inline]
-    fn sought(self, key: &[u8]) -> Result<Option<Sought>, Corruption> {
-        let front = self.front()?;
-        let found = number_not_below(key, front.width);
-        Ok(found.map(|(number, is_whole)| Sought { front, number, is_whole }))
+    fn sought(self, key: &[u8]) -> Option<Sought> {
+        let (number, is_whole) = number_not_below(key, self.head.width)?;
+        Some(Sought { head: self.head, number, is_whole })
     }
 
     /// Appends the key of `ordinal`, which is below the number of keys, to `key`.
     pub(super) fn key_at(self, ordinal: u64, key: &mut Vec<u8>) -> Result<(), Corruption> {
-        let front = self.front()?;
+        let head = self.head;
         let mut number = [0];
-        self.decode(front, ordinal, &mut number)?;
+        self.decode(head, ordinal, &mut number)?;
         let bytes = bytes_of(number[0]);
-        key.extend_from_slice(&bytes[MAX_WIDTH - front.width..]);
+        key.extend_from_slice(&bytes[MAX_WIDTH - head.width..]);
         Ok(())
     }
 
     /// The keys from `ordinal` on, as many as `out` takes, of which there are enough, all in one
     /// piece. They ascend.
-    fn decode(self, front: Front, ordinal: u64, out: &mut [u64]) -> Result<(), Corruption> {
-        let number = (ordinal >> front.shift) as usize;
-        let row = front.tree.row(self.index, number)?;
-        let start = (ordinal & ((1 << front.shift) - 1)) as usize;
-        let decoded = self.piece(front, row)?.decode(start, out);
+    fn decode(self, head: IntHead, ordinal: u64, out: &mut [u64]) -> Result<(), Corruption> {
+        let number = (ordinal >> head.shift) as usize;
+        let row = head.tree.row(self.index, number)?;
+        let start = (ordinal & ((1 << head.shift) - 1)) as usize;
+        let decoded = self.piece(head, row)?.decode(start, out);
         // Looks at all of them: a way out after each would take longer.
         let rises: usize = out.windows(2).map(|pair| usize::from(pair[0] < pair[1])).sum();
         let is_sound = decoded.is_some()
             && rises + 1 >= out.len()
-            && out.last().is_none_or(|last| has_width(*last, front.width));
+            && out.last().is_none_or(|last| has_width(*last, head.width));
         if is_sound { Ok(()) } else { Err(no_piece(number)) }
     }
 
     /// The keys from `ordinal` on, for measurements.
     #[cfg(test)]
     pub(super) fn unpack(self, ordinal: u64, out: &mut [u64]) -> Result<(), Corruption> {
-        self.decode(self.front()?, ordinal, out)
+        self.decode(self.head, ordinal, out)
     }
 
     #[inline]
-    fn piece(self, front: Front, row: Row) -> Result<Piece<'a>, Corruption> {
-        let keys = self.keys_of(front, row.piece);
+    fn piece(self, head: IntHead, row: Row) -> Result<Piece<'a>, Corruption> {
+        let keys = self.keys_of(head, row.piece);
         let start = row.descriptor.start();
         let len = row.descriptor.len(keys).ok_or_else(|| no_piece(row.piece))?;
         let bytes = self.pieces.get(start..start + len)?;
@@ -190,16 +188,16 @@ impl<'a> IntKeys<'a> {
 
     /// Number of keys of a piece, which exists.
     #[inline]
-    fn keys_of(self, front: Front, piece: usize) -> usize {
-        let before = (piece as u64) << front.shift;
-        (self.entries - before).min(1 << front.shift) as usize
+    fn keys_of(self, head: IntHead, piece: usize) -> usize {
+        let before = (piece as u64) << head.shift;
+        (self.entries - before).min(1 << head.shift) as usize
     }
 }
 
 /// What a search goes by.
 #[derive(Clone, Copy)]
 struct Sought {
-    front: Front,
+    head: IntHead,
     /// The least number of the keys' width that is not below the key.
     number: u64,
     /// It is the key's own.
@@ -215,7 +213,7 @@ impl Sought {
         found: Option<(usize, bool)>,
     ) -> Result<Result<u64, u64>, Corruption> {
         let (slot, is_there) = found.ok_or_else(|| no_piece(piece))?;
-        let ordinal = ((piece as u64) << self.front.shift) + slot as u64;
+        let ordinal = ((piece as u64) << self.head.shift) + slot as u64;
         Ok(if is_there && self.is_whole { Ok(ordinal) } else { Err(ordinal) })
     }
 }
@@ -244,12 +242,12 @@ impl IntSearch<'_> {
         near: impl FnOnce(u64),
     ) -> Result<Option<Result<u64, u64>>, Corruption> {
         let Self { keys, sought, at } = self;
-        let Sought { front, number, .. } = *sought;
+        let Sought { head, number, .. } = *sought;
         match *at {
             At::Row(row) => {
-                let piece = keys.piece(front, row)?;
+                let piece = keys.piece(head, row)?;
                 let within = piece.narrow(number).ok_or_else(|| no_piece(row.piece))?;
-                near(((row.piece as u64) << front.shift) + within.0 as u64);
+                near(((row.piece as u64) << head.shift) + within.0 as u64);
                 piece.ask_for_keys(within);
                 *at = At::Keys(row.piece, piece, within);
                 Ok(None)

@@ -18,15 +18,15 @@ pub(in super::super) struct IntPiece {
 impl IntPiece {
     /// Unpacks the piece of key `ordinal`, which exists.
     pub(in super::super) fn load(&mut self, keys: IntKeys<'_>, ordinal: u64) -> Result<(), Error> {
-        let front = keys.front()?;
-        let number = (ordinal >> front.shift) as usize;
-        self.first = (number as u64) << front.shift;
-        self.width = front.width;
-        let count = keys.keys_of(front, number);
+        let head = keys.head;
+        let number = (ordinal >> head.shift) as usize;
+        self.first = (number as u64) << head.shift;
+        self.width = head.width;
+        let count = keys.keys_of(head, number);
         self.keys.clear();
         self.keys.try_reserve(count).map_err(OutOfMemory::from)?;
         self.keys.resize(count, 0);
-        let unpacked = keys.decode(front, self.first, &mut self.keys);
+        let unpacked = keys.decode(head, self.first, &mut self.keys);
         if unpacked.is_err() {
             self.keys.clear();
         }

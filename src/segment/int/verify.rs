@@ -4,7 +4,7 @@ use super::index::{FAN, NODE_LEN};
 use super::packed::SLACK;
 use super::piece::{WINDOW, best_shift, encode};
 use super::{
-    FRONT_LEN, Front, INDEX, IntKeys, PIECES, SHIFT_AT, ZEROS_AT, damaged, has_width, no_piece,
+    FRONT_LEN, INDEX, IntHead, IntKeys, PIECES, SHIFT_AT, ZEROS_AT, damaged, has_width, no_piece,
 };
 use crate::arena::OutOfMemory;
 use crate::bytes::u64_at;
@@ -13,23 +13,23 @@ use crate::error::{Corruption, Error};
 impl IntKeys<'_> {
     /// Reads everything: unpacks each piece and packs it again, and looks at all keys of the tree.
     pub(in super::super) fn verify(self) -> Result<(), Error> {
-        let front = self.front()?;
+        let head = self.head;
         if self.index.get(ZEROS_AT..FRONT_LEN)?.iter().any(|&byte| byte != 0) {
             return Err(damaged(INDEX, ZEROS_AT, "what nobody uses is zero").into());
         }
         let (mut keys, mut written) = (Vec::new(), Vec::new());
-        keys.try_reserve(1 << front.shift).map_err(|_| OutOfMemory)?;
+        keys.try_reserve(1 << head.shift).map_err(|_| OutOfMemory)?;
         let (mut end, mut last) = (0, None);
         let mut window = Vec::new();
         window.try_reserve(self.entries.min(WINDOW as u64) as usize).map_err(|_| OutOfMemory)?;
-        for number in 0..front.tree.pieces {
-            let row = front.tree.row(self.index, number)?;
-            keys.resize(self.keys_of(front, number), 0);
-            let decoded = self.piece(front, row)?.decode(0, &mut keys);
+        for number in 0..head.tree.pieces {
+            let row = head.tree.row(self.index, number)?;
+            keys.resize(self.keys_of(head, number), 0);
+            let decoded = self.piece(head, row)?.decode(0, &mut keys);
             decoded.ok_or_else(|| no_piece(number))?;
             let ascends = last.is_none_or(|last| last < keys[0]) && keys.is_sorted_by(|a, b| a < b);
             last = keys.last().copied();
-            if !ascends || !last.is_some_and(|last| has_width(last, front.width)) {
+            if !ascends || !last.is_some_and(|last| has_width(last, head.width)) {
                 return Err(no_piece(number).into());
             }
             let descriptor = encode(&keys, end, &mut written)?;
@@ -44,19 +44,19 @@ impl IntKeys<'_> {
                 window.extend_from_slice(&keys[..keys.len().min(WINDOW - window.len())]);
             }
         }
-        if front.shift != best_shift(&window) {
+        if head.shift != best_shift(&window) {
             return Err(damaged(INDEX, SHIFT_AT, "pieces have as many keys as fits these").into());
         }
         let rest = self.pieces.get(end..self.pieces.len())?;
         if rest.len() != SLACK || rest.iter().any(|&byte| byte != 0) {
             return Err(damaged(PIECES, end, "zeros follow the last piece").into());
         }
-        Ok(self.verify_nodes(front)?)
+        Ok(self.verify_nodes(head)?)
     }
 
     /// The keys of each node are the first ones of its children, and none are where there is none.
-    fn verify_nodes(self, front: Front) -> Result<(), Corruption> {
-        let tree = front.tree;
+    fn verify_nodes(self, head: IntHead) -> Result<(), Corruption> {
+        let tree = head.tree;
         let word = |level: usize, child: usize, behind: usize| {
             let place = tree.place(level, child);
             let bytes = self.index.get(place.start + behind..place.end + behind)?;

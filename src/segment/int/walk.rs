@@ -121,11 +121,11 @@ impl IntWalk {
     fn enter(&mut self, keys: IntKeys<'_>, ordinal: u64) -> Result<(), Corruption> {
         // Whatever happens, it does not stand in the block before any more.
         self.len = 0;
-        let front = keys.front()?;
+        let head = keys.head;
         let start = ordinal >> BLOCK_SHIFT << BLOCK_SHIFT;
         let len = (keys.len() - start).min(BLOCK as u64) as usize;
-        keys.decode(front, start, &mut self.block[..len])?;
-        (self.len, self.width) = (len, front.width);
+        keys.decode(head, start, &mut self.block[..len])?;
+        (self.len, self.width) = (len, head.width);
         Ok(())
     }
 }
