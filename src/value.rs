@@ -420,7 +420,9 @@ impl Value for Vec<u8> {
     }
 }
 
+// As those of keys.
 #[cfg(test)]
+#[cfg(not(any(memkv_loom, memkv_planted, memkv_poison)))]
 mod tests {
     use super::*;
     use proptest::collection::vec;
