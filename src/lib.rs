@@ -114,7 +114,7 @@ pub use key::{
     CodecName, Key, KeyBuf, KeyError, KeyForm, KeyPosition, KeyPrefix, KeyRange, MAX_KEY_LEN,
 };
 pub use map::MemKV;
-pub use options::{Compaction, Options, Residence};
+pub use options::{Compaction, Options, Profile, Residence};
 pub use stats::{MemoryUsage, NodeCounts, SegmentStats, Stats, VerifyProgress};
 pub use value::{Pod, Value, ValueForm};
 

@@ -28,6 +28,21 @@ pub enum Residence {
     Resident,
 }
 
+/// What the segments of a map are made for.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Profile {
+    /// Few bytes and quick gets and walks: text in front-coded blocks, numbers packed.
+    #[default]
+    Balanced,
+    /// Fewest bytes. Text is stored both in larger front-coded blocks and in a transducer, and the
+    /// smaller of the two is kept, segment by segment: a transducer wins where keys share endings as
+    /// well as beginnings, as words and paths do. Folds of text, and bulk loads, take some ten times as
+    /// long, gets about twice as long, and walks over a transducer some ten times as long. Numbers are
+    /// stored as by [`Balanced`](Self::Balanced).
+    Smallest,
+}
+
 /// Settings of one map; see the fields for defaults.
 ///
 /// ```
@@ -43,9 +58,26 @@ pub struct Options {
     /// Entries of a partition, the key range that is folded at once: a fold that would write more
     /// than twice as many divides it, and one that leaves less than a quarter joins it with a
     /// neighbour, if both have at most half as many. Partitions of long keys and values are divided
-    /// at 8 MiB of them. A saved file depends on this and on the entries, on nothing else. At least
-    /// 1. Default: 65,536.
+    /// at 8 MiB of them. A saved file depends on this, on the profile and on the entries, on nothing
+    /// else. At least 1. Default: 65,536.
     pub partition_entries: usize,
+    /// What segments are made for. Those of an opened file stay as they were saved until they are
+    /// folded; [`compact`](crate::MemKV::compact) writes those anew that were made for something else.
+    /// Default: [`Profile::Balanced`].
+    ///
+    /// ```
+    /// use memkv::{MemKV, Options, Profile};
+    /// let words: Vec<String> = (0..5_000).map(|n| format!("{n:05}-ending")).collect();
+    /// let bytes = |profile| {
+    ///     let kv = MemKV::with_options(Options { profile, ..Options::default() });
+    ///     kv.extend_sorted(words.iter().map(|word| (word.as_str(), ()))).unwrap();
+    ///     (kv.memory_usage().total(), kv) as (usize, MemKV<String, ()>)
+    /// };
+    /// let (balanced, smallest) = (bytes(Profile::Balanced), bytes(Profile::Smallest));
+    /// assert!(smallest.0 < balanced.0);
+    /// assert!(smallest.1.iter().eq(balanced.1.iter()));
+    /// ```
+    pub profile: Profile,
     /// Share of all entries, in percent, that may sit in the deltas of all partitions together
     /// before a fold is due. What open iterators keep of replaced entries has a budget of its own,
     /// of the floor below and 64 bytes for each entry of the share. Default: 2.
@@ -60,6 +92,12 @@ pub struct Options {
     /// An overlay of more than this share of its base, in percent of entries, is merged into the
     /// base by the next fold. 0 writes no overlays. Default: 20.
     pub overlay_percent: f64,
+    /// Threads that [`from_sorted`](crate::MemKV::from_sorted) and
+    /// [`extend_sorted`](crate::MemKV::extend_sorted) start to build segments while the caller's reads
+    /// the entries. They end before the call does. Each needs memory for the entries of a partition, as
+    /// they are and once more as they are compressed; more than twice as many as there are processors
+    /// serve nothing. The map that comes out is the same. Default: 0, the caller does it all.
+    pub load_threads: usize,
     /// Bytes of heap that the map may hold, as [`memory_usage`](crate::MemKV::memory_usage) counts
     /// them. A write that may need more than is left folds what is in deltas, except with
     /// [`Compaction::Manual`], and is refused with [`Error::MemoryLimit`](crate::Error::MemoryLimit)
@@ -90,10 +128,12 @@ impl Default for Options {
         Self {
             compaction: Compaction::Background,
             partition_entries: 1 << 16,
+            profile: Profile::Balanced,
             delta_percent: 2.0,
             delta_floor_bytes: 256 << 10,
             delta_max_age: Some(Duration::from_mins(1)),
             overlay_percent: 20.0,
+            load_threads: 0,
             memory_limit_bytes: None,
             residence: Residence::Mapped,
         }

@@ -1,7 +1,7 @@
 //! Entries in bulk: sorted input, and everything there is in the form of a file.
 
 use super::pieces::{self, Limits, PIECE_BYTES, Piece, Source, Walked};
-use super::{Core, policy};
+use super::{Core, load, policy};
 use crate::arena::OutOfMemory;
 use crate::cursor::Cursor;
 use crate::entry::{Below, Entry, Extent, INLINE_VALUE_MAX, MAX_VALUE_LEN, ValueRef, ValueWidth};
@@ -52,7 +52,11 @@ impl Core {
         let mut source = Sorted::new(core.width(), fill)?;
         let heap = core.limit().map_or(u64::MAX, |limit| limit as u64);
         let limits = Limits { heap, ..core.file_limits() };
-        let pieces = pieces::cut(&mut source, limits, core.width())?;
+        let (width, choice) = (core.width(), policy::codec(&core.options));
+        let pieces = match core.options.load_threads {
+            0 => pieces::cut(&mut source, limits, width, choice)?,
+            threads => load::cut(&mut source, limits, width, choice, threads)?,
+        };
         core.make_room_for(pieces.iter().map(|piece| piece.layers.heap_bytes()).sum())?;
         let count = pieces.iter().map(|piece| piece.layers.live).sum();
         if count == 0 {
@@ -102,7 +106,12 @@ impl Core {
                     _ => rest.seek(view.bound(at)),
                 }
                 rest.status()?;
-                let pieces = pieces::cut(&mut Walked(rest), limits, self.width())?;
+                let pieces = pieces::cut(
+                    &mut Walked(rest),
+                    limits,
+                    self.width(),
+                    policy::codec(&self.options),
+                )?;
                 segments.extend(pieces.into_iter().filter_map(|piece| piece.layers.base));
                 break;
             }
@@ -172,7 +181,7 @@ fn ends_as_in_a_file(
 }
 
 /// Sorted input, an entry at a time.
-struct Sorted<'a> {
+pub(super) struct Sorted<'a> {
     fill: NextEntry<'a>,
     width: ValueWidth,
     key: Vec<u8>,
@@ -207,22 +216,18 @@ impl<'a> Sorted<'a> {
     }
 }
 
-impl Source for Sorted<'_> {
-    fn is_done(&self) -> bool {
-        !self.is_there
-    }
-
-    fn key(&self, key: &mut Vec<u8>) -> Result<(), Error> {
-        key.extend_from_slice(&self.key);
-        Ok(())
-    }
-
-    fn take(&mut self, builder: &mut SegmentBuilder<'_>, _: Limits) -> Result<(), Error> {
+impl Sorted<'_> {
+    /// The entry that comes next, of which there is one.
+    pub(super) fn current(&self) -> (&[u8], Entry<'_>) {
         let value = match &self.extent {
             Some(extent) => ValueRef::extent(extent),
             None => ValueRef::Inline(&self.value),
         };
-        builder.push(&self.key, Entry::value(value, Below::Absent))?;
+        (&self.key, Entry::value(value, Below::Absent))
+    }
+
+    /// Goes on to the entry behind it.
+    pub(super) fn advance(&mut self) -> Result<(), Error> {
         std::mem::swap(&mut self.key, &mut self.before);
         self.index += 1;
         self.read()?;
@@ -235,5 +240,27 @@ impl Source for Sorted<'_> {
             cmp::Ordering::Less => SortFault::Descending,
         };
         Err(Error::OutOfOrder { index: self.index, order })
+    }
+
+    /// A bound between the entry before and the one that comes next; there are both.
+    pub(super) fn separator(&self) -> Box<[u8]> {
+        pieces::separator(&self.before, &self.key)
+    }
+}
+
+impl Source for Sorted<'_> {
+    fn is_done(&self) -> bool {
+        !self.is_there
+    }
+
+    fn key(&self, key: &mut Vec<u8>) -> Result<(), Error> {
+        key.extend_from_slice(&self.key);
+        Ok(())
+    }
+
+    fn take(&mut self, builder: &mut SegmentBuilder<'_>, _: Limits) -> Result<(), Error> {
+        let (key, entry) = self.current();
+        builder.push(key, entry)?;
+        self.advance()
     }
 }

@@ -56,9 +56,8 @@ impl Core {
         }
         let layers = pair.map(|partition| partition.freeze(Some(&many.shared)));
         let known: Vec<&Layers> = layers.iter().flatten().map(|layers| &**layers).collect();
-        let entries = policy::partition_entries(&self.options);
         let go_on = || self.handles.load(Ordering::Relaxed) > 0;
-        let folded = fold::bases(&known, partition.width(), entries, &go_on)?;
+        let folded = fold::bases(&known, partition.width(), &self.options, &go_on)?;
         if let Some(fold::Folded { pieces, written }) = folded {
             self.entries_encoded.fetch_add(written, Ordering::Relaxed);
             let [first, second] = &layers;

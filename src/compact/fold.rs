@@ -1,13 +1,14 @@
 //! One fold: layers in, new layers out. Touches nothing that readers see; publishing is not here.
 
 use super::pieces::{self, Limits, PIECE_BYTES, Piece, Source};
-use super::policy::Target;
+use super::policy::{self, Target};
 use crate::art::ArtCursor;
 use crate::cursor::Cursor;
 use crate::entry::{Below, EntryKind, ValueWidth};
 use crate::error::{Corruption, Error};
 use crate::filter::Filter;
 use crate::merge::Merge;
+use crate::options::Options;
 use crate::partition::{Depth, FILTER_FROM, LayerCursor, Layers, Overlay};
 use crate::planted::{Bug, planted};
 use crate::segment::{CodecChoice, Pass, Room, SegmentBuilder, SegmentCursor};
@@ -33,21 +34,21 @@ pub(super) fn fold(
     layers: &Layers,
     target: Target,
     width: ValueWidth,
-    partition_entries: u64,
+    options: &Options,
     go_on: &dyn Fn() -> bool,
 ) -> Result<Option<Folded>, Error> {
     match target {
         Target::Overlay => overlay(layers, width, go_on),
         Target::Base => {
-            if let Some(Appended { old, new, bound }) = appended(layers, partition_entries)? {
-                let folded = bases(&[&new], width, partition_entries, go_on)?;
+            if let Some(Appended { old, new, bound }) = appended(layers, options)? {
+                let folded = bases(&[&new], width, options, go_on)?;
                 return Ok(folded.map(|mut folded| {
                     folded.pieces[0].bound = bound;
                     folded.pieces.insert(0, Piece { bound: Box::default(), layers: old });
                     folded
                 }));
             }
-            bases(&[layers], width, partition_entries, go_on)
+            bases(&[layers], width, options, go_on)
         }
     }
 }
@@ -90,18 +91,18 @@ fn overlay(
 pub(super) fn bases(
     layers: &[&Layers],
     width: ValueWidth,
-    partition_entries: u64,
+    options: &Options,
     go_on: &dyn Fn() -> bool,
 ) -> Result<Option<Folded>, Error> {
     let live = layers.iter().map(|layers| layers.live).sum();
     let bytes = layers.iter().map(|layers| about_bytes(layers)).sum();
     let limits = Limits {
-        entries: even_share(live, partition_entries),
+        entries: even_share(live, policy::partition_entries(options)),
         bytes: even_share(bytes, PIECE_BYTES).min(2 * PIECE_BYTES),
         heap: u64::MAX,
     };
     let mut source = Folding::new(layers, Depth::All, go_on)?;
-    let pieces = pieces::cut(&mut source, limits, width)?;
+    let pieces = pieces::cut(&mut source, limits, width, policy::codec(options))?;
     if source.is_cancelled {
         return Ok(None);
     }
@@ -130,11 +131,12 @@ struct Appended {
 
 /// Takes what is frozen and the base apart, if all of it lies behind the base and that is large
 /// enough for a partition: then nothing of it has to be written again.
-fn appended(layers: &Layers, partition_entries: u64) -> Result<Option<Appended>, Error> {
+fn appended(layers: &Layers, options: &Options) -> Result<Option<Appended>, Error> {
     let Layers { frozen: Some(frozen), overlay: None, base: Some(base), .. } = layers else {
         return Ok(None);
     };
-    if base.len() < partition_entries.div_ceil(2) {
+    let enough = policy::partition_entries(options).div_ceil(2);
+    if base.len() < enough || !policy::suits(base, options) {
         return Ok(None);
     }
     let mut end = SegmentCursor::new(&**base);

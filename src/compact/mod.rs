@@ -13,6 +13,7 @@ mod bulk;
 mod divide;
 mod fold;
 mod fork;
+mod load;
 mod pieces;
 mod policy;
 mod room;
@@ -498,7 +499,8 @@ impl Core {
         Ok(folded)
     }
 
-    /// Folds all that there is at the time of the call into bases.
+    /// Folds all that there is at the time of the call into bases, and writes those anew that were
+    /// made for another profile.
     pub(crate) fn compact(&self) -> Result<(), Error> {
         let mut from: Box<[u8]> = Box::default();
         loop {
@@ -570,7 +572,10 @@ impl Core {
     fn fold_frozen(&self, partition: &Partition, target: Option<Target>) -> Result<Folded, Error> {
         let Some(layers) = partition.layers() else { return Ok(Folded::Nothing) };
         let is_base_only = layers.frozen.is_none() && layers.overlay.is_none();
-        if is_base_only || layers.frozen.is_none() && target.is_none() {
+        let is_to_be_rewritten = target == Some(Target::Base)
+            && !self.is_read_only
+            && !layers.base.as_ref().is_none_or(|base| policy::suits(base, &self.options));
+        if is_base_only && !is_to_be_rewritten || layers.frozen.is_none() && target.is_none() {
             return Ok(Folded::Nothing);
         }
         let len = |segment: Option<&Arc<Segment>>| segment.map_or(0, |segment| segment.len());
@@ -581,9 +586,8 @@ impl Core {
         };
         let target = target.unwrap_or_else(|| policy::target(sizes, &self.options));
         let go_on = || self.handles.load(Ordering::Relaxed) > 0;
-        let entries = policy::partition_entries(&self.options);
         let width = partition.width();
-        let Some(folded) = fold::fold(&layers, target, width, entries, &go_on)? else {
+        let Some(folded) = fold::fold(&layers, target, width, &self.options, &go_on)? else {
             return Ok(Folded::GivenUp);
         };
         let fold::Folded { mut pieces, written } = folded;

@@ -76,6 +76,7 @@ pub(super) fn cut(
     source: &mut dyn Source,
     limits: Limits,
     width: ValueWidth,
+    choice: CodecChoice,
 ) -> Result<Vec<Piece>, Error> {
     let mut pieces = Vec::new();
     let mut bound = Box::default();
@@ -83,7 +84,7 @@ pub(super) fn cut(
     let mut key = Vec::new();
     while !source.is_done() && heap <= limits.heap {
         let bump = Bump::new();
-        let mut builder = SegmentBuilder::new(width, &bump, CodecChoice::Automatic)?;
+        let mut builder = SegmentBuilder::new(width, &bump, choice)?;
         while !source.is_done() && !limits.are_reached(builder.len(), builder.raw_bytes()) {
             source.take(&mut builder, limits)?;
         }
@@ -129,7 +130,8 @@ mod tests {
         let mut cursor = layer.cursor();
         cursor.first();
         let limits = Limits { entries, bytes, heap: u64::MAX };
-        cut(&mut Walked(cursor), limits, ValueWidth::Fixed(8)).expect("memory")
+        cut(&mut Walked(cursor), limits, ValueWidth::Fixed(8), CodecChoice::Automatic)
+            .expect("memory")
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! When to fold and into what: pure functions from numbers to choices.
 
-use crate::options::{Compaction, Options};
+use crate::options::{Compaction, Options, Profile};
 use crate::partition::{Load, Room};
+use crate::segment::{CodecChoice, Segment};
 
 /// A delta smaller than this is not folded for its age: the fold would save next to nothing.
 pub(super) const MIN_AGED_BYTES: usize = 16 << 10;
@@ -115,6 +116,19 @@ pub(super) fn is_small(live: u64, options: &Options) -> bool {
 /// Entries that a partition is meant to have.
 pub(super) fn partition_entries(options: &Options) -> u64 {
     options.partition_entries.max(1) as u64
+}
+
+/// How bases are written.
+pub(super) fn codec(options: &Options) -> CodecChoice {
+    match options.profile {
+        Profile::Balanced => CodecChoice::Automatic,
+        Profile::Smallest => CodecChoice::Smallest,
+    }
+}
+
+/// Whether a base was written as it would be now.
+pub(super) fn suits(base: &Segment, options: &Options) -> bool {
+    base.is_smallest() == (options.profile == Profile::Smallest)
 }
 
 /// Which segment a fold writes.

@@ -13,11 +13,15 @@ mod divided_tests;
 mod fork_tests;
 #[cfg(test)]
 mod limit_tests;
+#[cfg(test)]
+mod load_tests;
 mod many;
 #[cfg(test)]
 mod many_tests;
 mod ordered;
 mod point;
+#[cfg(test)]
+mod profile_tests;
 mod store;
 #[cfg(test)]
 mod tests;

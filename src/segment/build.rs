@@ -19,6 +19,9 @@ use bumpalo::Bump;
 use std::cmp::Ordering;
 use std::ops::Range;
 
+/// Keys of a block, as the power of two, where the fewest bytes are wanted: heads are whole.
+const SMALLEST_BLOCK_SHIFT: u32 = BLOCK_SHIFT + 1;
+
 /// Segments of fewer entries are plain: an index costs more than it saves.
 const PLAIN_BELOW: u64 = 256;
 
@@ -28,6 +31,8 @@ pub(crate) enum CodecChoice {
     /// The builder, from what it is given.
     #[default]
     Automatic,
+    /// The builder; of text also as what takes the fewest bytes.
+    Smallest,
     /// Sorted arrays, however many entries.
     Plain,
     /// Front-coded blocks, however few entries.
@@ -66,6 +71,8 @@ pub(crate) struct SegmentBuilder<'b> {
     choice: CodecChoice,
     width: ValueWidth,
     keys: KeyStage<'b>,
+    /// A transducer of the keys that are in blocks, if the smaller of both is wanted.
+    rival: Option<FstStage<'b>>,
     values: ValueStage<'b>,
     tombstones: BitStage<'b>,
     below: BitStage<'b>,
@@ -124,9 +131,10 @@ impl<'b> SegmentBuilder<'b> {
         choice: CodecChoice,
     ) -> Result<Self, Error> {
         let keys = match choice {
-            CodecChoice::Automatic | CodecChoice::Int | CodecChoice::Plain => {
-                KeyStage::Plain(PlainStage::new(bump))
-            }
+            CodecChoice::Automatic
+            | CodecChoice::Smallest
+            | CodecChoice::Int
+            | CodecChoice::Plain => KeyStage::Plain(PlainStage::new(bump)),
             CodecChoice::Front => KeyStage::Front(FrontStage::new(bump, BLOCK_SHIFT)),
             CodecChoice::Fst => KeyStage::Fst(FstStage::new(bump)?),
         };
@@ -135,6 +143,7 @@ impl<'b> SegmentBuilder<'b> {
             choice,
             width,
             keys,
+            rival: None,
             values: ValueStage::new(width, bump),
             tombstones: BitStage::new(bump),
             below: BitStage::new(bump),
@@ -181,6 +190,9 @@ impl<'b> SegmentBuilder<'b> {
             KeyStage::Front(stage) => stage.push(key, shared)?,
             KeyStage::Int(stage) => stage.push(key)?,
             KeyStage::Fst(stage) => stage.push(key, self.entries)?,
+        }
+        if let Some(rival) = &mut self.rival {
+            rival.push(key, self.entries)?;
         }
         if let Some(filter) = &mut self.filter {
             filter.insert(KeyHash::of(key))?;
@@ -235,6 +247,11 @@ impl<'b> SegmentBuilder<'b> {
                 stage.extend(piece.numbers(range.clone()))?;
             }
             _ => {}
+        }
+        if let Some(rival) = &mut self.rival {
+            for (number, ordinal) in (self.entries..).zip(range.clone()) {
+                rival.push(keys.key(ordinal, &mut bytes), number)?;
+            }
         }
         if let Some(filter) = &mut self.filter {
             for ordinal in range.clone() {
@@ -299,7 +316,7 @@ impl<'b> SegmentBuilder<'b> {
     /// Puts the keys so far where those up to the next one, of this length, belong.
     fn choose_stage(&mut self, len: usize) -> Result<(), Error> {
         let plain_below = match self.choice {
-            CodecChoice::Automatic => PLAIN_BELOW,
+            CodecChoice::Automatic | CodecChoice::Smallest => PLAIN_BELOW,
             CodecChoice::Int => 1,
             CodecChoice::Plain | CodecChoice::Front | CodecChoice::Fst => return Ok(()),
         };
@@ -329,14 +346,21 @@ impl<'b> SegmentBuilder<'b> {
 
     /// Puts the keys so far into blocks.
     fn switch_to_front(&mut self) -> Result<(), Error> {
-        let mut front = FrontStage::new(self.bump, BLOCK_SHIFT);
-        let mut last = Vec::new();
+        let is_smallest = self.choice == CodecChoice::Smallest;
+        let shift = if is_smallest { SMALLEST_BLOCK_SHIFT } else { BLOCK_SHIFT };
+        let mut front = FrontStage::new(self.bump, shift);
+        let mut rival = if is_smallest { Some(FstStage::new(self.bump)?) } else { None };
+        let (mut last, mut number) = (Vec::new(), 0);
         let mut push = |key: &[u8]| {
             front.push(key, common_prefix(&last, key))?;
+            if let Some(rival) = &mut rival {
+                rival.push(key, number)?;
+            }
+            number += 1;
             last.clear();
-            last.try_reserve(key.len())?;
+            last.try_reserve(key.len()).map_err(|_| OutOfMemory)?;
             last.extend_from_slice(key);
-            Ok::<(), OutOfMemory>(())
+            Ok::<(), Error>(())
         };
         match &self.keys {
             KeyStage::Plain(plain) => plain.replay(&mut Vec::new(), push)?,
@@ -344,6 +368,7 @@ impl<'b> SegmentBuilder<'b> {
             KeyStage::Front(_) | KeyStage::Fst(_) => return Ok(()),
         }
         self.keys = KeyStage::Front(front);
+        self.rival = rival;
         Ok(())
     }
 
@@ -351,13 +376,24 @@ impl<'b> SegmentBuilder<'b> {
     pub(crate) fn finish(self) -> Result<Segment, Error> {
         let keys = match self.keys {
             KeyStage::Plain(stage) => FinishedKeys::Plain(stage),
-            KeyStage::Front(stage) => FinishedKeys::Front(stage.finish()?),
+            KeyStage::Front(stage) => {
+                let front = stage.finish()?;
+                let rival = self.rival.map(FstStage::finish).transpose()?;
+                let len = front.lens().map(|lens| lens.iter().sum());
+                match rival {
+                    Some(column) if len.is_none_or(|len: usize| column.len() < len) => {
+                        FinishedKeys::Fst(column)
+                    }
+                    _ => FinishedKeys::Front(front),
+                }
+            }
             KeyStage::Int(stage) => FinishedKeys::Int(stage.finish()?),
             KeyStage::Fst(stage) => FinishedKeys::Fst(stage.finish()?),
         };
         let mut layout =
             plan(self.width, self.entries, &keys, &self.values, &self.tombstones, &self.below)
                 .ok_or(OutOfMemory)?;
+        layout.is_smallest = self.choice == CodecChoice::Smallest;
         layout.entries = self.entries;
         layout.weight = self.weight;
         layout.extents = u32::try_from(self.values.extent_count()).map_err(|_| OutOfMemory)?;

@@ -42,6 +42,9 @@ const ROW_LEN: usize = ROW_LEN_AT + 8;
 /// Sections start at multiples of this.
 const ALIGN: usize = 64;
 
+/// The one flag: the builder was told to make the image small.
+const FLAG_SMALLEST: u16 = 1;
+
 /// Value class codes.
 const CLASS_FIXED: u8 = 0;
 const CLASS_BYTES: u8 = 1;
@@ -197,6 +200,8 @@ pub(super) struct Layout {
     pub(super) codec: Codec,
     /// How values are stored.
     pub(super) width: ValueWidth,
+    /// Whether it was made for the fewest bytes.
+    pub(super) is_smallest: bool,
     /// Number of entries, tombstones included.
     pub(super) entries: u64,
     /// Sum of the entries' weights.
@@ -222,7 +227,8 @@ impl Layout {
                 *span = start..end;
             }
         }
-        Some(Self { codec, width, entries: 0, weight: 0, extents: 0, total: end, spans })
+        let (is_smallest, entries, weight, extents) = (false, 0, 0, 0);
+        Some(Self { codec, width, is_smallest, entries, weight, extents, total: end, spans })
     }
 
     /// Length of the whole image.
@@ -261,7 +267,8 @@ impl Layout {
         image[CLASS_AT] = class;
         image[WIDTH_AT] = width;
         image[SECTIONS_AT] = self.present().count() as u8;
-        put(image, FLAGS_AT, &0u16.to_le_bytes());
+        let flags = if self.is_smallest { FLAG_SMALLEST } else { 0 };
+        put(image, FLAGS_AT, &flags.to_le_bytes());
         put(image, ENTRIES_AT, &self.entries.to_le_bytes());
         put(image, WEIGHT_AT, &self.weight.to_le_bytes());
         put(image, TOTAL_AT, &(self.total as u64).to_le_bytes());
@@ -293,8 +300,9 @@ impl Layout {
             return Err(damaged(CHECKSUM_AT, "the checksum matches the header"));
         }
         let reserved = &header[RESERVED_AT..CHECKSUM_AT];
-        if u16_at(header, FLAGS_AT) != Some(0) || reserved.iter().any(|&byte| byte != 0) {
-            return Err(damaged(FLAGS_AT, "flags and reserved bytes are zero"));
+        let flags = u16_at(header, FLAGS_AT).unwrap_or(u16::MAX);
+        if flags & !FLAG_SMALLEST != 0 || reserved.iter().any(|&byte| byte != 0) {
+            return Err(damaged(FLAGS_AT, "unused flags and reserved bytes are zero"));
         }
         let codec = Codec::from_byte(header[CODEC_AT])
             .ok_or_else(|| damaged(CODEC_AT, "the key codec is one of 0 to 3"))?;
@@ -312,6 +320,7 @@ impl Layout {
                 "the length is that of the image and ends the last section",
             ));
         }
+        layout.is_smallest = flags & FLAG_SMALLEST != 0;
         layout.entries = u64_at(header, ENTRIES_AT).unwrap_or(0);
         layout.weight = u64_at(header, WEIGHT_AT).unwrap_or(0).cast_signed();
         layout.extents = extents;

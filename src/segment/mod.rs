@@ -337,6 +337,11 @@ impl Segment {
         Ok(())
     }
 
+    /// Whether it was built for the fewest bytes; if that cannot be read, it was not.
+    pub(crate) fn is_smallest(&self) -> bool {
+        self.layout().is_ok_and(|layout| layout.is_smallest)
+    }
+
     /// Number of large values.
     pub(crate) fn extent_count(&self) -> u32 {
         self.extents.len() as u32

@@ -26,8 +26,13 @@ struct Owned {
 
 type Model = BTreeMap<Vec<u8>, Owned>;
 
-const CODECS: [CodecChoice; 4] =
-    [CodecChoice::Plain, CodecChoice::Fst, CodecChoice::Front, CodecChoice::Int];
+const CODECS: [CodecChoice; 5] = [
+    CodecChoice::Plain,
+    CodecChoice::Fst,
+    CodecChoice::Front,
+    CodecChoice::Int,
+    CodecChoice::Smallest,
+];
 
 const WIDTHS: [ValueWidth; 5] = [
     ValueWidth::Fixed(0),
@@ -371,6 +376,41 @@ fn the_builder_makes_blocks_from_256_keys_on() {
     }
 }
 
+/// Words with endings in common, and numbers in text.
+fn text(entries: u32) -> impl Iterator<Item = Vec<u8>> {
+    (0..entries)
+        .map(|i| format!("{:04}{}", i / 4, ["s", "ing", "ed", "ers"][i as usize % 4]).into())
+}
+
+#[test]
+fn the_smaller_of_blocks_and_transducer_is_kept_if_bytes_matter() {
+    let width = ValueWidth::Fixed(8);
+    let mut rng = Random(7);
+    let mut noise = || (0..12).map(|_| rng.below(256) as u8).collect::<Vec<u8>>();
+    let noise: Vec<Vec<u8>> = (0..3000).map(|_| noise()).collect();
+    for (keys, codec) in [
+        (text(255).collect(), "plain"),
+        (text(256).collect(), "fst"),
+        (text(3000).collect(), "fst"),
+        (noise, "front"),
+        (small_numbers().into_iter().chain(text(400)).collect(), "fst"),
+    ] {
+        let keys: Vec<Vec<u8>> = keys;
+        let model = model_of(keys, width, true);
+        let segment = built(&model, width, CodecChoice::Smallest);
+        assert_eq!(segment.stats().codec, codec);
+        assert!(segment.is_smallest());
+        check(&segment, &model, 1);
+        let others =
+            [CodecChoice::Front, CodecChoice::Fst].map(|choice| built(&model, width, choice));
+        assert!(others.iter().all(|other| !other.is_smallest()));
+        if codec != "plain" {
+            let least = others.iter().map(|other| other.stats().key_bytes).min();
+            assert!(Some(segment.stats().key_bytes) <= least);
+        }
+    }
+}
+
 #[test]
 fn the_builder_packs_numbers_of_one_length_from_256_on() {
     let width = ValueWidth::Fixed(8);
@@ -480,8 +520,8 @@ fn images_are_the_bytes_of_format_version_1() {
         })
     });
     let expected = [
-        [0x683d_c557, 0x0fae_02cc, 0x59f9_27af, 0x6ed3_093e],
-        [0x45fc_7c6b, 0xd001_6dc0, 0x3e27_6d7e, 0x319c_e821],
+        [0x683d_c557, 0x0fae_02cc, 0x59f9_27af, 0x6ed3_093e, 0x2d05_3600],
+        [0x45fc_7c6b, 0xd001_6dc0, 0x3e27_6d7e, 0x319c_e821, 0xaaea_f4f6],
     ];
     assert_eq!(sums, expected);
 }

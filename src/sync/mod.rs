@@ -38,6 +38,15 @@ pub(crate) use arc::{Arc, Weak};
 
 pub(crate) use striped::Striped;
 
+/// Starts a thread that ends before `scope` does. The model checker knows nothing of it, nor does it
+/// need to: it reads and writes nothing that others do meanwhile.
+pub(crate) fn spawn_scoped<'scope, T: Send + 'scope>(
+    scope: &'scope std::thread::Scope<'scope, '_>,
+    body: impl FnOnce() -> T + Send + 'scope,
+) -> std::io::Result<std::thread::ScopedJoinHandle<'scope, T>> {
+    std::thread::Builder::new().name("memkv-builder".into()).spawn_scoped(scope, body)
+}
+
 #[cfg(memkv_tsan)]
 pub(crate) use once::OnceLock;
 #[cfg(not(memkv_tsan))]

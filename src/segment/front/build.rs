@@ -185,7 +185,7 @@ impl FinishedFront<'_> {
     }
 
     /// Lengths of index, tails and blocks; `None` if they cannot be addressed.
-    pub(super) fn lens(&self) -> Option<[usize; 3]> {
+    pub(in super::super) fn lens(&self) -> Option<[usize; 3]> {
         Some([self.shape().end()?, self.tree.tails.len(), self.blocks_len])
     }
 

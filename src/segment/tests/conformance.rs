@@ -9,9 +9,15 @@ use crate::testing::conformance::{SortedLayer, check_layer};
 use crate::testing::keys;
 use bumpalo::Bump;
 
-/// How keys are stored: 0 plain, 1 transducer, 2 blocks, 3 packed numbers where keys allow it.
-const CHOICES: [CodecChoice; 4] =
-    [CodecChoice::Plain, CodecChoice::Fst, CodecChoice::Front, CodecChoice::Int];
+/// How keys are stored: 0 plain, 1 transducer, 2 blocks, 3 packed numbers where keys allow it, 4 the
+/// smallest of them.
+const CHOICES: [CodecChoice; 5] = [
+    CodecChoice::Plain,
+    CodecChoice::Fst,
+    CodecChoice::Front,
+    CodecChoice::Int,
+    CodecChoice::Smallest,
+];
 
 /// A segment whose keys are stored as `CHOICES[CODEC]` says.
 struct Coded<const CODEC: u8>(Segment);
@@ -155,6 +161,11 @@ fn front_coded_segments_in_files_conform() {
 #[test]
 fn front_coded_segments_conform() {
     check_layer::<Coded<2>>();
+}
+
+#[test]
+fn segments_made_small_conform() {
+    check_layer::<Coded<4>>();
 }
 
 #[test]

@@ -63,6 +63,7 @@ pub(super) fn built(input: &mut Input<'_>, width: ValueWidth) -> Vec<u8> {
         CodecChoice::Automatic,
         CodecChoice::Front,
         CodecChoice::Int,
+        CodecChoice::Smallest,
     ]);
     let mut keys: BTreeSet<Vec<u8>> = (0..input.byte() % 64).map(|_| input.key()).collect();
     keys.extend(input.fan());

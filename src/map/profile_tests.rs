@@ -1,0 +1,112 @@
+//! Maps made for the fewest bytes, and what becomes of files made for something else.
+
+use crate::options::{Compaction, Options, Profile};
+use crate::testing::rng::Rng;
+use crate::{MemKV, SegmentStats};
+use std::collections::BTreeMap;
+
+type Map = MemKV<String, u64>;
+
+fn options(profile: Profile) -> Options {
+    let compaction = Compaction::Manual;
+    Options { profile, compaction, partition_entries: 1_000, ..Options::default() }
+}
+
+fn key(number: u64) -> String {
+    let endings = ["", "s", "ing", "ings", "ed"];
+    format!("{:05}{}", number / 5, endings[(number % 5) as usize])
+}
+
+fn base(kv: &Map) -> SegmentStats {
+    kv.stats().base.expect("it has been folded")
+}
+
+fn check(kv: &Map, model: &BTreeMap<String, u64>) {
+    assert!(kv.iter().eq(model.iter().map(|(key, value)| (key.clone(), *value))));
+    assert!(kv.iter().rev().eq(model.iter().rev().map(|(key, value)| (key.clone(), *value))));
+    for number in 0..5_200 {
+        assert_eq!(kv.get(key(number)), model.get(&key(number)).copied());
+    }
+    let from = key(1_234);
+    let expected = model.range(from.clone()..).take(50).map(|(key, _)| key.clone());
+    assert!(kv.range(from..).take(50).map(|(key, _)| key).eq(expected));
+}
+
+#[test]
+fn a_map_made_small_answers_as_a_model() {
+    let kv = Map::with_options(options(Profile::Smallest));
+    let mut model = BTreeMap::new();
+    let mut rng = Rng::new(3);
+    for round in 0..4 {
+        for _ in 0..2_000 {
+            let number = rng.below(5_000) as u64;
+            if rng.below(4) == 0 {
+                assert_eq!(kv.remove(key(number)), model.remove(&key(number)));
+            } else {
+                let value = rng.below(1 << 30) as u64;
+                assert_eq!(kv.insert(key(number), value), model.insert(key(number), value));
+            }
+        }
+        check(&kv, &model);
+        if round % 2 == 0 {
+            kv.compact().expect("memory");
+            check(&kv, &model);
+            assert_eq!(base(&kv).codec, "fst");
+        }
+    }
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a test may look at a file")]
+fn a_compaction_writes_anew_what_was_made_for_another_profile() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("map");
+    let model: BTreeMap<String, u64> = (0..5_000).map(|number| (key(number), number)).collect();
+    let saved = |profile| {
+        let kv = Map::with_options(options(profile));
+        let entries = model.iter().map(|(key, value)| (key.as_str(), *value));
+        kv.extend_sorted(entries).expect("in order");
+        kv.save_to(&path).expect("room on the disk");
+        let image = std::fs::read(&path).expect("just written");
+        (kv, image)
+    };
+    let (balanced, balanced_image) = saved(Profile::Balanced);
+    assert_eq!(base(&balanced).codec, "front");
+    let (smallest, smallest_image) = saved(Profile::Smallest);
+    assert_eq!(base(&smallest).codec, "fst");
+    assert!(smallest_image.len() < balanced_image.len());
+
+    // Opened for something else, it stays as it is until it is asked for.
+    let kv = Map::open_with_options(&path, options(Profile::Balanced)).expect("sound");
+    kv.save().expect("room on the disk");
+    assert!(std::fs::read(&path).expect("it is there") == smallest_image);
+    kv.compact().expect("memory");
+    assert_eq!(base(&kv).codec, "front");
+    check(&kv, &model);
+    kv.save().expect("room on the disk");
+    assert!(std::fs::read(&path).expect("it is there") == balanced_image);
+    drop(kv);
+
+    let kv = Map::open_with_options(&path, options(Profile::Smallest)).expect("sound");
+    // What grows at its end is written anew too.
+    let mut model = model.clone();
+    for number in 0..900 {
+        let key = format!("z{}", key(number));
+        kv.insert(&key, number);
+        model.insert(key, number);
+    }
+    kv.compact().expect("memory");
+    assert_eq!(base(&kv).codec, "fst");
+    check(&kv, &model);
+    let folds = kv.stats().folds;
+    kv.compact().expect("memory");
+    assert_eq!(kv.stats().folds, folds, "nothing is left to be done");
+    kv.save().expect("room on the disk");
+    drop(kv);
+
+    // Nobody writes to it.
+    let options = options(Profile::Balanced);
+    let kv = Map::open_read_only_with_options(&path, options).expect("sound");
+    kv.compact().expect("nothing to do");
+    assert_eq!(base(&kv).codec, "fst");
+}
