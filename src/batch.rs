@@ -132,8 +132,10 @@ impl<'a> Lent<'a> {
 pub(crate) struct Batch {
     /// Keys, one after the other; then values.
     bytes: Vec<u8>,
-    /// Where keys begin and end.
+    /// Where keys begin and end, unless all have one length.
     bounds: Vec<u32>,
+    /// That length; else 0.
+    key_len: usize,
     /// Bytes of each value.
     width: usize,
     /// Entries to be yielded in ascending order.
@@ -152,14 +154,17 @@ pub(crate) struct Batch {
 }
 
 /// Fewer entries are not worth a copy.
-const FEWEST: usize = 8;
+const FEWEST: usize = 3;
+
+/// Bytes that are allocated at least: the first copy is seldom the largest.
+const LEAST_ROOM: usize = 512;
 
 /// Entries of more bytes are not: their steps take long anyway.
 const MOST_BYTES: usize = 1 << 14;
 
-/// Steps before the first try, since walks over a few entries are better off without, and after one that
-/// was not worth it; twice as many after each further one.
-const PAUSE: u32 = 8;
+/// Steps before the first try, since many walks are over after the first entry, and after one that was
+/// not worth it; twice as many after each further one.
+const PAUSE: u32 = 1;
 const LONGEST_PAUSE: u32 = 128;
 
 impl Batch {
@@ -168,6 +173,7 @@ impl Batch {
         Self {
             bytes: Vec::new(),
             bounds: Vec::new(),
+            key_len: 0,
             width: 0,
             ups: 0,
             downs: 0,
@@ -186,14 +192,22 @@ impl Batch {
         match direction {
             Direction::Forward if self.ups > 0 => {
                 self.ups -= 1;
-                // Behind the last key there is no bound.
-                self.key = self.key.end..bound(self.bounds.len() - 1 - self.ups);
+                let end = match self.key_len {
+                    // Behind the last key there is no bound.
+                    0 => bound(self.bounds.len() - 1 - self.ups),
+                    len => self.key.end + len,
+                };
+                self.key = self.key.end..end;
                 self.value = self.value.wrapping_add(self.width);
                 true
             }
             Direction::Backward if self.downs > 0 => {
                 self.downs -= 1;
-                self.key = bound(self.downs)..self.key.start;
+                let start = match self.key_len {
+                    0 => bound(self.downs),
+                    len => self.key.start - len,
+                };
+                self.key = start..self.key.start;
                 self.value -= self.width;
                 true
             }
@@ -269,11 +283,10 @@ impl Batch {
     fn copy(&mut self, lent: Lent<'_>) -> Result<(), OutOfMemory> {
         self.bytes.clear();
         self.bounds.clear();
-        self.bytes.try_reserve(lent.bytes_len())?;
-        self.bounds.try_reserve(lent.len() + 1)?;
-        self.bounds.push(0);
+        self.bytes.try_reserve(lent.bytes_len().max(LEAST_ROOM))?;
         match lent.keys {
             LentKeys::Numbers(numbers, len) => {
+                self.key_len = len;
                 if len == NUMBER_LEN {
                     self.bytes.resize(numbers.len() * NUMBER_LEN, 0);
                     for (key, number) in self.bytes.as_chunks_mut().0.iter_mut().zip(numbers) {
@@ -284,9 +297,11 @@ impl Batch {
                         self.bytes.extend_from_slice(&bytes_of(*number)[NUMBER_LEN - len..]);
                     }
                 }
-                self.bounds.extend((1..=numbers.len()).map(|keys| (keys * len) as u32));
             }
             LentKeys::Strings(bytes, start, ends) => {
+                self.key_len = 0;
+                self.bounds.try_reserve(ends.len() + 1)?;
+                self.bounds.push(0);
                 let end = start as usize + lent.keys.bytes_len();
                 self.bytes.extend_from_slice(&bytes[start as usize..end]);
                 self.bounds.extend(ends.iter().map(|end| end - start));

@@ -97,7 +97,7 @@ pub struct Options {
     /// the entries. They end before the call does. Each needs memory for the entries of a partition, as
     /// they are and once more as they are compressed; more than twice as many as there are processors
     /// serve nothing. The map that comes out is the same. Default: 0, the caller does it all.
-    pub load_threads: usize,
+    pub load_threads: u32,
     /// Bytes of heap that the map may hold, as [`memory_usage`](crate::MemKV::memory_usage) counts
     /// them. A write that may need more than is left folds what is in deltas, except with
     /// [`Compaction::Manual`], and is refused with [`Error::MemoryLimit`](crate::Error::MemoryLimit)

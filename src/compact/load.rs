@@ -22,7 +22,7 @@ pub(super) fn cut(
     limits: Limits,
     width: ValueWidth,
     choice: CodecChoice,
-    builders: usize,
+    builders: u32,
 ) -> Result<Vec<Piece>, Error> {
     // A chunk is a piece.
     let build = move |chunk: &Chunk| pieces::cut(&mut Unread::new(chunk), limits, width, choice);
@@ -42,7 +42,7 @@ pub(super) fn cut(
         let mut bound = Box::default();
         while is_room && !sorted.is_done() {
             let chunk = Arc::new(Chunk::read(sorted, limits)?);
-            if building.len() >= builders
+            if building.len() >= builders as usize as usize
                 && let Some((bound, thread)) = building.pop_front()
             {
                 is_room = take(outcome(thread), bound)?;

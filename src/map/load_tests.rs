@@ -12,7 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 type Model<V> = BTreeMap<Vec<u8>, V>;
 
-fn options(load_threads: usize, partition_entries: usize) -> Options {
+fn options(load_threads: u32, partition_entries: usize) -> Options {
     let compaction = Compaction::Manual;
     Options { compaction, partition_entries, load_threads, ..Options::default() }
 }

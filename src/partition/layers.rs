@@ -66,6 +66,12 @@ impl Layers {
         }
     }
 
+    /// Number of layers.
+    pub(super) fn count(&self) -> usize {
+        let layers = [self.frozen.is_some(), self.overlay.is_some(), self.base.is_some()];
+        layers.into_iter().map(usize::from).sum()
+    }
+
     /// Whether any layer has an entry, live or not.
     pub(super) fn has_entries(&self) -> bool {
         self.frozen.is_some() || self.overlay.is_some() || self.base.is_some()

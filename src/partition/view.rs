@@ -57,8 +57,8 @@ impl Pinned {
 
     /// A cursor over the live entries.
     pub(crate) fn cursor(&self) -> LiveCursor {
-        // One delta, and at most three layers below.
-        let mut children = Vec::with_capacity(1 + self.layers.as_ref().map_or(0, |_| 3));
+        let layers = self.layers.as_ref().map_or(0, |layers| layers.count());
+        let mut children = Vec::with_capacity(usize::from(self.delta.is_some()) + layers);
         children.extend(self.delta.clone().map(|pin| LayerCursor::Delta(ArtCursor::new(pin))));
         if let Some(layers) = &self.layers {
             children.extend(layers.cursors(Depth::All));

@@ -8,17 +8,17 @@ use super::plain::PlainWalk;
 use super::{Keys, Located, Ordinal, Segment};
 use crate::batch::Lent;
 use crate::cursor::Cursor;
-use crate::entry::{Below, Entry, ValueRef};
+use crate::entry::Entry;
 use crate::error::Corruption;
 use crate::range::Direction;
 use std::ops::{Deref, Range};
 
 /// A position among the keys of one codec.
+#[expect(clippy::large_enum_variant, reason = "a walk is in a box, one allocation for each cursor")]
 enum Walk {
     Plain(PlainWalk),
     Front(FrontWalk),
-    /// In a box of its own, because it is the largest.
-    Int(Box<IntWalk>),
+    Int(IntWalk),
     Fst(FstWalk),
 }
 
@@ -40,6 +40,14 @@ enum Goal<'k> {
 }
 
 impl Goal<'_> {
+    /// Which way a walk from there goes.
+    fn direction(self) -> Direction {
+        match self {
+            Self::First | Self::Seek(_) => Direction::Forward,
+            Self::Last | Self::SeekForPrev(_) => Direction::Backward,
+        }
+    }
+
     /// The ordinal of the entry among `len`, if there may be one, where `search` finds a key or
     /// the first one above it.
     fn ordinal(
@@ -62,91 +70,13 @@ impl Goal<'_> {
     }
 }
 
-/// Where a cursor stands: everything about the entry has been checked, so that reading it cannot
-/// fail.
-enum Standing {
-    /// Nowhere.
-    Nowhere,
-    /// On the entry of this ordinal, which the window is about.
-    Near(u64),
-    /// On an entry that was located by itself.
-    Alone(Ordinal, Located),
-}
-
-/// Entries of a window.
-const WINDOW: u64 = 16;
-
-/// What bit columns and values say of neighbouring entries: copied, so that a step need not find its
-/// way to them anew. SCRATCHPAD.md section 3.2.
-///
-/// Only what could be read stands here; damage is met when its own entry is.
-#[derive(Default)]
-struct Window {
-    /// The entries that it is about.
-    entries: Range<u64>,
-    /// A bit for each of them.
-    tombstones: u64,
-    /// A bit for each of them.
-    live_below: u64,
-    /// Their values.
-    values: Vec<u8>,
-    /// Bytes of each.
-    width: usize,
-}
-
-impl Window {
-    /// Looks around entry `i` of a segment, which has it. About nothing then, if values have no
-    /// fixed width or anything is damaged.
-    fn look_around(&mut self, segment: &Segment, i: u64) {
-        self.entries = 0..0;
-        self.values.clear();
-        let start = i & !(WINDOW - 1);
-        let entries = start..(start | (WINDOW - 1)).saturating_add(1).min(segment.len());
-        if let Ok(layout) = segment.layout()
-            && let Some((values, width)) = segment.values(layout).fixed(entries.clone())
-            && let Ok(tombstones) = segment.tombstones(layout).word(i / 64)
-            && let Ok(live_below) = segment.live_below(layout).word(i / 64)
-        {
-            self.values.extend_from_slice(values);
-            self.width = width;
-            self.tombstones = tombstones >> (start % 64);
-            self.live_below = live_below >> (start % 64);
-            self.entries = entries;
-        }
-    }
-
-    /// Whether the window is about entry `i`.
-    #[inline]
-    fn has(&self, i: u64) -> bool {
-        self.entries.start <= i && i < self.entries.end
-    }
-
-    /// The entry `i`, which the window is about.
-    #[inline]
-    fn entry(&self, i: u64) -> Entry<'_> {
-        let i = i % WINDOW;
-        let below = if self.live_below >> i & 1 == 1 { Below::Live } else { Below::Absent };
-        if self.tombstones >> i & 1 == 1 {
-            return Entry::tombstone(below);
-        }
-        let start = i as usize * self.width;
-        let value = self.values.get(start..start + self.width).unwrap_or(&[]);
-        Entry::value(ValueRef::Inline(value), below)
-    }
-}
-
-/// What a cursor knows about where it is.
-struct Place {
-    walk: Walk,
-    window: Window,
-}
-
 /// A cursor over a segment, which it borrows or shares.
 pub(crate) struct SegmentCursor<S> {
     segment: S,
     /// In a box, so that those who keep several cursors need not keep much.
-    place: Box<Place>,
-    standing: Standing,
+    walk: Box<Walk>,
+    /// The entry it stands on, of which everything has been checked, so that reading it cannot fail.
+    standing: Option<(Ordinal, Located)>,
     status: Result<(), Corruption>,
 }
 
@@ -157,60 +87,33 @@ impl<S: Deref<Target = Segment>> SegmentCursor<S> {
         let walk = match segment.keys() {
             Ok(Keys::Fst(_)) => Walk::Fst(FstWalk::default()),
             Ok(Keys::Front(_)) => Walk::Front(FrontWalk::default()),
-            Ok(Keys::Int(_)) => Walk::Int(Box::default()),
+            Ok(Keys::Int(_)) => Walk::Int(IntWalk::default()),
             Ok(Keys::Plain(_)) | Err(_) => Walk::Plain(PlainWalk::default()),
         };
-        let place = Box::new(Place { walk, window: Window::default() });
-        Self { segment, place, standing: Standing::Nowhere, status: Ok(()) }
+        Self { segment, walk: Box::new(walk), standing: None, status: Ok(()) }
     }
 
     /// The ordinal of the entry it stands on.
     pub(crate) fn ordinal(&self) -> Option<Ordinal> {
-        match &self.standing {
-            Standing::Nowhere => None,
-            Standing::Near(ordinal) => Some(Ordinal(*ordinal)),
-            Standing::Alone(ordinal, _) => Some(*ordinal),
-        }
+        self.standing.as_ref().map(|(ordinal, _)| *ordinal)
     }
 
     fn go(&mut self, way: Move<'_>) {
-        self.standing = Standing::Nowhere;
+        self.standing = None;
         self.status = Ok(());
-        match self.segment.keys().and_then(|keys| self.place.walk.go(keys, way)) {
+        match self.segment.keys().and_then(|keys| self.walk.go(keys, way)) {
             Ok(None) => {}
             Ok(Some(ordinal)) => self.land(ordinal),
             Err(corruption) => self.status = Err(corruption),
         }
     }
 
-    /// Stands on the entry that a step within a block led to. Such steps are followed by others, and
-    /// so worth a look around.
-    #[inline]
-    fn land_near(&mut self, ordinal: u64) {
-        if !self.place.window.has(ordinal) {
-            self.look_around(ordinal);
-        }
-        if self.place.window.has(ordinal) {
-            self.standing = Standing::Near(ordinal);
-        } else {
-            self.land(ordinal);
-        }
-    }
-
-    #[inline(never)]
-    fn look_around(&mut self, ordinal: u64) {
-        let segment: &Segment = &self.segment;
-        if ordinal < segment.len() {
-            self.place.window.look_around(segment, ordinal);
-        }
-    }
-
     /// Stands on the entry that a move led to.
     fn land(&mut self, ordinal: u64) {
         match self.segment.locate(Ordinal(ordinal)) {
-            Ok(entry) => self.standing = Standing::Alone(Ordinal(ordinal), entry),
+            Ok(entry) => self.standing = Some((Ordinal(ordinal), entry)),
             Err(corruption) => {
-                self.standing = Standing::Nowhere;
+                self.standing = None;
                 self.status = Err(corruption);
             }
         }
@@ -260,7 +163,7 @@ impl Walk {
             (Self::Int(walk), Keys::Int(keys)) => match way {
                 Move::To(goal) => {
                     let ordinal = goal.ordinal(keys.len(), |key| keys.search(key, |_| ()))?;
-                    walk.go_to(keys, ordinal)
+                    walk.go_to(keys, ordinal, goal.direction())
                 }
                 Move::Next => walk.next(keys),
                 Move::Prev => walk.prev(keys),
@@ -304,13 +207,13 @@ impl<S: Deref<Target = Segment>> Cursor for SegmentCursor<S> {
             return;
         }
         // Nearly all steps stay in their block. SCRATCHPAD.md section 3.2.
-        let stepped = match &mut self.place.walk {
+        let stepped = match &mut *self.walk {
             Walk::Front(walk) => walk.step_up(),
             Walk::Int(walk) => walk.step_up(),
             Walk::Plain(_) | Walk::Fst(_) => None,
         };
         if let Some(ordinal) = stepped {
-            return self.land_near(ordinal);
+            return self.land(ordinal);
         }
         self.go(Move::Next);
     }
@@ -320,25 +223,25 @@ impl<S: Deref<Target = Segment>> Cursor for SegmentCursor<S> {
         if !self.valid() {
             return;
         }
-        let stepped = match &mut self.place.walk {
+        let stepped = match &mut *self.walk {
             Walk::Front(walk) => walk.step_down(),
             Walk::Int(walk) => walk.step_down(),
             Walk::Plain(_) | Walk::Fst(_) => None,
         };
         if let Some(ordinal) = stepped {
-            return self.land_near(ordinal);
+            return self.land(ordinal);
         }
         self.go(Move::Prev);
     }
 
     #[inline]
     fn valid(&self) -> bool {
-        !matches!(self.standing, Standing::Nowhere)
+        self.standing.is_some()
     }
 
     #[inline]
     fn key(&self) -> &[u8] {
-        match &self.place.walk {
+        match &*self.walk {
             Walk::Fst(walk) => walk.key(),
             Walk::Front(walk) => walk.key(),
             Walk::Int(walk) => walk.key(),
@@ -351,13 +254,9 @@ impl<S: Deref<Target = Segment>> Cursor for SegmentCursor<S> {
 
     #[inline]
     fn entry(&self) -> Entry<'_> {
-        match &self.standing {
-            Standing::Near(ordinal) => self.place.window.entry(*ordinal),
-            Standing::Alone(_, entry) => self.segment.lend(entry),
-            Standing::Nowhere => {
-                unreachable!("a cursor's entry is read only where it stands on one")
-            }
-        }
+        let standing = self.standing.as_ref();
+        let (_, located) = standing.expect("a cursor's entry is read only where it stands on one");
+        self.segment.lend(located)
     }
 
     fn status(&self) -> Result<(), Corruption> {
@@ -366,7 +265,7 @@ impl<S: Deref<Target = Segment>> Cursor for SegmentCursor<S> {
 
     fn lend(&self, direction: Direction) -> Option<Lent<'_>> {
         let Ordinal(ordinal) = self.ordinal()?;
-        let (keys, slot) = match &self.place.walk {
+        let (keys, slot) = match &*self.walk {
             Walk::Front(walk) => walk.lend()?,
             Walk::Int(walk) => walk.lend(),
             Walk::Plain(_) | Walk::Fst(_) => return None,
@@ -386,7 +285,7 @@ impl<S: Deref<Target = Segment>> Cursor for SegmentCursor<S> {
 
     fn pass(&mut self, direction: Direction, count: usize) {
         // Nothing is lent by others, or elsewhere.
-        let ordinal = match &mut self.place.walk {
+        let ordinal = match &mut *self.walk {
             _ if count == 0 => return,
             Walk::Front(walk) => walk.pass(direction, count),
             Walk::Int(walk) => walk.pass(direction, count),

@@ -2,6 +2,7 @@
 //! fields.
 
 use super::*;
+use crate::range::Direction;
 use crate::testing::rng::Rng;
 use bumpalo::Bump;
 use std::collections::BTreeSet;
@@ -76,13 +77,15 @@ fn expect_all(numbers: &BTreeSet<u64>, width: usize) -> Sections {
             .for_each(expect);
     }
     let mut walk = IntWalk::default();
-    let mut landed = walk.go_to(reader, Some(0)).expect("our own bytes");
+    let mut landed = walk.go_to(reader, Some(0), Direction::Forward).expect("our own bytes");
     for (ordinal, number) in list.iter().enumerate() {
         assert_eq!((landed, walk.key()), (Some(ordinal as u64), &key(*number, width)[..]));
         landed = walk.next(reader).expect("our own bytes");
     }
     assert_eq!(landed, None);
-    let mut landed = walk.go_to(reader, Some(list.len() as u64 - 1)).expect("our own bytes");
+    let mut landed = walk
+        .go_to(reader, Some(list.len() as u64 - 1), Direction::Backward)
+        .expect("our own bytes");
     for (ordinal, number) in list.iter().enumerate().rev() {
         assert_eq!((landed, walk.key()), (Some(ordinal as u64), &key(*number, width)[..]));
         landed = walk.prev(reader).expect("our own bytes");
@@ -319,7 +322,9 @@ fn forged_fields_give_answers_or_errors() {
         for probe in &probes {
             let found = reader.search(probe, |_| ());
             if let Ok(Ok(at) | Err(at)) = found
-                && walk.go_to(reader, Some(at)).is_ok_and(|landed| landed.is_some())
+                && walk
+                    .go_to(reader, Some(at), Direction::Forward)
+                    .is_ok_and(|landed| landed.is_some())
             {
                 let _ = walk.next(reader);
                 let _ = walk.prev(reader);

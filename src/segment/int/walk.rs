@@ -5,16 +5,23 @@ use crate::batch::LentKeys;
 use crate::error::Corruption;
 use crate::range::Direction;
 
-/// Keys that are unpacked together; as a power of two, and not more than a piece has.
-const BLOCK_SHIFT: u32 = 6;
-const BLOCK: usize = 1 << BLOCK_SHIFT;
+/// Keys that are unpacked together at most: no more than a piece has, whose number of keys is a
+/// multiple of this. None are on both sides of such a multiple.
+const BLOCK: u64 = 64;
 
-/// A position: a key, and the block of keys it is in.
+/// Keys that are unpacked together where a walk begins: many walks are short. Further on there are
+/// twice as many each time. SCRATCHPAD.md section 3.6.
+const FIRST: u64 = 16;
+
+/// A position: a key, and the keys around it that are unpacked.
 pub(in super::super) struct IntWalk {
-    block: [u64; BLOCK],
+    block: [u64; BLOCK as usize],
     /// Keys in the block; 0 if it stands in none.
     len: usize,
-    slot: usize,
+    /// Keys to unpack next, at most.
+    most: u64,
+    /// The ordinal of the first key of the block.
+    start: u64,
     ordinal: u64,
     /// The key it stands on, in the last `width` bytes.
     key: [u8; MAX_WIDTH],
@@ -23,7 +30,16 @@ pub(in super::super) struct IntWalk {
 
 impl Default for IntWalk {
     fn default() -> Self {
-        Self { block: [0; BLOCK], len: 0, slot: 0, ordinal: 0, key: [0; MAX_WIDTH], width: 0 }
+        let key = [0; MAX_WIDTH];
+        Self {
+            block: [0; BLOCK as usize],
+            len: 0,
+            most: FIRST,
+            start: 0,
+            ordinal: 0,
+            key,
+            width: 0,
+        }
     }
 }
 
@@ -34,36 +50,53 @@ impl IntWalk {
         &self.key[MAX_WIDTH - self.width..]
     }
 
-    /// Moves to key `ordinal`, if there is one.
+    /// Moves to key `ordinal`, if there is one. A walk from there will go in this direction.
     pub(in super::super) fn go_to(
         &mut self,
         keys: IntKeys<'_>,
         ordinal: Option<u64>,
+        direction: Direction,
+    ) -> Result<Option<u64>, Corruption> {
+        self.most = FIRST;
+        self.reach(keys, ordinal, direction)
+    }
+
+    fn reach(
+        &mut self,
+        keys: IntKeys<'_>,
+        ordinal: Option<u64>,
+        direction: Direction,
     ) -> Result<Option<u64>, Corruption> {
         let Some(ordinal) = ordinal.filter(|ordinal| *ordinal < keys.len()) else {
             return Ok(None);
         };
-        if self.len == 0 || ordinal >> BLOCK_SHIFT != self.ordinal >> BLOCK_SHIFT {
-            self.enter(keys, ordinal)?;
+        if ordinal.wrapping_sub(self.start) >= self.len as u64 {
+            self.enter(keys, ordinal, direction)?;
         }
         Ok(Some(self.stand(ordinal)))
+    }
+
+    /// The place in the block of the key it stands on.
+    #[inline]
+    fn slot(&self) -> usize {
+        (self.ordinal - self.start) as usize
     }
 
     /// Moves to the next larger key, if it is unpacked.
     #[inline]
     pub(in super::super) fn step_up(&mut self) -> Option<u64> {
-        if self.slot + 1 < self.len { Some(self.stand(self.ordinal + 1)) } else { None }
+        if self.slot() + 1 < self.len { Some(self.stand(self.ordinal + 1)) } else { None }
     }
 
     /// Moves to the next smaller key, if it is unpacked.
     #[inline]
     pub(in super::super) fn step_down(&mut self) -> Option<u64> {
-        if self.slot > 0 && self.len > 0 { Some(self.stand(self.ordinal - 1)) } else { None }
+        if self.len > 0 && self.slot() > 0 { Some(self.stand(self.ordinal - 1)) } else { None }
     }
 
     /// The keys that are unpacked, and the place of the one it stands on among them.
     pub(in super::super) fn lend(&self) -> (LentKeys<'_>, usize) {
-        (LentKeys::Numbers(&self.block[..self.len], self.width), self.slot)
+        (LentKeys::Numbers(&self.block[..self.len], self.width), self.slot())
     }
 
     /// Moves so many keys on, which are unpacked.
@@ -80,7 +113,7 @@ impl IntWalk {
         if let Some(ordinal) = self.step_up() {
             return Ok(Some(ordinal));
         }
-        self.leave(keys, self.ordinal.checked_add(1), |last, key| last < key)
+        self.leave(keys, self.ordinal.checked_add(1), Direction::Forward)
     }
 
     /// Moves to the next smaller key.
@@ -88,44 +121,58 @@ impl IntWalk {
         if let Some(ordinal) = self.step_down() {
             return Ok(Some(ordinal));
         }
-        self.leave(keys, self.ordinal.checked_sub(1), |last, key| last > key)
+        self.leave(keys, self.ordinal.checked_sub(1), Direction::Backward)
     }
 
     /// Shows the key of an ordinal in the block.
     #[inline]
     fn stand(&mut self, ordinal: u64) -> u64 {
         self.ordinal = ordinal;
-        self.slot = (ordinal & (BLOCK as u64 - 1)) as usize;
-        self.key = bytes_of(self.block[self.slot]);
+        self.key = bytes_of(self.block[self.slot()]);
         ordinal
     }
 
-    /// Moves to a key in another block, which must be ordered like this beside the one it stands
-    /// on.
+    /// Moves to the next key in this direction, which is not unpacked and must be ordered like that
+    /// beside the one it stands on.
     fn leave(
         &mut self,
         keys: IntKeys<'_>,
         ordinal: Option<u64>,
-        is_ordered: impl Fn(u64, u64) -> bool,
+        direction: Direction,
     ) -> Result<Option<u64>, Corruption> {
-        let before = self.block[self.slot];
-        let landed = self.go_to(keys, ordinal)?;
-        if landed.is_some() && !is_ordered(before, self.block[self.slot]) {
+        let before = self.key;
+        self.most = (self.most * 2).min(BLOCK);
+        let landed = self.reach(keys, ordinal, direction)?;
+        let is_ordered = match direction {
+            Direction::Forward => before < self.key,
+            Direction::Backward => before > self.key,
+        };
+        if landed.is_some() && !is_ordered {
             self.len = 0;
-            return Err(no_piece((self.ordinal >> BLOCK_SHIFT) as usize));
+            return Err(no_piece((self.ordinal / BLOCK) as usize));
         }
         Ok(landed)
     }
 
-    /// Unpacks the block of `ordinal`.
-    fn enter(&mut self, keys: IntKeys<'_>, ordinal: u64) -> Result<(), Corruption> {
-        // Whatever happens, it does not stand in the block before any more.
+    /// Unpacks keys from `ordinal` on in this direction.
+    fn enter(
+        &mut self,
+        keys: IntKeys<'_>,
+        ordinal: u64,
+        direction: Direction,
+    ) -> Result<(), Corruption> {
+        // Whatever happens, it does not stand among those before any more.
         self.len = 0;
         let head = keys.head;
-        let start = ordinal >> BLOCK_SHIFT << BLOCK_SHIFT;
-        let len = (keys.len() - start).min(BLOCK as u64) as usize;
-        keys.decode(head, start, &mut self.block[..len])?;
-        (self.len, self.width) = (len, head.width);
+        let first = ordinal / BLOCK * BLOCK;
+        let end = keys.len().min(first + BLOCK);
+        let range = match direction {
+            Direction::Forward => ordinal..end.min(ordinal + self.most),
+            Direction::Backward => first.max((ordinal + 1).saturating_sub(self.most))..ordinal + 1,
+        };
+        let len = (range.end - range.start) as usize;
+        keys.decode(head, range.start, &mut self.block[..len])?;
+        (self.start, self.len, self.width) = (range.start, len, head.width);
         Ok(())
     }
 }
