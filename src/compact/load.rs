@@ -42,7 +42,7 @@ pub(super) fn cut(
         let mut bound = Box::default();
         while is_room && !sorted.is_done() {
             let chunk = Arc::new(Chunk::read(sorted, limits)?);
-            if building.len() >= builders as usize as usize
+            if building.len() >= builders as usize
                 && let Some((bound, thread)) = building.pop_front()
             {
                 is_room = take(outcome(thread), bound)?;
