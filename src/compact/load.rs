@@ -16,7 +16,7 @@ use std::thread;
 /// one. If no thread can be started, this one builds too.
 ///
 /// Each piece is read into a chunk and built from it; so in memory there is a chunk more than there
-/// are builders, and what each of them collects.
+/// are builders, and what each of them collects. SCRATCHPAD.md section 2.3.
 pub(super) fn cut(
     sorted: &mut Sorted<'_>,
     limits: Limits,

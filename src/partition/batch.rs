@@ -4,7 +4,7 @@
 use super::{Layers, Partition};
 use crate::error::Corruption;
 use crate::segment::{Lookup, Segment, Stepped};
-use crate::sync::Arc;
+use crate::sync::{Arc, read_soon};
 
 /// Keys that are looked up at once. SCRATCHPAD.md section 3.4.
 pub(crate) const BATCH: usize = 16;
@@ -94,7 +94,7 @@ impl Partition {
         batch: &mut Batch,
         answer: &mut impl FnMut(usize, &[u8]),
     ) -> bool {
-        let state = self.state.read();
+        let state = read_soon(&self.state);
         if state.is_retired() {
             return false;
         }

@@ -32,7 +32,9 @@ use crate::filter::{Filter, KeyHash};
 use crate::planted::{Bug, planted};
 use crate::segment::Segment;
 use crate::stats::{MemoryUsage, Stats};
-use crate::sync::{Arc, AtomicU32, AtomicU64, AtomicUsize, Ordering, RwLock};
+use crate::sync::{
+    Arc, AtomicU32, AtomicU64, AtomicUsize, Ordering, RwLock, read_soon, write_soon,
+};
 
 /// Deltas and overlays with fewer entries are searched without a filter.
 pub(crate) const FILTER_FROM: u64 = 32;
@@ -138,7 +140,7 @@ impl Partition {
         key: &[u8],
         f: impl FnOnce(&[u8]) -> R,
     ) -> Option<Result<Option<R>, Corruption>> {
-        let state = self.state.read();
+        let state = read_soon(&self.state);
         if state.is_retired() {
             return None;
         }
@@ -158,13 +160,13 @@ impl Partition {
 
     /// A consistent view, at O(1) cost; writes go on beside it. `None` if the partition is retired.
     pub(crate) fn pin(&self) -> Option<Pinned> {
-        let state = self.state.read();
+        let state = read_soon(&self.state);
         (!state.is_retired()).then(|| state.pin())
     }
 
     /// The partition as a view of the whole map sees it, retired or not.
     pub(crate) fn pin_for(&self, moment: &Moment) -> Pinned {
-        let state = self.state.read();
+        let state = read_soon(&self.state);
         // Under the lock, so that no write comes between the look and the pin.
         moment.pinned(self.address(), || state.pin())
     }
@@ -193,7 +195,7 @@ impl Partition {
         };
         // Dropped after the lock.
         let mut met = Vec::new();
-        let mut state = self.state.write();
+        let mut state = write_soon(&self.state);
         self.begin_write(writes, &mut state, &mut met)?;
         let _aside = self.set_aside(writes, &state, key, value)?;
         let State { delta, layers, .. } = &mut *state;
@@ -231,7 +233,7 @@ impl Partition {
     ) -> Result<Option<Load>, WriteError> {
         // Dropped after the lock.
         let mut met = Vec::new();
-        let mut state = self.state.write();
+        let mut state = write_soon(&self.state);
         self.begin_write(writes, &mut state, &mut met)?;
         let State { delta, layers, .. } = &mut *state;
         if delta.is_none() && layers.is_none() {

@@ -38,6 +38,39 @@ pub(crate) use arc::{Arc, Weak};
 
 pub(crate) use striped::Striped;
 
+use std::ops::{Deref, DerefMut};
+
+/// How often a thread looks again for a lock before it goes to sleep: for about a microsecond, which is
+/// longer than most hold it, and shorter than it takes to be woken. SCRATCHPAD.md section 8.
+#[cfg(not(memkv_loom))]
+const LOOKS: u32 = 40;
+
+/// Takes a lock that is held for moments only.
+#[inline]
+pub(crate) fn read_soon<T>(lock: &RwLock<T>) -> impl Deref<Target = T> + '_ {
+    #[cfg(not(memkv_loom))]
+    for _ in 0..LOOKS {
+        if let Some(guard) = lock.try_read() {
+            return guard;
+        }
+        std::hint::spin_loop();
+    }
+    lock.read()
+}
+
+/// Takes a lock that is held for moments only, to write.
+#[inline]
+pub(crate) fn write_soon<T>(lock: &RwLock<T>) -> impl DerefMut<Target = T> + '_ {
+    #[cfg(not(memkv_loom))]
+    for _ in 0..LOOKS {
+        if let Some(guard) = lock.try_write() {
+            return guard;
+        }
+        std::hint::spin_loop();
+    }
+    lock.write()
+}
+
 /// Starts a thread that ends before `scope` does. The model checker knows nothing of it, nor does it
 /// need to: it reads and writes nothing that others do meanwhile.
 pub(crate) fn spawn_scoped<'scope, T: Send + 'scope>(
