@@ -20,8 +20,12 @@ pub(crate) trait PeerMut<Q: ?Sized>: Peer<Q> {
 }
 
 /// What only MemKV has.
-pub(crate) trait Ours {
-    fn with_compaction(compaction: Compaction) -> Self;
+pub(crate) trait Ours: Sized {
+    fn set_up(options: Options) -> Self;
+
+    fn with_compaction(compaction: Compaction) -> Self {
+        Self::set_up(Options { compaction, ..Options::default() })
+    }
 
     fn fold_all(&self) -> Result<(), String>;
 
@@ -48,8 +52,8 @@ pub(crate) trait Ours {
 }
 
 impl<K: Key> Ours for MemKV<K, u64> {
-    fn with_compaction(compaction: Compaction) -> Self {
-        Self::with_options(Options { compaction, ..Options::default() })
+    fn set_up(options: Options) -> Self {
+        Self::with_options(options)
     }
 
     fn fold_all(&self) -> Result<(), String> {

@@ -6,7 +6,7 @@ use crate::common::peers::{Ours, Peer, PeerMut, Peers};
 use crate::common::probe::load;
 use crate::common::random::value_of;
 use crate::source::{KeySet, Packed, receive};
-use memkv::{Compaction, MemoryUsage, Stats};
+use memkv::{Compaction, MemoryUsage, Options, Profile, Stats};
 use std::fmt::Write as _;
 use std::io::{BufWriter, Write as _};
 use std::process::{Command, Stdio};
@@ -19,6 +19,8 @@ pub(crate) enum Structure {
     AtRest,
     /// MemKV after `compact()`.
     Compacted,
+    /// MemKV made for the fewest bytes, after `compact()`.
+    Smallest,
     /// MemKV that never folds: the radix tree alone.
     Delta,
     BTreeMap,
@@ -27,13 +29,21 @@ pub(crate) enum Structure {
 }
 
 impl Structure {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::AtRest, Self::Compacted, Self::Delta, Self::BTreeMap, Self::HashMap, Self::Fst];
+    pub(crate) const ALL: [Self; 7] = [
+        Self::AtRest,
+        Self::Compacted,
+        Self::Smallest,
+        Self::Delta,
+        Self::BTreeMap,
+        Self::HashMap,
+        Self::Fst,
+    ];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::AtRest => "MemKV",
             Self::Compacted => "MemKV compact()",
+            Self::Smallest => "MemKV smallest",
             Self::Delta => "MemKV delta alone",
             Self::BTreeMap => "BTreeMap",
             Self::HashMap => "HashMap",
@@ -45,6 +55,7 @@ impl Structure {
         match self {
             Self::AtRest => "at-rest",
             Self::Compacted => "compacted",
+            Self::Smallest => "smallest",
             Self::Delta => "delta",
             Self::BTreeMap => "btreemap",
             Self::HashMap => "hashmap",
@@ -175,15 +186,12 @@ pub(crate) fn child(structure: Structure) -> Result<(), String> {
 fn measure<L: Peers>(structure: Structure, keys: &L, seed: u64) -> Result<Footprint, String> {
     let values = (keys.len() * size_of::<u64>()) as f64;
     match structure {
-        Structure::AtRest => memkv(keys, seed, Compaction::Background, |map: &L::MemKV| {
+        Structure::AtRest => memkv(keys, seed, Options::default(), |map: &L::MemKV| {
             Ok(milliseconds(|| map.wait_for_rest()).0)
         }),
-        Structure::Compacted => memkv(keys, seed, Compaction::Background, |map: &L::MemKV| {
-            let (ms, folded) = milliseconds(|| map.fold_all());
-            map.wait_for_rest();
-            folded.map(|()| ms)
-        }),
-        Structure::Delta => memkv(keys, seed, Compaction::Manual, |_| Ok(0.0)),
+        Structure::Compacted => memkv(keys, seed, Options::default(), compacted),
+        Structure::Smallest => memkv(keys, seed, smallest(), compacted),
+        Structure::Delta => memkv(keys, seed, never_folding(), |_| Ok(0.0)),
         Structure::BTreeMap => {
             let key_bytes = key_blocks(keys);
             let (mut footprint, _) = around(keys, seed, || Ok(filled::<L, L::Tree>(keys, seed)))?;
@@ -210,15 +218,32 @@ fn filled<L: Peers, P: PeerMut<L::Key> + Default>(keys: &L, seed: u64) -> P {
     map
 }
 
+/// Options of a map for the fewest bytes.
+pub(crate) fn smallest() -> Options {
+    Options { profile: Profile::Smallest, ..Options::default() }
+}
+
+/// Options of a map that stays a radix tree.
+pub(crate) fn never_folding() -> Options {
+    Options { compaction: Compaction::Manual, ..Options::default() }
+}
+
+/// Folds everything; the milliseconds that took.
+fn compacted<M: Ours>(map: &M) -> Result<f64, String> {
+    let (ms, folded) = milliseconds(|| map.fold_all());
+    map.wait_for_rest();
+    folded.map(|()| ms)
+}
+
 fn memkv<L: Peers>(
     keys: &L,
     seed: u64,
-    compaction: Compaction,
+    options: Options,
     settle: impl FnOnce(&L::MemKV) -> Result<f64, String>,
 ) -> Result<Footprint, String> {
     let mut settle_ms = 0.0;
     let (mut footprint, map) = around(keys, seed, || {
-        let mut map = L::MemKV::with_compaction(compaction);
+        let mut map = L::MemKV::set_up(options);
         load(&mut map, keys, seed);
         settle_ms = settle(&map)?;
         Ok(map)

@@ -5,9 +5,8 @@ use crate::common::keys::{KeyList, Keys};
 use crate::common::peers::{Ours, PeerMut, Peers};
 use crate::common::probe::{Answers, Passes, Subject, Timed, load, time};
 use crate::common::random::{Random, value_of};
-use crate::measure::Structure;
+use crate::measure::{Structure, never_folding, smallest};
 use indicatif::ProgressBar;
-use memkv::Compaction;
 
 /// Probes in one pass, at most.
 const PROBES: usize = 1_000_000;
@@ -120,8 +119,8 @@ fn keep_insert_times<L: KeyList>(runners: &[Runner<L>], times: &mut [Times]) {
 fn is_filled_by_insert(structure: Structure) -> bool {
     match structure {
         Structure::AtRest | Structure::Delta | Structure::BTreeMap | Structure::HashMap => true,
-        // The one is loaded like `AtRest`, the other cannot be loaded in random order.
-        Structure::Compacted | Structure::Fst => false,
+        // Two are loaded like `AtRest`, the other cannot be loaded in random order.
+        Structure::Compacted | Structure::Smallest | Structure::Fst => false,
     }
 }
 
@@ -134,18 +133,20 @@ fn build<L: Peers>(
 ) -> Result<Runner<L>, String> {
     let (subject, insert): (Box<dyn Subject<L>>, f64) = match structure {
         Structure::AtRest => {
-            let (map, ns) = filled(L::MemKV::with_compaction(Compaction::Background), keys, seed);
+            let (map, ns) = filled(L::MemKV::set_up(memkv::Options::default()), keys, seed);
             map.wait_for_rest();
             (Box::new(map), ns)
         }
-        Structure::Compacted => {
-            let (map, ns) = filled(L::MemKV::with_compaction(Compaction::Background), keys, seed);
+        Structure::Compacted | Structure::Smallest => {
+            let is_small = structure == Structure::Smallest;
+            let options = if is_small { smallest() } else { memkv::Options::default() };
+            let (map, ns) = filled(L::MemKV::set_up(options), keys, seed);
             map.fold_all()?;
             map.wait_for_rest();
             (Box::new(map), ns)
         }
         Structure::Delta => {
-            let (map, ns) = filled(L::MemKV::with_compaction(Compaction::Manual), keys, seed);
+            let (map, ns) = filled(L::MemKV::set_up(never_folding()), keys, seed);
             (Box::new(map), ns)
         }
         Structure::BTreeMap => {

@@ -26,13 +26,8 @@ struct Owned {
 
 type Model = BTreeMap<Vec<u8>, Owned>;
 
-const CODECS: [CodecChoice; 5] = [
-    CodecChoice::Plain,
-    CodecChoice::Fst,
-    CodecChoice::Front,
-    CodecChoice::Int,
-    CodecChoice::Smallest,
-];
+const CODECS: [CodecChoice; 4] =
+    [CodecChoice::Plain, CodecChoice::Fst, CodecChoice::Front, CodecChoice::Int];
 
 const WIDTHS: [ValueWidth; 5] = [
     ValueWidth::Fixed(0),
@@ -520,10 +515,13 @@ fn images_are_the_bytes_of_format_version_1() {
         })
     });
     let expected = [
-        [0x683d_c557, 0x0fae_02cc, 0x59f9_27af, 0x6ed3_093e, 0x2d05_3600],
-        [0x45fc_7c6b, 0xd001_6dc0, 0x3e27_6d7e, 0x319c_e821, 0xaaea_f4f6],
+        [0x683d_c557, 0x0fae_02cc, 0x59f9_27af, 0x6ed3_093e],
+        [0x45fc_7c6b, 0xd001_6dc0, 0x3e27_6d7e, 0x319c_e821],
     ];
     assert_eq!(sums, expected);
+    let model = model_of(text(400), ValueWidth::Fixed(8), true);
+    let smallest = built(&model, ValueWidth::Fixed(8), CodecChoice::Smallest);
+    assert_eq!(checksum(image_of(&smallest)), 0x95ab_09b6);
 }
 
 #[test]

@@ -18,13 +18,16 @@ fn every_flipped_byte_is_found_and_survived() {
                 if image.len() > 8000 && at > 3000 && at % 13 != 0 {
                     continue;
                 }
-                for flip in [0x01, 0x80, 0xff] {
+                for (i, flip) in [0x01, 0x80, 0xff].into_iter().enumerate() {
                     let mut bad = image.to_vec();
                     bad[at] ^= flip;
                     let found = reopened(&bad, &extents_of(&good), width)
                         .map_err(Error::from)
                         .and_then(|segment| segment.verify());
                     assert!(found.is_err(), "byte {at} of {choice:?} {width:?}");
+                    if i != at % 3 {
+                        continue;
+                    }
                     // Behind the checksums, nothing may break either.
                     reseal(&mut bad);
                     if let Ok(segment) = reopened(&bad, &extents_of(&good), width) {
