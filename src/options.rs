@@ -92,14 +92,15 @@ pub struct Options {
     /// An overlay of more than this share of its base, in percent of entries, is merged into the
     /// base by the next fold. 0 writes no overlays. Default: 20.
     pub overlay_percent: f64,
-    /// Threads that [`from_sorted`](crate::MemKV::from_sorted) and
-    /// [`extend_sorted`](crate::MemKV::extend_sorted) start to build segments while the caller's reads
-    /// the entries. They end before the call does. Each needs memory for the entries of a partition, as
-    /// they are and once more as they are compressed. The map that comes out is the same. Two of them
-    /// made loads of text 1.7 times as fast on two processors, and 2.3 times with
+    /// Threads that calls which build many segments start besides the caller's, and wait for:
+    /// [`from_sorted`](crate::MemKV::from_sorted) and
+    /// [`extend_sorted`](crate::MemKV::extend_sorted), whose entries the caller's reads while the
+    /// others build, and [`compact`](crate::MemKV::compact). Each needs memory for the entries of a
+    /// partition, as they are and once more as they are compressed. The map that comes out is the same.
+    /// On two processors, two of them made loads of text 1.7 times as fast, and 2.3 times with
     /// [`Profile::Smallest`]; numbers are compressed about as fast as they are read, so that loads of
     /// them gain nothing. Default: 0, the caller does it all.
-    pub load_threads: u32,
+    pub threads: u32,
     /// Bytes of heap that the map may hold, as [`memory_usage`](crate::MemKV::memory_usage) counts
     /// them. A write that may need more than is left folds what is in deltas, except with
     /// [`Compaction::Manual`], and is refused with [`Error::MemoryLimit`](crate::Error::MemoryLimit)
@@ -135,7 +136,7 @@ impl Default for Options {
             delta_floor_bytes: 256 << 10,
             delta_max_age: Some(Duration::from_mins(1)),
             overlay_percent: 20.0,
-            load_threads: 0,
+            threads: 0,
             memory_limit_bytes: None,
             residence: Residence::Mapped,
         }

@@ -53,7 +53,7 @@ impl Core {
         let heap = core.limit().map_or(u64::MAX, |limit| limit as u64);
         let limits = Limits { heap, ..core.file_limits() };
         let (width, choice) = (core.width(), policy::codec(&core.options));
-        let pieces = match core.options.load_threads {
+        let pieces = match core.options.threads {
             0 => pieces::cut(&mut source, limits, width, choice)?,
             threads => load::cut(&mut source, limits, width, choice, threads)?,
         };

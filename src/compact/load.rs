@@ -7,9 +7,8 @@ use crate::entry::{Below, Entry, Extent, ValueRef, ValueWidth};
 use crate::error::Error;
 use crate::key::MAX_KEY_LEN;
 use crate::segment::{CodecChoice, SegmentBuilder, raw_len};
-use crate::sync::{Arc, spawn_scoped};
+use crate::sync::{Arc, join_scoped, spawn_scoped};
 use std::collections::VecDeque;
-use std::panic::resume_unwind;
 use std::thread;
 
 /// What [`pieces::cut`] makes of the entries, made by `builders` threads, at least one, beside this
@@ -45,29 +44,24 @@ pub(super) fn cut(
             if building.len() >= builders as usize
                 && let Some((bound, thread)) = building.pop_front()
             {
-                is_room = take(outcome(thread), bound)?;
+                is_room = take(join_scoped(thread), bound)?;
             }
             let shared = Arc::clone(&chunk);
             if let Ok(thread) = spawn_scoped(scope, move || build(&shared)) {
                 building.push_back((bound, thread));
             } else {
                 for (bound, thread) in building.drain(..) {
-                    take(outcome(thread), bound)?;
+                    take(join_scoped(thread), bound)?;
                 }
                 is_room = take(build(&chunk), bound)?;
             }
             bound = if sorted.is_done() { Box::default() } else { sorted.separator() };
         }
         for (bound, thread) in building {
-            take(outcome(thread), bound)?;
+            take(join_scoped(thread), bound)?;
         }
         Ok(pieces)
     })
-}
-
-/// What a thread has made. If it panicked, so does this one.
-fn outcome<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
-    thread.join().unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 /// Entries of one piece.

@@ -8,6 +8,7 @@
 //! fold that fails or is cancelled leaves its input where reads find it, and the next one starts
 //! from it again.
 
+mod abreast;
 mod batch;
 mod bulk;
 mod divide;
@@ -30,7 +31,7 @@ use crate::entry::{MAX_VALUE_LEN, ValueWidth};
 use crate::error::{Corruption, Error};
 use crate::key::MAX_KEY_LEN;
 use crate::options::{Compaction, Options};
-use crate::partition::{Load, Partition, Pinned, Shared, WriteError, Writes};
+use crate::partition::{Layers, Load, Partition, Pinned, Shared, WriteError, Writes};
 use crate::range::ByteRange;
 use crate::segment::Segment;
 use crate::snapshot::View;
@@ -117,6 +118,22 @@ enum Folded {
     Published,
     /// The map was cleared or dropped meanwhile.
     GivenUp,
+}
+
+/// A fold to be made.
+struct Job {
+    layers: Arc<Layers>,
+    target: Target,
+}
+
+/// What `step` answers, or that it panicked. A fold changes nothing but by its last step, so that a
+/// panic leaves no half-made state behind.
+fn or_panic<T>(step: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    catch_unwind(AssertUnwindSafe(step)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+        Err(Error::FoldFailed { reason: text.unwrap_or_else(|| "it panicked".to_owned()) })
+    })
 }
 
 impl Core {
@@ -502,6 +519,9 @@ impl Core {
     /// Folds all that there is at the time of the call into bases, and writes those anew that were
     /// made for another profile.
     pub(crate) fn compact(&self) -> Result<(), Error> {
+        if self.options.threads > 0 {
+            self.compact_abreast(self.options.threads as usize)?;
+        }
         let mut from: Box<[u8]> = Box::default();
         loop {
             // The partition is looked up when nobody else can put another in its place by a fold.
@@ -541,13 +561,48 @@ impl Core {
     /// Runs a fold into `target`, or where the policy says, turning a panic into an error and
     /// counting folds and failures. The slot is held.
     fn run(&self, partition: &Partition, target: Option<Target>) -> Result<Folded, Error> {
-        // A fold changes nothing but by its last step, so that a panic leaves no half-made state
-        // behind.
-        let fold = AssertUnwindSafe(|| self.fold_frozen(partition, target));
-        let outcome = catch_unwind(fold).unwrap_or_else(|panic| {
-            let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-            let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-            Err(Error::FoldFailed { reason: text.unwrap_or_else(|| "it panicked".to_owned()) })
+        let Some(job) = self.job(partition, target) else { return Ok(Folded::Nothing) };
+        self.end(partition, &job, self.work(&job))
+    }
+
+    /// The fold of a partition's layers as they are, if there is something to fold. The slot is held,
+    /// from now on until it has ended.
+    fn job(&self, partition: &Partition, target: Option<Target>) -> Option<Job> {
+        let layers = partition.layers()?;
+        let is_base_only = layers.frozen.is_none() && layers.overlay.is_none();
+        let is_to_be_rewritten = target == Some(Target::Base)
+            && !self.is_read_only
+            && !layers.base.as_ref().is_none_or(|base| policy::suits(base, &self.options));
+        if is_base_only && !is_to_be_rewritten || layers.frozen.is_none() && target.is_none() {
+            return None;
+        }
+        let len = |segment: Option<&Arc<Segment>>| segment.map_or(0, |segment| segment.len());
+        let sizes = Sizes {
+            frozen: layers.frozen.as_ref().map_or(0, |frozen| frozen.tree.len()),
+            overlay: len(layers.overlay()),
+            base: len(layers.base.as_ref()),
+        };
+        let target = target.unwrap_or_else(|| policy::target(sizes, &self.options));
+        Some(Job { layers, target })
+    }
+
+    /// Makes what a fold makes, without anybody noticing; `None` if it was given up.
+    fn work(&self, job: &Job) -> Result<Option<fold::Folded>, Error> {
+        let go_on = || self.handles.load(Ordering::Relaxed) > 0;
+        let Job { layers, target } = job;
+        or_panic(|| fold::fold(layers, *target, self.width(), &self.options, &go_on))
+    }
+
+    /// Publishes what a fold has made, and counts it, or its failure.
+    fn end(
+        &self,
+        partition: &Partition,
+        job: &Job,
+        made: Result<Option<fold::Folded>, Error>,
+    ) -> Result<Folded, Error> {
+        let outcome = made.and_then(|made| match made {
+            Some(folded) => or_panic(|| self.publish(partition, job, folded)),
+            None => Ok(Folded::GivenUp),
         });
         match &outcome {
             Ok(Folded::Published) => {
@@ -568,36 +623,22 @@ impl Core {
         outcome
     }
 
-    /// Folds the layers as they are. The slot is held.
-    fn fold_frozen(&self, partition: &Partition, target: Option<Target>) -> Result<Folded, Error> {
-        let Some(layers) = partition.layers() else { return Ok(Folded::Nothing) };
-        let is_base_only = layers.frozen.is_none() && layers.overlay.is_none();
-        let is_to_be_rewritten = target == Some(Target::Base)
-            && !self.is_read_only
-            && !layers.base.as_ref().is_none_or(|base| policy::suits(base, &self.options));
-        if is_base_only && !is_to_be_rewritten || layers.frozen.is_none() && target.is_none() {
-            return Ok(Folded::Nothing);
-        }
-        let len = |segment: Option<&Arc<Segment>>| segment.map_or(0, |segment| segment.len());
-        let sizes = Sizes {
-            frozen: layers.frozen.as_ref().map_or(0, |frozen| frozen.tree.len()),
-            overlay: len(layers.overlay()),
-            base: len(layers.base.as_ref()),
-        };
-        let target = target.unwrap_or_else(|| policy::target(sizes, &self.options));
-        let go_on = || self.handles.load(Ordering::Relaxed) > 0;
-        let width = partition.width();
-        let Some(folded) = fold::fold(&layers, target, width, &self.options, &go_on)? else {
-            return Ok(Folded::GivenUp);
-        };
+    /// Puts what a fold has made in the place of what it read.
+    fn publish(
+        &self,
+        partition: &Partition,
+        job: &Job,
+        folded: fold::Folded,
+    ) -> Result<Folded, Error> {
+        let Job { layers, target } = job;
         let fold::Folded { mut pieces, written } = folded;
         self.entries_encoded.fetch_add(written, Ordering::Relaxed);
         let is_published = if pieces.len() > 1 {
-            self.replace(&[(partition, Some(&layers))], &pieces)?
+            self.replace(&[(partition, Some(layers))], &pieces)?
         } else {
             let folded = pieces.pop().map(|piece| piece.layers).unwrap_or_default();
-            let is_small = target == Target::Base && policy::is_small(folded.live, &self.options);
-            let is_published = partition.publish(self.shared(), &layers, folded);
+            let is_small = *target == Target::Base && policy::is_small(folded.live, &self.options);
+            let is_published = partition.publish(self.shared(), layers, folded);
             if is_published && is_small {
                 // If this fails, it is tried again after the next fold; this one has succeeded.
                 let _ = catch_unwind(AssertUnwindSafe(|| self.join(partition)));

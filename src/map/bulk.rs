@@ -18,7 +18,7 @@ impl<K: Key, V: Value> MemKV<K, V> {
     /// # Complexity
     /// O(bytes). The entries are encoded as they come, never collected; beside the map this takes
     /// memory for one segment of [`partition_entries`](Options::partition_entries), and for more with
-    /// [`load_threads`](Options::load_threads).
+    /// [`threads`](Options::threads).
     ///
     /// # Errors
     /// [`Error::OutOfOrder`] with the index of the first entry whose key is not above the one

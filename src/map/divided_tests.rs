@@ -59,8 +59,8 @@ fn a_map_of_many_partitions_conforms() {
 
 #[test]
 fn maps_of_many_partitions_match_a_model() {
-    for (seed, entries) in [(1100, 1), (1200, 5), (1300, 40)] {
-        let options = || tiny(Compaction::Manual, entries);
+    for (seed, entries, threads) in [(1100, 1, 0), (1200, 5, 0), (1300, 40, 2)] {
+        let options = || Options { threads, ..tiny(Compaction::Manual, entries) };
         let make = || Driven::<Vec<u8>, true>::with_options(options());
         check_map(seed, &Alphabet::ALL, MODEL_OPS / 20, make);
         let make = || Driven::<(), true>::with_options(options());
@@ -82,7 +82,8 @@ fn maps_that_divide_by_themselves_match_a_model() {
 fn threads_see_a_consistent_map_of_many_partitions() {
     for compaction in [Compaction::Background, Compaction::Inline, Compaction::Manual] {
         for_seeds(1, 6, |seed| {
-            let options = tiny(compaction, 4 << (seed % 3 * 2));
+            let threads = seed as u32 % 3;
+            let options = Options { threads, ..tiny(compaction, 4 << (seed % 3 * 2)) };
             Stress::of_seed(seed).run(seed, Driven::<Vec<u8>>::with_options(options));
         });
     }

@@ -1,4 +1,4 @@
-//! Bulk loads on several threads make what one thread makes.
+//! Bulk loads and compactions on several threads make what one thread makes.
 
 use crate::MemKV;
 use crate::error::{Error, SortFault};
@@ -12,9 +12,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 type Model<V> = BTreeMap<Vec<u8>, V>;
 
-fn options(load_threads: u32, partition_entries: usize) -> Options {
+fn options(threads: u32, partition_entries: usize) -> Options {
     let compaction = Compaction::Manual;
-    Options { compaction, partition_entries, load_threads, ..Options::default() }
+    Options { compaction, partition_entries, threads, ..Options::default() }
 }
 
 /// The number of partitions of a map of these entries, and the file it makes.
@@ -47,10 +47,10 @@ fn the_map_is_the_same_however_many_threads_build_it() {
     ] {
         let alone = Options { profile, ..options(0, partition_entries) };
         let expected = (loaded(&numbers, alone.clone()), loaded(&blobs, alone.clone()));
-        for load_threads in [1, 3] {
-            let options = Options { load_threads, ..alone.clone() };
+        for threads in [1, 3] {
+            let options = Options { threads, ..alone.clone() };
             let made = (loaded(&numbers, options.clone()), loaded(&blobs, options));
-            assert!(made == expected, "{load_threads} threads, {partition_entries} entries each");
+            assert!(made == expected, "{threads} threads, {partition_entries} entries each");
         }
     }
 }
@@ -93,4 +93,29 @@ fn a_limit_and_a_panic_end_a_load_on_several_threads() {
     });
     assert_eq!(kv.extend_sorted(entries), Ok(900));
     assert_eq!(kv.len(), 900);
+}
+
+#[test]
+fn a_compaction_makes_the_same_on_several_threads() {
+    let compacted = |threads| {
+        let kv: MemKV<u64, u64> = MemKV::with_options(options(threads, 100));
+        kv.extend_sorted((0..4_000).map(|n| (n * 3, n))).expect("sorted");
+        // Partitions that grow, shrink, go, and stay.
+        for n in 0..3_000 {
+            kv.put(n, 1);
+            kv.delete(6_000 + n);
+        }
+        kv.compact().expect("memory");
+        kv.core().check();
+        let stats = kv.stats();
+        assert_eq!(stats.delta_entries + stats.frozen_entries, 0);
+        (kv.iter().collect::<Vec<_>>(), stats.partitions)
+    };
+    let (entries, partitions) = compacted(0);
+    for threads in [1, 2, 7] {
+        let (made, others) = compacted(threads);
+        assert!(made == entries);
+        // Neighbours are joined in another order.
+        assert!(others.abs_diff(partitions) <= partitions / 4, "{others} and {partitions}");
+    }
 }

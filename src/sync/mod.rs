@@ -80,6 +80,11 @@ pub(crate) fn spawn_scoped<'scope, T: Send + 'scope>(
     std::thread::Builder::new().name("memkv-builder".into()).spawn_scoped(scope, body)
 }
 
+/// What a thread has made. If it panicked, so does this one.
+pub(crate) fn join_scoped<T>(thread: std::thread::ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
 #[cfg(memkv_tsan)]
 pub(crate) use once::OnceLock;
 #[cfg(not(memkv_tsan))]
