@@ -151,6 +151,8 @@ pub(crate) struct Batch {
     pause: u32,
     /// The next try is the second one of two.
     is_second: bool,
+    /// It was filled, and nothing has been thrown away since.
+    is_of_use: bool,
 }
 
 /// Fewer entries are not worth a copy.
@@ -182,6 +184,7 @@ impl Batch {
             left: PAUSE,
             pause: PAUSE,
             is_second: false,
+            is_of_use: false,
         }
     }
 
@@ -237,13 +240,17 @@ impl Batch {
 
     /// Makes a pause, longer each time until something was copied.
     fn rest(&mut self) {
-        (self.left, self.is_second) = (self.pause, false);
+        (self.left, self.is_second, self.is_of_use) = (self.pause, false, false);
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
     }
 
     /// Whether a try to fill it is due.
     #[inline]
     pub(crate) fn is_due(&mut self) -> bool {
+        if std::mem::take(&mut self.is_of_use) {
+            // All of the last copies have been yielded.
+            self.pause = PAUSE;
+        }
         self.left = self.left.saturating_sub(1);
         self.left == 0
     }
@@ -264,7 +271,7 @@ impl Batch {
             }
             return None;
         };
-        (self.pause, self.is_second) = (PAUSE, false);
+        (self.is_second, self.is_of_use) = (false, true);
         let values = self.bytes.len() - len * self.width;
         match direction {
             // Before the first, which is where adding a width leads to it.
@@ -398,8 +405,15 @@ mod tests {
         assert_eq!(batch.fill(Some(fits), Direction::Backward), Some(FEWEST));
         assert!(batch.advance(Direction::Backward));
         assert_eq!(batch.entry().0, long);
+        // They were of no use, and so the next pause is longer yet.
         assert_eq!(batch.discard(), Some((Direction::Backward, FEWEST - 1)));
         assert_eq!(batch.discard(), None);
+        assert_eq!(pause(&mut batch), Some(4 * PAUSE));
+        assert_eq!(batch.fill(Some(fits), Direction::Forward), Some(FEWEST));
+        assert!((0..FEWEST).all(|_| batch.advance(Direction::Forward)));
+        // These were all yielded.
+        assert_eq!(pause(&mut batch), Some(1));
+        assert_eq!(batch.fill(None, Direction::Forward), None);
         assert_eq!(pause(&mut batch), Some(PAUSE));
         let too_long = Lent::new(LentKeys::Strings(&long, 0, &ends), &[1; FEWEST], 1);
         for _ in 0..10 {

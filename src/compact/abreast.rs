@@ -1,6 +1,6 @@
 //! Folds of several partitions at once.
 
-use super::{Core, Job, Target, fold};
+use super::{Core, Found, Job, Target, fold};
 use crate::error::Error;
 use crate::partition::Partition;
 use crate::sync::{join_scoped, spawn_scoped};
@@ -8,15 +8,22 @@ use std::thread;
 
 impl Core {
     /// Folds the partitions that there are now into bases, on so many threads besides this one, at
-    /// least one. What comes to a partition meanwhile stays in its delta.
+    /// least one. What comes to a partition meanwhile stays in its delta. Answers those of which
+    /// nothing is left from before the call.
     ///
     /// The slot is held by this thread alone. The others make what nobody sees, and it is published
     /// here, in the order of keys, as if it had been made one after the other.
-    pub(super) fn compact_abreast(&self, threads: usize) -> Result<(), Error> {
-        for group in self.partitions().chunks(threads + 1) {
+    pub(super) fn compact_abreast(&self, threads: usize) -> Result<Vec<Found<'_>>, Error> {
+        let mut done = Vec::new();
+        let mut partitions = self.partitions();
+        while !partitions.is_empty() {
+            let rest = partitions.split_off(partitions.len().min(threads.saturating_add(1)));
+            let group = std::mem::replace(&mut partitions, rest);
             let _held = self.slot.acquire();
             let mut jobs: Vec<(&Partition, Job)> = Vec::new();
-            for partition in group {
+            let mut had_frozen = Vec::new();
+            for partition in &group {
+                had_frozen.push(partition.has_frozen());
                 partition.freeze(self.shared());
                 jobs.extend(self.job(partition, Some(Target::Base)).map(|job| (&**partition, job)));
             }
@@ -24,8 +31,14 @@ impl Core {
             for ((partition, job), made) in jobs.iter().zip(made) {
                 self.end(partition, job, made)?;
             }
+            drop(jobs);
+            // Its layers are all folded, unless a delta was frozen before and another one is behind it.
+            let is_done = |(partition, had_frozen): &(Found<'_>, bool)| {
+                !had_frozen && self.job(partition, Some(Target::Base)).is_none()
+            };
+            done.extend(group.into_iter().zip(had_frozen).filter(is_done).map(|(own, _)| own));
         }
-        Ok(())
+        Ok(done)
     }
 
     /// Makes what each of these folds makes, the first one on this thread.
@@ -42,5 +55,37 @@ impl Core {
             }));
             made
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::ValueWidth;
+    use crate::options::{Compaction, Options};
+    use crate::sync::Arc;
+    use crate::testing::keys::big_endian;
+
+    #[test]
+    fn all_partitions_are_folded_in_groups_of_any_size() {
+        for threads in [1, 2, 5, usize::MAX] {
+            let compaction = Compaction::Manual;
+            let options = Options { compaction, partition_entries: 50, ..Options::default() };
+            let core = Arc::new(Core::new(ValueWidth::Fixed(8), options));
+            core.add_handle();
+            let put = |n| Core::put(&core, &big_endian(n), &[1; 8]).expect("memory");
+            (0..1_000).for_each(put);
+            core.compact().expect("memory");
+            let before = core.stats();
+            assert!(before.partitions > 10, "{before:?}");
+            (0..1_000).step_by(10).for_each(put);
+            let done = core.compact_abreast(threads).expect("memory");
+            let after = core.stats();
+            assert_eq!(done.len(), before.partitions, "{threads} threads");
+            assert_eq!((after.delta_entries, after.frozen_entries), (0, 0));
+            assert_eq!(after.folds - before.folds, before.partitions as u64);
+            assert_eq!(after.entries, 1_000);
+            core.check();
+        }
     }
 }

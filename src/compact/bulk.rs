@@ -49,14 +49,18 @@ impl Core {
         if core.is_read_only {
             return Err(Error::ReadOnly);
         }
-        let mut source = Sorted::new(core.width(), fill)?;
         let heap = core.limit().map_or(u64::MAX, |limit| limit as u64);
+        let mut source = Sorted::new(core.width(), heap, fill)?;
         let limits = Limits { heap, ..core.file_limits() };
         let (width, choice) = (core.width(), policy::codec(&core.options));
         let pieces = match core.options.threads {
             0 => pieces::cut(&mut source, limits, width, choice)?,
             threads => load::cut(&mut source, limits, width, choice, threads)?,
         };
+        if source.is_over || !source.is_done() {
+            // It was given up for want of room, whatever there is by now.
+            return Err(core.over_limit());
+        }
         core.make_room_for(pieces.iter().map(|piece| piece.layers.heap_bytes()).sum())?;
         let count = pieces.iter().map(|piece| piece.layers.live).sum();
         if count == 0 {
@@ -189,6 +193,10 @@ pub(super) struct Sorted<'a> {
     /// The value, if it is large.
     extent: Option<Extent>,
     is_there: bool,
+    /// Bytes of large values that there may yet be.
+    large: u64,
+    /// There were more, and nothing comes behind them.
+    is_over: bool,
     /// Number of the entry.
     index: u64,
     /// The key before.
@@ -196,10 +204,20 @@ pub(super) struct Sorted<'a> {
 }
 
 impl<'a> Sorted<'a> {
-    fn new(width: ValueWidth, fill: NextEntry<'a>) -> Result<Self, Error> {
-        let (key, value, before) = (Vec::new(), Vec::new(), Vec::new());
-        let extent = None;
-        let mut new = Self { fill, width, key, value, extent, is_there: false, index: 0, before };
+    /// Entries with at most so many bytes of large values.
+    fn new(width: ValueWidth, large: u64, fill: NextEntry<'a>) -> Result<Self, Error> {
+        let mut new = Self {
+            fill,
+            width,
+            key: Vec::new(),
+            value: Vec::new(),
+            extent: None,
+            is_there: false,
+            large,
+            is_over: false,
+            index: 0,
+            before: Vec::new(),
+        };
         new.read()?;
         Ok(new)
     }
@@ -211,7 +229,16 @@ impl<'a> Sorted<'a> {
             return Err(Error::ValueTooLong { len });
         }
         let is_large = self.is_there && self.width == ValueWidth::Bytes && len > INLINE_VALUE_MAX;
-        self.extent = if is_large { Some(Extent::copy_of(&self.value)?) } else { None };
+        self.extent = None;
+        if is_large {
+            // They are held before any segment is built, whose bytes could be counted.
+            if let Some(left) = self.large.checked_sub(len as u64) {
+                self.large = left;
+                self.extent = Some(Extent::copy_of(&self.value)?);
+            } else {
+                (self.is_there, self.is_over) = (false, true);
+            }
+        }
         Ok(())
     }
 }

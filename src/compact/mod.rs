@@ -120,6 +120,11 @@ enum Folded {
     GivenUp,
 }
 
+/// What a partition is known by.
+fn address(partition: &Partition) -> usize {
+    std::ptr::from_ref(partition).addr()
+}
+
 /// A fold to be made.
 struct Job {
     layers: Arc<Layers>,
@@ -519,21 +524,31 @@ impl Core {
     /// Folds all that there is at the time of the call into bases, and writes those anew that were
     /// made for another profile.
     pub(crate) fn compact(&self) -> Result<(), Error> {
-        if self.options.threads > 0 {
-            self.compact_abreast(self.options.threads as usize)?;
-        }
+        let mut done = match self.options.threads {
+            0 => Vec::new(),
+            threads => self.compact_abreast(threads as usize)?,
+        };
+        done.sort_by_key(|partition| address(partition));
         let mut from: Box<[u8]> = Box::default();
         loop {
             // The partition is looked up when nobody else can put another in its place by a fold.
             let _held = self.slot.acquire();
             let partition = self.find(&from);
+            if done.binary_search_by_key(&address(&partition), |done| address(done)).is_ok() {
+                // What is in its delta has come since the call.
+                match self.bound_behind(&from) {
+                    Some(bound) => from = bound,
+                    None => return Ok(()),
+                }
+                continue;
+            }
             let had_frozen = partition.has_frozen();
             partition.freeze(self.shared());
             self.run(&partition, Some(Target::Base))?;
             // That was what was frozen before, or it has been joined with a neighbour who has
             // something to be folded: now the rest, which may have gone to successors.
             let is_left = had_frozen || partition.is_retired();
-            if is_left && self.find(&from).pin().is_some_and(|pinned| !pinned.is_base_only()) {
+            if is_left && self.has_work(&self.find(&from)) {
                 continue;
             }
             match self.bound_behind(&from) {
@@ -570,9 +585,7 @@ impl Core {
     fn job(&self, partition: &Partition, target: Option<Target>) -> Option<Job> {
         let layers = partition.layers()?;
         let is_base_only = layers.frozen.is_none() && layers.overlay.is_none();
-        let is_to_be_rewritten = target == Some(Target::Base)
-            && !self.is_read_only
-            && !layers.base.as_ref().is_none_or(|base| policy::suits(base, &self.options));
+        let is_to_be_rewritten = target == Some(Target::Base) && self.is_to_be_rewritten(&layers);
         if is_base_only && !is_to_be_rewritten || layers.frozen.is_none() && target.is_none() {
             return None;
         }
@@ -584,6 +597,20 @@ impl Core {
         };
         let target = target.unwrap_or_else(|| policy::target(sizes, &self.options));
         Some(Job { layers, target })
+    }
+
+    /// Whether the base was made for another profile, and would not take from a limited memory what it
+    /// takes from a file.
+    fn is_to_be_rewritten(&self, layers: &Layers) -> bool {
+        let Some(base) = &layers.base else { return false };
+        let is_free = self.options.memory_limit_bytes.is_none() || base.stored_bytes() == 0;
+        !self.is_read_only && is_free && !policy::suits(base, &self.options)
+    }
+
+    /// Whether a compaction finds something to do here.
+    fn has_work(&self, partition: &Partition) -> bool {
+        partition.pin().is_some_and(|pinned| !pinned.is_base_only())
+            || self.job(partition, Some(Target::Base)).is_some()
     }
 
     /// Makes what a fold makes, without anybody noticing; `None` if it was given up.

@@ -128,7 +128,8 @@ pub(super) fn codec(options: &Options) -> CodecChoice {
 
 /// Whether a base was written as it would be now.
 pub(super) fn suits(base: &Segment, options: &Options) -> bool {
-    base.is_smallest() == (options.profile == Profile::Smallest)
+    base.is_smallest()
+        .is_none_or(|is_smallest| is_smallest == (options.profile == Profile::Smallest))
 }
 
 /// Which segment a fold writes.

@@ -119,3 +119,21 @@ fn a_compaction_makes_the_same_on_several_threads() {
         assert!(others.abs_diff(partitions) <= partitions / 4, "{others} and {partitions}");
     }
 }
+
+#[test]
+fn a_load_that_ends_for_want_of_room_is_refused_whatever_room_there_is_by_then() {
+    for threads in [0, 2] {
+        // Large values are held before there are segments to be counted.
+        let memory_limit_bytes = NonZeroUsize::new(1 << 20);
+        let options = Options { memory_limit_bytes, ..options(threads, 300) };
+        let kv: MemKV<u64, Vec<u8>> = MemKV::with_options(options);
+        let mut read = 0;
+        let large = (0..300).map(|n| {
+            read += 1;
+            (n, vec![7; 20_000])
+        });
+        let refused = kv.extend_sorted(large);
+        assert!(matches!(refused, Err(Error::MemoryLimit { .. })), "{refused:?}");
+        assert!(kv.is_empty() && read < 60, "{read} were read");
+    }
+}

@@ -110,3 +110,27 @@ fn a_compaction_writes_anew_what_was_made_for_another_profile() {
     kv.compact().expect("nothing to do");
     assert_eq!(base(&kv).codec, "fst");
 }
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a test may look at a file")]
+fn partitions_that_go_leave_none_made_for_another_profile() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("map");
+    let all =
+        |from: u64| (from..3_000).map(|number| (key(number), number)).collect::<BTreeMap<_, _>>();
+    for threads in [0, 2] {
+        let kv = Map::from_sorted_with_options(all(0), options(Profile::Balanced)).expect("sorted");
+        kv.save_to(&path).expect("room on the disk");
+        let smallest = Options { threads, ..options(Profile::Smallest) };
+        let kv = Map::open_with_options(&path, smallest.clone()).expect("sound");
+        // A partition without entries is joined with the next one, whose layers stay as they are.
+        (0..1_000).for_each(|number| kv.delete(key(number)));
+        kv.compact().expect("memory");
+        kv.save().expect("room on the disk");
+        let image = std::fs::read(&path).expect("it is there");
+        drop(kv);
+        let fresh = Map::from_sorted_with_options(all(1_000), smallest).expect("sorted");
+        fresh.save_to(&path).expect("room on the disk");
+        assert!(std::fs::read(&path).expect("it is there") == image, "{threads} threads");
+    }
+}

@@ -393,7 +393,8 @@ impl<'b> SegmentBuilder<'b> {
         let mut layout =
             plan(self.width, self.entries, &keys, &self.values, &self.tombstones, &self.below)
                 .ok_or(OutOfMemory)?;
-        layout.is_smallest = self.choice == CodecChoice::Smallest;
+        layout.is_smallest = self.choice == CodecChoice::Smallest
+            && matches!(keys, FinishedKeys::Front(_) | FinishedKeys::Fst(_));
         layout.entries = self.entries;
         layout.weight = self.weight;
         layout.extents = u32::try_from(self.values.extent_count()).map_err(|_| OutOfMemory)?;

@@ -337,9 +337,11 @@ impl Segment {
         Ok(())
     }
 
-    /// Whether it was built for the fewest bytes; if that cannot be read, it was not.
-    pub(crate) fn is_smallest(&self) -> bool {
-        self.layout().is_ok_and(|layout| layout.is_smallest)
+    /// Whether it was built for the fewest bytes, or not; `None` if that makes no difference to how it
+    /// stores keys, or cannot be read.
+    pub(crate) fn is_smallest(&self) -> Option<bool> {
+        let layout = self.layout().ok()?;
+        matches!(layout.codec, Codec::Front | Codec::Fst).then_some(layout.is_smallest)
     }
 
     /// Number of large values.
