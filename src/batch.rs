@@ -238,7 +238,7 @@ impl Batch {
         Some(left)
     }
 
-    /// Makes a pause, longer each time until something was copied.
+    /// Makes a pause, longer each time until copies have all been yielded.
     fn rest(&mut self) {
         (self.left, self.is_second, self.is_of_use) = (self.pause, false, false);
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);

@@ -534,22 +534,18 @@ impl Core {
             // The partition is looked up when nobody else can put another in its place by a fold.
             let _held = self.slot.acquire();
             let partition = self.find(&from);
-            if done.binary_search_by_key(&address(&partition), |done| address(done)).is_ok() {
-                // What is in its delta has come since the call.
-                match self.bound_behind(&from) {
-                    Some(bound) => from = bound,
-                    None => return Ok(()),
+            let is_done = done.binary_search_by_key(&address(&partition), |done| address(done));
+            // What is in the delta of one that is done has come since the call.
+            if is_done.is_err() {
+                let had_frozen = partition.has_frozen();
+                partition.freeze(self.shared());
+                self.run(&partition, Some(Target::Base))?;
+                // That was what was frozen before, or it has been joined with a neighbour who has
+                // something to be folded: now the rest, which may have gone to successors.
+                let is_left = had_frozen || partition.is_retired();
+                if is_left && self.has_work(&self.find(&from)) {
+                    continue;
                 }
-                continue;
-            }
-            let had_frozen = partition.has_frozen();
-            partition.freeze(self.shared());
-            self.run(&partition, Some(Target::Base))?;
-            // That was what was frozen before, or it has been joined with a neighbour who has
-            // something to be folded: now the rest, which may have gone to successors.
-            let is_left = had_frozen || partition.is_retired();
-            if is_left && self.has_work(&self.find(&from)) {
-                continue;
             }
             match self.bound_behind(&from) {
                 Some(bound) => from = bound,

@@ -331,7 +331,7 @@ fn figures_of_segments_beside_those_of_other_maps() {
     measure("names", &keys, &mut rng);
     let keys = hosts(&mut rng);
     measure("urls", &keys, &mut rng);
-    let keys = paths(&mut rng, "/data/someone/work/projects/", 4);
+    let keys = paths(&mut rng, "/data/someone/home/projects/", 4);
     measure("paths", &keys, &mut rng);
     let keys = hashes(&mut rng);
     measure("hashes", &keys, &mut rng);
