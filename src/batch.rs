@@ -5,7 +5,7 @@
 //! side in a segment and nothing newer comes between them, a walk copies them all at once.
 //! SCRATCHPAD.md section 3.2.
 
-use crate::arena::OutOfMemory;
+use crate::numbers::Numbers;
 use crate::range::Direction;
 use std::ops::Range;
 
@@ -67,20 +67,48 @@ fn bytes_of(number: u64) -> [u8; NUMBER_LEN] {
     number.to_be_bytes()
 }
 
+/// The values of neighbouring entries, which have one width.
+#[derive(Clone, Copy)]
+pub(crate) enum LentValues<'a> {
+    /// One after the other.
+    Bytes(&'a [u8]),
+    /// To be unpacked, from this one on.
+    Numbers(Numbers<'a>, u64),
+}
+
+impl LentValues<'_> {
+    /// Appends those of `range`, of `width` bytes each, to `out`; `None` if they are damaged or there
+    /// is no memory.
+    fn copy(self, range: Range<usize>, width: usize, out: &mut Vec<u8>) -> Option<()> {
+        match self {
+            Self::Bytes(bytes) => {
+                let bytes = &bytes[range.start * width..range.end * width];
+                out.try_reserve(bytes.len()).ok()?;
+                out.extend_from_slice(bytes);
+                Some(())
+            }
+            Self::Numbers(numbers, first) => {
+                numbers.unpack(first + range.start as u64..first + range.end as u64, out).ok()
+            }
+        }
+    }
+}
+
 /// Neighbouring entries that a cursor lends: at least one, and all of them values.
 #[derive(Clone, Copy)]
 pub(crate) struct Lent<'a> {
     keys: LentKeys<'a>,
-    values: &'a [u8],
+    values: LentValues<'a>,
+    /// The first of these values that is lent.
+    first: usize,
     /// Bytes of each value.
     width: usize,
 }
 
 impl<'a> Lent<'a> {
     /// Keys with their values, of so many bytes each.
-    pub(crate) fn new(keys: LentKeys<'a>, values: &'a [u8], width: usize) -> Self {
-        debug_assert_eq!(values.len(), keys.len() * width);
-        Self { keys, values, width }
+    pub(crate) fn new(keys: LentKeys<'a>, values: LentValues<'a>, width: usize) -> Self {
+        Self { keys, values, first: 0, width }
     }
 
     /// Number of entries.
@@ -90,13 +118,15 @@ impl<'a> Lent<'a> {
 
     /// Bytes of all keys and values.
     fn bytes_len(self) -> usize {
-        self.keys.bytes_len() + self.values.len()
+        self.keys.bytes_len() + self.len() * self.width
     }
 
-    /// The entry of this number, which is below their count.
+    /// The entry of this number, which is below their count; `None` if its value is damaged.
     #[cfg(any(test, fuzzing))]
-    pub(crate) fn entry(self, i: usize) -> (Vec<u8>, &'a [u8]) {
-        (self.keys.with_key(i, <[u8]>::to_vec), &self.values[i * self.width..][..self.width])
+    pub(crate) fn entry(self, i: usize) -> Option<(Vec<u8>, Vec<u8>)> {
+        let (at, mut value) = (self.first + i, Vec::new());
+        self.values.copy(at..at + 1, self.width, &mut value)?;
+        Some((self.keys.with_key(i, <[u8]>::to_vec), value))
     }
 
     /// The first ones in this direction, as long as `is_in` says so: no longer, once it does not.
@@ -123,8 +153,8 @@ impl<'a> Lent<'a> {
             Direction::Forward => 0..low,
             Direction::Backward => low..len,
         };
-        let values = &self.values[range.start * self.width..range.end * self.width];
-        Self { keys: self.keys.slice(range), values, ..self }
+        let first = self.first + range.start;
+        Self { keys: self.keys.slice(range), first, ..self }
     }
 }
 
@@ -259,7 +289,7 @@ impl Batch {
     /// want to be asked again soon. Answers the number of entries.
     pub(crate) fn fill(&mut self, lent: Option<Lent<'_>>, direction: Direction) -> Option<usize> {
         let taken = lent.filter(|lent| lent.len() >= FEWEST && lent.bytes_len() <= MOST_BYTES);
-        let taken = taken.and_then(|lent| self.copy(lent).ok().map(|()| lent.len()));
+        let taken = taken.and_then(|lent| self.copy(lent).map(|()| lent.len()));
         let Some(len) = taken else {
             match lent {
                 // It may have been the end of a block, or of what one layer has: then more stand behind.
@@ -287,10 +317,11 @@ impl Batch {
         taken
     }
 
-    fn copy(&mut self, lent: Lent<'_>) -> Result<(), OutOfMemory> {
+    /// Copies all that is lent; `None` if it is damaged, or there is no memory.
+    fn copy(&mut self, lent: Lent<'_>) -> Option<()> {
         self.bytes.clear();
         self.bounds.clear();
-        self.bytes.try_reserve(lent.bytes_len().max(LEAST_ROOM))?;
+        self.bytes.try_reserve(lent.bytes_len().max(LEAST_ROOM)).ok()?;
         match lent.keys {
             LentKeys::Numbers(numbers, len) => {
                 self.key_len = len;
@@ -307,16 +338,15 @@ impl Batch {
             }
             LentKeys::Strings(bytes, start, ends) => {
                 self.key_len = 0;
-                self.bounds.try_reserve(ends.len() + 1)?;
+                self.bounds.try_reserve(ends.len() + 1).ok()?;
                 self.bounds.push(0);
                 let end = start as usize + lent.keys.bytes_len();
                 self.bytes.extend_from_slice(&bytes[start as usize..end]);
                 self.bounds.extend(ends.iter().map(|end| end - start));
             }
         }
-        self.bytes.extend_from_slice(lent.values);
         self.width = lent.width;
-        Ok(())
+        lent.values.copy(lent.first..lent.first + lent.len(), lent.width, &mut self.bytes)
     }
 }
 
@@ -355,8 +385,8 @@ mod tests {
         ];
         for (keys, width) in all.into_iter().flat_map(|keys| [0, 3].map(|width| (keys, width))) {
             let values: Vec<u8> = (0..keys.len() * width).map(|i| i as u8).collect();
-            let lent = Lent::new(keys, &values, width);
-            let model: Vec<_> = (0..lent.len()).map(|i| lent.entry(i)).collect();
+            let lent = Lent::new(keys, LentValues::Bytes(&values), width);
+            let model: Vec<_> = (0..lent.len()).filter_map(|i| lent.entry(i)).collect();
             assert!(model.is_sorted());
             for bound in
                 [&[][..], &[0], &[9], &[255]].into_iter().chain(model.iter().map(|e| &e.0[..]))
@@ -368,7 +398,7 @@ mod tests {
                 assert_eq!((up.len(), down.len()), (below, above));
                 let mut batch = Batch::new();
                 if batch.fill(Some(up), Direction::Forward).is_some() {
-                    let expected = model[..below].iter().map(|(k, v)| (k.clone(), v.to_vec()));
+                    let expected = model[..below].iter().cloned();
                     assert!(rest(&mut batch, Direction::Forward).into_iter().eq(expected));
                 } else {
                     assert!(below < FEWEST);
@@ -376,8 +406,9 @@ mod tests {
                 if batch.fill(Some(down), Direction::Backward).is_some() {
                     assert!(!batch.advance(Direction::Forward), "not its direction");
                     let expected = model[model.len() - above..].iter().rev();
-                    let expected = expected.map(|(k, v)| (k.clone(), v.to_vec()));
-                    assert!(rest(&mut batch, Direction::Backward).into_iter().eq(expected));
+                    assert!(
+                        rest(&mut batch, Direction::Backward).into_iter().eq(expected.cloned())
+                    );
                 } else {
                     assert!(above < FEWEST);
                 }
@@ -393,7 +424,8 @@ mod tests {
         ends[FEWEST - 1] = long.len() as u32;
         let pause = |batch: &mut Batch| (1..=2 * LONGEST_PAUSE).find(|_| batch.is_due());
         assert_eq!(pause(&mut batch), Some(PAUSE));
-        let few = Lent::new(LentKeys::Strings(&long, 0, &ends[..FEWEST - 1]), &[], 0);
+        let few =
+            Lent::new(LentKeys::Strings(&long, 0, &ends[..FEWEST - 1]), LentValues::Bytes(&[]), 0);
         // Behind these few, and then not soon again.
         assert_eq!(batch.fill(Some(few), Direction::Forward), None);
         assert_eq!(pause(&mut batch), Some(few.len() as u32));
@@ -401,7 +433,7 @@ mod tests {
         assert_eq!(pause(&mut batch), Some(PAUSE));
         assert_eq!(batch.fill(None, Direction::Forward), None);
         assert_eq!(pause(&mut batch), Some(2 * PAUSE));
-        let fits = Lent::new(LentKeys::Strings(&long, 0, &ends), &[], 0);
+        let fits = Lent::new(LentKeys::Strings(&long, 0, &ends), LentValues::Bytes(&[]), 0);
         assert_eq!(batch.fill(Some(fits), Direction::Backward), Some(FEWEST));
         assert!(batch.advance(Direction::Backward));
         assert_eq!(batch.entry().0, long);
@@ -415,7 +447,8 @@ mod tests {
         assert_eq!(pause(&mut batch), Some(1));
         assert_eq!(batch.fill(None, Direction::Forward), None);
         assert_eq!(pause(&mut batch), Some(PAUSE));
-        let too_long = Lent::new(LentKeys::Strings(&long, 0, &ends), &[1; FEWEST], 1);
+        let ones = LentValues::Bytes(&[1; FEWEST]);
+        let too_long = Lent::new(LentKeys::Strings(&long, 0, &ends), ones, 1);
         for _ in 0..10 {
             assert_eq!(batch.fill(Some(too_long), Direction::Forward), None);
             assert!(!batch.advance(Direction::Forward));

@@ -2,8 +2,10 @@
 
 use crate::arena::{OutOfLine, OutOfMemory};
 use crate::blocks::{Blocks, StoredBytes};
+use crate::numbers::MAX_NUMBER;
 use crate::planted::{Bug, planted};
 use crate::sync::Arc;
+use std::cell::OnceCell;
 use std::ops::Range;
 
 /// Longest byte value, in bytes.
@@ -180,6 +182,20 @@ impl<'a> ValueRef<'a> {
             Self::Inline(bytes) => bytes,
             Self::Extent(extent) => extent.as_slice(),
         }
+    }
+}
+
+/// Where a get puts the value that it finds, if no layer has that as bytes that could be lent. Holds one
+/// value: each get has a buffer of its own.
+#[derive(Default)]
+pub(crate) struct ValueBuf(OnceCell<[u8; MAX_NUMBER]>);
+
+impl ValueBuf {
+    /// Puts a value in, which has so many of these bytes, and lends it.
+    #[inline]
+    pub(crate) fn hold(&self, value: [u8; MAX_NUMBER], len: usize) -> &[u8] {
+        debug_assert!(self.0.get().is_none(), "a buffer holds one value");
+        &self.0.get_or_init(|| value)[..len]
     }
 }
 

@@ -81,6 +81,8 @@ mod entry;
 mod filter;
 mod merge;
 mod mmap;
+mod numbers;
+mod packed;
 mod storage;
 mod value;
 // L2: the two kinds of index; neither knows the other.

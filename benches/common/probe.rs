@@ -2,7 +2,7 @@
 
 use super::keys::{KeyList, Keys};
 use super::peers::{Peer, PeerMut};
-use super::random::value_of;
+use super::random::{Values, value_of};
 use std::hint::black_box;
 use std::time::Instant;
 
@@ -28,8 +28,13 @@ pub(crate) fn time<R>(items: usize, work: impl FnOnce() -> R) -> (f64, R) {
 }
 
 /// Inserts all keys in list order; nanoseconds for each.
-pub(crate) fn load<L: KeyList, P: PeerMut<L::Key>>(map: &mut P, keys: &L, seed: u64) -> f64 {
-    let fill = || (0..keys.len()).for_each(|i| map.insert(keys.key(i), value_of(seed, i)));
+pub(crate) fn load<L: KeyList, P: PeerMut<L::Key>>(
+    map: &mut P,
+    keys: &L,
+    values: impl Into<Values>,
+) -> f64 {
+    let values = values.into();
+    let fill = || (0..keys.len()).for_each(|i| map.insert(keys.key(i), value_of(values, i)));
     time(keys.len(), fill).0
 }
 
@@ -46,7 +51,7 @@ pub(crate) trait Subject<L: KeyList> {
     fn scan(&self) -> Timed;
 
     /// Compares a walk with the sorted keys, entry by entry.
-    fn check_order(&self, keys: &L, sorted: &[u32], seed: u64) -> Result<(), String>
+    fn check_order(&self, keys: &L, sorted: &[u32], values: Values) -> Result<(), String>
     where
         L: Keys;
 }
@@ -91,7 +96,7 @@ impl<L: KeyList, P: Peer<L::Key>> Subject<L> for P {
         Timed { ns, answers }
     }
 
-    fn check_order(&self, keys: &L, sorted: &[u32], seed: u64) -> Result<(), String>
+    fn check_order(&self, keys: &L, sorted: &[u32], values: Values) -> Result<(), String>
     where
         L: Keys,
     {
@@ -100,7 +105,7 @@ impl<L: KeyList, P: Peer<L::Key>> Subject<L> for P {
         self.visit(|key, value| {
             let right = sorted.get(position).is_some_and(|&index| {
                 let index = index as usize;
-                keys.key(index) == key && value_of(seed, index) == value
+                keys.key(index) == key && value_of(values, index) == value
             });
             if !right && first_wrong.is_none() {
                 first_wrong = Some(position);

@@ -14,9 +14,26 @@ fn mix(mut x: u64) -> u64 {
     x ^ (x >> 31)
 }
 
+/// Which random values are stored.
+#[derive(Clone, Copy)]
+pub(crate) struct Values {
+    pub(crate) seed: u64,
+    /// Bits that they have at most, 1 to 64.
+    pub(crate) bits: u32,
+}
+
+impl From<u64> for Values {
+    /// Values of 64 bits.
+    fn from(seed: u64) -> Self {
+        Self { seed, bits: u64::BITS }
+    }
+}
+
 /// The value stored under the `index`-th key of a set.
-pub(crate) fn value_of(seed: u64, index: usize) -> u64 {
-    mix(mix(seed ^ 0x5eed).wrapping_add((index as u64).wrapping_mul(STEP)))
+pub(crate) fn value_of(values: impl Into<Values>, index: usize) -> u64 {
+    let Values { seed, bits } = values.into();
+    let value = mix(mix(seed ^ 0x5eed).wrapping_add((index as u64).wrapping_mul(STEP)));
+    value >> (u64::BITS - bits)
 }
 
 impl Random {

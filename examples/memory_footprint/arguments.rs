@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::common::random::Values;
 use crate::measure::Structure;
 use std::path::PathBuf;
 
@@ -15,6 +16,7 @@ Sources of keys (default: the word list that comes with the repository)
 
 Options
   --limit N                at most N of the keys, drawn by the seed
+  --value-bits N           values below 2^N (default 64)
   --seed S                 seed of the load order, values and probes (default 1)
   --passes N               timed passes, of which the best counts (default 3)
   --help                   this text
@@ -32,7 +34,7 @@ pub(crate) enum Arguments {
 pub(crate) struct Options {
     pub(crate) source: Source,
     pub(crate) limit: Option<usize>,
-    pub(crate) seed: u64,
+    pub(crate) values: Values,
     pub(crate) passes: usize,
 }
 
@@ -73,7 +75,12 @@ impl Arguments {
 
     fn parse(mut parser: lexopt::Parser) -> Result<Self, lexopt::Error> {
         use lexopt::prelude::*;
-        let mut options = Options { source: Source::ShippedWords, limit: None, seed: 1, passes: 3 };
+        let mut options = Options {
+            source: Source::ShippedWords,
+            limit: None,
+            values: Values::from(1),
+            passes: 3,
+        };
         let mut sources = 0;
         while let Some(argument) = parser.next()? {
             match argument {
@@ -92,7 +99,14 @@ impl Arguments {
                     sources += 1;
                 }
                 Long("limit") => options.limit = Some(parser.value()?.parse()?),
-                Long("seed") => options.seed = parser.value()?.parse()?,
+                Long("seed") => options.values.seed = parser.value()?.parse()?,
+                Long("value-bits") => {
+                    let bits: u32 = parser.value()?.parse()?;
+                    if !(1..=u64::BITS).contains(&bits) {
+                        return Err("values have 1 to 64 bits".into());
+                    }
+                    options.values.bits = bits;
+                }
                 Long("passes") => options.passes = parser.value()?.parse()?,
                 Long("measure") => {
                     let structure = parser.value()?.parse_with(Structure::from_token)?;

@@ -30,7 +30,7 @@ fn main() -> ExitCode {
     let outcome = Arguments::from_command_line().and_then(|arguments| match arguments {
         Arguments::Measure(structure) => measure::child(structure),
         Arguments::Compare(options) => {
-            let mut random = Random::new(options.seed);
+            let mut random = Random::new(options.values.seed);
             match source::load(&options, &mut random)? {
                 (KeySet::Bytes(keys), about) => compare(&keys, &about, &options, &mut random),
                 (KeySet::Integers(keys), about) => compare(&keys, &about, &options, &mut random),
@@ -60,7 +60,7 @@ fn compare<L: Peers + source::Packed>(
     let mut memory = Vec::new();
     for structure in Structure::ALL {
         progress.set_message(format!("memory of {}", structure.name()));
-        memory.push(measure::in_child_process(structure, keys, options.seed)?);
+        memory.push(measure::in_child_process(structure, keys, options.values)?);
         progress.inc(1);
     }
     let times = race::run(keys, options, random, &progress)?;

@@ -4,7 +4,7 @@ use crate::common::alloc::{heap_count, reset_peak, start_counting};
 use crate::common::keys::KeyList;
 use crate::common::peers::{Ours, Peer, PeerMut, Peers};
 use crate::common::probe::load;
-use crate::common::random::value_of;
+use crate::common::random::{Values, value_of};
 use crate::source::{KeySet, Packed, receive};
 use memkv::{Compaction, MemoryUsage, Options, Profile, Stats};
 use std::fmt::Write as _;
@@ -146,7 +146,7 @@ impl Footprint {
 pub(crate) fn in_child_process<L: Peers + Packed>(
     structure: Structure,
     keys: &L,
-    seed: u64,
+    values: Values,
 ) -> Result<Footprint, String> {
     let failed = |error: std::io::Error| {
         format!("cannot measure {} in a process of its own: {error}", structure.name())
@@ -160,7 +160,7 @@ pub(crate) fn in_child_process<L: Peers + Packed>(
         .map_err(failed)?;
     let sent = child.stdin.take().map(|stdin| {
         let mut pipe = BufWriter::new(stdin);
-        keys.send(seed, &mut pipe).and_then(|()| pipe.flush())
+        keys.send(values, &mut pipe).and_then(|()| pipe.flush())
     });
     // A child that fails early closes the pipe; its own message says more than ours would.
     let output = child.wait_with_output().map_err(failed)?;
@@ -176,45 +176,47 @@ pub(crate) fn in_child_process<L: Peers + Packed>(
 pub(crate) fn child(structure: Structure) -> Result<(), String> {
     start_counting();
     let footprint = match receive(&mut std::io::stdin().lock())? {
-        (KeySet::Bytes(keys), seed) => measure(structure, &keys, seed)?,
-        (KeySet::Integers(keys), seed) => measure(structure, &keys, seed)?,
+        (KeySet::Bytes(keys), values) => measure(structure, &keys, values)?,
+        (KeySet::Integers(keys), values) => measure(structure, &keys, values)?,
     };
     println!("{}", footprint.to_line());
     Ok(())
 }
 
-fn measure<L: Peers>(structure: Structure, keys: &L, seed: u64) -> Result<Footprint, String> {
-    let values = (keys.len() * size_of::<u64>()) as f64;
+fn measure<L: Peers>(structure: Structure, keys: &L, values: Values) -> Result<Footprint, String> {
+    let value_bytes = (keys.len() * size_of::<u64>()) as f64;
     match structure {
-        Structure::AtRest => memkv(keys, seed, Options::default(), |map: &L::MemKV| {
+        Structure::AtRest => memkv(keys, values, Options::default(), |map: &L::MemKV| {
             Ok(milliseconds(|| map.wait_for_rest()).0)
         }),
-        Structure::Compacted => memkv(keys, seed, Options::default(), compacted),
-        Structure::Smallest => memkv(keys, seed, smallest(), compacted),
-        Structure::Delta => memkv(keys, seed, never_folding(), |_| Ok(0.0)),
+        Structure::Compacted => memkv(keys, values, Options::default(), compacted),
+        Structure::Smallest => memkv(keys, values, smallest(), compacted),
+        Structure::Delta => memkv(keys, values, never_folding(), |_| Ok(0.0)),
         Structure::BTreeMap => {
             let key_bytes = key_blocks(keys);
-            let (mut footprint, _) = around(keys, seed, || Ok(filled::<L, L::Tree>(keys, seed)))?;
-            (footprint.keys, footprint.values) = (Some(key_bytes), Some(values));
+            let (mut footprint, _) =
+                around(keys, values, || Ok(filled::<L, L::Tree>(keys, values)))?;
+            (footprint.keys, footprint.values) = (Some(key_bytes), Some(value_bytes));
             Ok(footprint)
         }
         Structure::HashMap => {
             let key_bytes = key_blocks(keys);
-            let (mut footprint, _) = around(keys, seed, || Ok(filled::<L, L::Hash>(keys, seed)))?;
-            (footprint.keys, footprint.values) = (Some(key_bytes), Some(values));
+            let (mut footprint, _) =
+                around(keys, values, || Ok(filled::<L, L::Hash>(keys, values)))?;
+            (footprint.keys, footprint.values) = (Some(key_bytes), Some(value_bytes));
             Ok(footprint)
         }
         Structure::Fst => {
             let sorted = keys.sorted_positions();
-            let build = || keys.build_fst(&sorted, |index| value_of(seed, index));
-            Ok(around(keys, seed, build)?.0)
+            let build = || keys.build_fst(&sorted, |index| value_of(values, index));
+            Ok(around(keys, values, build)?.0)
         }
     }
 }
 
-fn filled<L: Peers, P: PeerMut<L::Key> + Default>(keys: &L, seed: u64) -> P {
+fn filled<L: Peers, P: PeerMut<L::Key> + Default>(keys: &L, values: Values) -> P {
     let mut map = P::default();
-    load(&mut map, keys, seed);
+    load(&mut map, keys, values);
     map
 }
 
@@ -237,14 +239,14 @@ fn compacted<M: Ours>(map: &M) -> Result<f64, String> {
 
 fn memkv<L: Peers>(
     keys: &L,
-    seed: u64,
+    values: Values,
     options: Options,
     settle: impl FnOnce(&L::MemKV) -> Result<f64, String>,
 ) -> Result<Footprint, String> {
     let mut settle_ms = 0.0;
-    let (mut footprint, map) = around(keys, seed, || {
+    let (mut footprint, map) = around(keys, values, || {
         let mut map = L::MemKV::set_up(options);
-        load(&mut map, keys, seed);
+        load(&mut map, keys, values);
         settle_ms = settle(&map)?;
         Ok(map)
     })?;
@@ -290,7 +292,7 @@ fn key_blocks<L: Peers>(keys: &L) -> f64 {
 /// Builds a map between two looks at the heap, then asks it for some of its keys.
 fn around<L: KeyList, P: Peer<L::Key>>(
     keys: &L,
-    seed: u64,
+    values: Values,
     build: impl FnOnce() -> Result<P, String>,
 ) -> Result<(Footprint, P), String> {
     const ASKED: usize = 100_000;
@@ -307,7 +309,7 @@ fn around<L: KeyList, P: Peer<L::Key>>(
         ..Footprint::default()
     };
     for index in 0..keys.len().min(ASKED) {
-        if map.get(keys.key(index)) != Some(value_of(seed, index)) {
+        if map.get(keys.key(index)) != Some(value_of(values, index)) {
             return Err(format!("the measured map lost the key at position {index}"));
         }
     }

@@ -4,7 +4,7 @@ use crate::arguments::Options;
 use crate::common::keys::{KeyList, Keys};
 use crate::common::peers::{Ours, PeerMut, Peers};
 use crate::common::probe::{Answers, Passes, Subject, Timed, load, time};
-use crate::common::random::{Random, value_of};
+use crate::common::random::{Random, Values, value_of};
 use crate::measure::{Structure, never_folding, smallest};
 use indicatif::ProgressBar;
 
@@ -63,8 +63,8 @@ pub(crate) fn run<L: Peers>(
     progress.set_message("loading");
     let mut runners = Vec::new();
     for structure in Structure::ALL {
-        let runner = build(structure, keys, &sorted, options.seed, &mut race.fst_build)?;
-        runner.subject.check_order_of(structure, keys, &sorted, options.seed)?;
+        let runner = build(structure, keys, &sorted, options.values, &mut race.fst_build)?;
+        runner.subject.check_order_of(structure, keys, &sorted, options.values)?;
         runners.push(runner);
     }
     keep_insert_times(&runners, &mut race.times);
@@ -77,7 +77,7 @@ pub(crate) fn run<L: Peers>(
             let again =
                 Structure::ALL.into_iter().filter(|&structure| is_filled_by_insert(structure));
             for structure in again {
-                let runner = build(structure, keys, &sorted, options.seed, &mut 0.0)?;
+                let runner = build(structure, keys, &sorted, options.values, &mut 0.0)?;
                 keep_insert_times(std::slice::from_ref(&runner), &mut race.times);
             }
             progress.inc(1);
@@ -128,37 +128,37 @@ fn build<L: Peers>(
     structure: Structure,
     keys: &L,
     sorted: &[u32],
-    seed: u64,
+    values: Values,
     fst_build: &mut f64,
 ) -> Result<Runner<L>, String> {
     let (subject, insert): (Box<dyn Subject<L>>, f64) = match structure {
         Structure::AtRest => {
-            let (map, ns) = filled(L::MemKV::set_up(memkv::Options::default()), keys, seed);
+            let (map, ns) = filled(L::MemKV::set_up(memkv::Options::default()), keys, values);
             map.wait_for_rest();
             (Box::new(map), ns)
         }
         Structure::Compacted | Structure::Smallest => {
             let is_small = structure == Structure::Smallest;
             let options = if is_small { smallest() } else { memkv::Options::default() };
-            let (map, ns) = filled(L::MemKV::set_up(options), keys, seed);
+            let (map, ns) = filled(L::MemKV::set_up(options), keys, values);
             map.fold_all()?;
             map.wait_for_rest();
             (Box::new(map), ns)
         }
         Structure::Delta => {
-            let (map, ns) = filled(L::MemKV::set_up(never_folding()), keys, seed);
+            let (map, ns) = filled(L::MemKV::set_up(never_folding()), keys, values);
             (Box::new(map), ns)
         }
         Structure::BTreeMap => {
-            let (map, ns) = filled(L::Tree::default(), keys, seed);
+            let (map, ns) = filled(L::Tree::default(), keys, values);
             (Box::new(map), ns)
         }
         Structure::HashMap => {
-            let (map, ns) = filled(L::Hash::default(), keys, seed);
+            let (map, ns) = filled(L::Hash::default(), keys, values);
             (Box::new(map), ns)
         }
         Structure::Fst => {
-            let build = || keys.build_fst(sorted, |index| value_of(seed, index));
+            let build = || keys.build_fst(sorted, |index| value_of(values, index));
             let (ns, map) = time(keys.len(), build);
             *fst_build = ns;
             (Box::new(map?), ns)
@@ -168,8 +168,8 @@ fn build<L: Peers>(
     Ok(Runner { structure, subject, insert })
 }
 
-fn filled<L: Peers, P: PeerMut<L::Key>>(mut map: P, keys: &L, seed: u64) -> (P, f64) {
-    let ns = load(&mut map, keys, seed);
+fn filled<L: Peers, P: PeerMut<L::Key>>(mut map: P, keys: &L, values: Values) -> (P, f64) {
+    let ns = load(&mut map, keys, values);
     (map, ns)
 }
 
@@ -180,7 +180,7 @@ trait CheckOrder<L: Keys> {
         structure: Structure,
         keys: &L,
         sorted: &[u32],
-        seed: u64,
+        values: Values,
     ) -> Result<(), String>;
 }
 
@@ -190,12 +190,12 @@ impl<L: Keys> CheckOrder<L> for dyn Subject<L> {
         structure: Structure,
         keys: &L,
         sorted: &[u32],
-        seed: u64,
+        values: Values,
     ) -> Result<(), String> {
         if structure == Structure::HashMap {
             return Ok(());
         }
-        self.check_order(keys, sorted, seed)
+        self.check_order(keys, sorted, values)
             .map_err(|error| format!("{} answers wrongly: {error}", structure.name()))
     }
 }

@@ -13,11 +13,12 @@ const BAR_CELLS: f64 = 40.0;
 /// Says what is about to be measured.
 pub(crate) fn headline<L: Keys>(keys: &L, about: &About, options: &Options) {
     println!(
-        "{} keys from {}, {:.1} bytes each, random u64 values; loaded in random order, seed {}",
+        "{} keys from {}, {:.1} bytes each, values of {} random bits; loaded in random order, seed {}",
         keys.len(),
         about.name,
         keys.key_bytes() as f64 / keys.len() as f64,
-        options.seed
+        options.values.bits,
+        options.values.seed
     );
     about.notes.iter().for_each(|note| println!("note: {note}"));
 }

@@ -2,7 +2,7 @@
 
 use crate::arguments::{Options, Source, Spread};
 use crate::common::keys::{ByteKeys, IntegerKeys, KeyList, Keys, random_integers, shipped_words};
-use crate::common::random::Random;
+use crate::common::random::{Random, Values};
 use std::collections::TryReserveError;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -151,12 +151,12 @@ const TAG_INTEGERS: u8 = b'i';
 
 /// Keys that can be sent through a pipe, in their order.
 pub(crate) trait Packed {
-    fn send(&self, seed: u64, pipe: &mut impl Write) -> io::Result<()>;
+    fn send(&self, values: Values, pipe: &mut impl Write) -> io::Result<()>;
 }
 
 impl Packed for ByteKeys {
-    fn send(&self, seed: u64, pipe: &mut impl Write) -> io::Result<()> {
-        send_head(TAG_BYTES, seed, pipe)?;
+    fn send(&self, values: Values, pipe: &mut impl Write) -> io::Result<()> {
+        send_head(TAG_BYTES, values, pipe)?;
         for index in 0..self.len() {
             let key = self.key(index);
             pipe.write_all(&(key.len() as u32).to_le_bytes())?;
@@ -167,24 +167,26 @@ impl Packed for ByteKeys {
 }
 
 impl Packed for IntegerKeys {
-    fn send(&self, seed: u64, pipe: &mut impl Write) -> io::Result<()> {
-        send_head(TAG_INTEGERS, seed, pipe)?;
+    fn send(&self, values: Values, pipe: &mut impl Write) -> io::Result<()> {
+        send_head(TAG_INTEGERS, values, pipe)?;
         self.0.iter().try_for_each(|key| pipe.write_all(&key.to_le_bytes()))
     }
 }
 
-fn send_head(tag: u8, seed: u64, pipe: &mut impl Write) -> io::Result<()> {
+fn send_head(tag: u8, values: Values, pipe: &mut impl Write) -> io::Result<()> {
     pipe.write_all(&[tag])?;
-    pipe.write_all(&seed.to_le_bytes())
+    pipe.write_all(&values.seed.to_le_bytes())?;
+    pipe.write_all(&values.bits.to_le_bytes())
 }
 
-/// Keys and seed as [`Packed::send`] wrote them, to the end of the pipe.
-pub(crate) fn receive(pipe: &mut impl Read) -> Result<(KeySet, u64), String> {
+/// Keys and values as [`Packed::send`] wrote them, to the end of the pipe.
+pub(crate) fn receive(pipe: &mut impl Read) -> Result<(KeySet, Values), String> {
     const CUT: &str = "the keys on stdin are cut short";
     let mut bytes = Vec::new();
     pipe.read_to_end(&mut bytes).map_err(|error| format!("cannot read keys: {error}"))?;
     let (tag, rest) = bytes.split_first().ok_or(CUT)?;
-    let (seed, mut rest) = rest.split_first_chunk().ok_or(CUT)?;
+    let (seed, rest) = rest.split_first_chunk().ok_or(CUT)?;
+    let (bits, mut rest) = rest.split_first_chunk().ok_or(CUT)?;
     let keys = match *tag {
         TAG_BYTES => {
             let mut keys = ByteKeys::default();
@@ -202,5 +204,6 @@ pub(crate) fn receive(pipe: &mut impl Read) -> Result<(KeySet, u64), String> {
         }
         _ => return Err("the keys on stdin are of no known type".to_owned()),
     };
-    Ok((keys, u64::from_le_bytes(*seed)))
+    let (seed, bits) = (u64::from_le_bytes(*seed), u32::from_le_bytes(*bits));
+    Ok((keys, Values { seed, bits }))
 }

@@ -2,7 +2,7 @@
 
 use super::{MemKV, refuse};
 use crate::compact::Core;
-use crate::entry::ValueWidth;
+use crate::entry::{ValueBuf, ValueWidth};
 use crate::error::{Corruption, Error};
 use crate::key::MAX_KEY_LEN;
 use crate::key::{Key, KeyForm};
@@ -113,7 +113,8 @@ impl<K: Key, V: Value> MemKV<K, V> {
                 return Ok(None);
             }
             let view = self.core().pin(key);
-            let lent = match view.get(key) {
+            let buf = ValueBuf::default();
+            let lent = match view.get(key, &buf) {
                 Ok(Some(value)) => V::with_borrowed(value.as_slice(), f).map(Some),
                 Ok(None) => Ok(None),
                 Err(corruption) => Err(corruption),

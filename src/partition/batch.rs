@@ -2,6 +2,7 @@
 //! the segments, without a lock.
 
 use super::{Layers, Partition};
+use crate::entry::ValueBuf;
 use crate::error::Corruption;
 use crate::segment::{Lookup, Segment, Stepped};
 use crate::sync::{Arc, read_soon};
@@ -168,7 +169,8 @@ impl Batch {
         }
         while !pending.is_empty() {
             for number in pending {
-                let Stepped::Done(found) = lookups[number].step()? else { continue };
+                let buf = ValueBuf::default();
+                let Stepped::Done(found) = lookups[number].step(&buf)? else { continue };
                 pending.remove(number);
                 if let Some(entry) = found {
                     open.remove(number);

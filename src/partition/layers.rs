@@ -3,7 +3,7 @@
 use super::Delta;
 use crate::art::Tree;
 use crate::blocks::Blocks;
-use crate::entry::Entry;
+use crate::entry::{Entry, ValueBuf};
 use crate::error::Corruption;
 use crate::filter::{Filter, KeyHash};
 use crate::segment::Segment;
@@ -79,21 +79,23 @@ impl Layers {
 
     /// The newest entry of `key`, and the number of the layer that has it (1: frozen delta, 2:
     /// overlay, 3: base). `hash` is the key's, if it was made.
-    pub(super) fn find(
-        &self,
+    /// `buf` is where its value goes, if it has to be unpacked.
+    pub(super) fn find<'a>(
+        &'a self,
         key: &[u8],
         hash: &mut Option<KeyHash>,
-    ) -> Result<(Option<Entry<'_>>, Option<usize>), Corruption> {
+        buf: &'a ValueBuf,
+    ) -> Result<(Option<Entry<'a>>, Option<usize>), Corruption> {
         if let Some(entry) = self.find_frozen(key, hash) {
             return Ok((Some(entry), Some(1)));
         }
         if let Some(overlay) = self.overlay_of(key, hash)
-            && let Some(entry) = overlay.get(key)?
+            && let Some(entry) = overlay.get(key, buf)?
         {
             return Ok((Some(entry), Some(2)));
         }
         if let Some(base) = &self.base
-            && let Some(entry) = base.get(key)?
+            && let Some(entry) = base.get(key, buf)?
         {
             return Ok((Some(entry), Some(3)));
         }

@@ -26,7 +26,7 @@ pub(crate) use view::{Depth, LayerCursor, LiveCursor, Pinned};
 use crate::arena::OutOfMemory;
 use crate::art::{ArtCursor, Pin, Tree, TreeError};
 use crate::cursor::Cursor;
-use crate::entry::{Below, Entry, Extent, INLINE_VALUE_MAX, ValueRef, ValueWidth};
+use crate::entry::{Below, Entry, Extent, INLINE_VALUE_MAX, ValueBuf, ValueRef, ValueWidth};
 use crate::error::{Corruption, Error};
 use crate::filter::{Filter, KeyHash};
 use crate::planted::{Bug, planted};
@@ -150,7 +150,8 @@ impl Partition {
             self.note_hit(found.is_some().then_some(0));
             return Some(Ok(found.and_then(Entry::live).map(f)));
         }
-        let (found, layer) = match state.find(key) {
+        let buf = ValueBuf::default();
+        let (found, layer) = match state.find(key, &buf) {
             Ok(found) => found,
             Err(corruption) => return Some(Err(corruption)),
         };
@@ -202,6 +203,7 @@ impl Partition {
         let delta = delta.get_or_insert_with(|| Box::new(Delta::new(self.width)));
         let plan = delta.tree.plan(key)?;
         let mut hash = None;
+        let buf = ValueBuf::default();
         let (below, is_new) = match (delta.tree.existing(&plan), &layers) {
             (Some(entry), _) => {
                 entry.live().map(old);
@@ -210,7 +212,7 @@ impl Partition {
             (None, None) => (Below::Absent, true),
             (None, Some(layers)) => {
                 // Probed now, because `len` and every weight depend on it.
-                let found = layers.find(key, &mut hash)?.0.and_then(Entry::live);
+                let found = layers.find(key, &mut hash, &buf)?.0.and_then(Entry::live);
                 let below = if found.is_some() { Below::Live } else { Below::Absent };
                 found.map(old);
                 (below, true)
@@ -252,8 +254,8 @@ impl Partition {
                 }
             }
             (None, Some(layers)) => {
-                let mut hash = None;
-                let found = layers.find(key, &mut hash)?.0.and_then(Entry::live);
+                let (mut hash, buf) = (None, ValueBuf::default());
+                let found = layers.find(key, &mut hash, &buf)?.0.and_then(Entry::live);
                 let Some(value) = found else { return Ok(None) };
                 old(value);
                 delta.filter_key(key, hash, Some(layers))?;
@@ -693,15 +695,19 @@ impl State {
     }
 
     /// The newest entry of `key`, and the number of the layer that has it (delta, frozen delta,
-    /// overlay, base).
-    fn find(&self, key: &[u8]) -> Result<(Option<Entry<'_>>, Option<usize>), Corruption> {
+    /// overlay, base). `buf` is where its value goes, if it has to be unpacked.
+    fn find<'a>(
+        &'a self,
+        key: &[u8],
+        buf: &'a ValueBuf,
+    ) -> Result<(Option<Entry<'a>>, Option<usize>), Corruption> {
         let mut hash = None;
         if let Some(entry) = self.find_in_delta(key, &mut hash) {
             return Ok((Some(entry), Some(0)));
         }
         match &self.layers {
             None => Ok((None, None)),
-            Some(layers) => layers.find(key, &mut hash),
+            Some(layers) => layers.find(key, &mut hash, buf),
         }
     }
 }

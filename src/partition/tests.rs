@@ -72,7 +72,8 @@ impl SortedLayer for Spread {
     fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
         let got = self.0.get(key, <[u8]>::to_vec).expect("not retired").expect("sound");
         let pinned = self.0.pin().expect("not retired");
-        let again = pinned.get(key).expect("sound").map(|value| value.as_slice().to_vec());
+        let buf = ValueBuf::default();
+        let again = pinned.get(key, &buf).expect("sound").map(|value| value.as_slice().to_vec());
         assert_eq!(got, again, "a pin answers as the partition does");
         got
     }
@@ -118,7 +119,8 @@ fn what_a_pin_sees_outlives_freeze_fold_and_clear() {
     fold(&partition, false);
     partition.clear();
     for n in 0..500u32 {
-        let value = pinned.get(&n.to_le_bytes()).expect("sound").expect("it was there");
+        let buf = ValueBuf::default();
+        let value = pinned.get(&n.to_le_bytes(), &buf).expect("sound").expect("it was there");
         assert_eq!(value.as_slice(), [n as u8; 2_000]);
     }
 }
@@ -215,5 +217,5 @@ fn a_retired_partition_answers_nobody_and_is_not_retired_again() {
     });
     assert_eq!(again, Ok(None));
     assert!(partition.state.read().layers.is_none(), "its content has gone");
-    assert!(before.get(b"a").expect("sound").is_some(), "a view from before");
+    assert!(before.get(b"a", &ValueBuf::default()).expect("sound").is_some(), "a view from before");
 }

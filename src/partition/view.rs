@@ -4,7 +4,7 @@ use super::layers::Layers;
 use crate::art::{ArtCursor, Pin, Tree};
 use crate::batch::Lent;
 use crate::cursor::Cursor;
-use crate::entry::{Entry, ValueRef};
+use crate::entry::{Entry, ValueBuf, ValueRef};
 use crate::error::Corruption;
 use crate::merge::{Live, Merge};
 use crate::range::Direction;
@@ -23,12 +23,16 @@ impl Pinned {
         Self { delta, layers }
     }
 
-    /// The live value of `key`.
-    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<ValueRef<'_>>, Corruption> {
+    /// The live value of `key`. `buf` is where it goes, if it has to be unpacked.
+    pub(crate) fn get<'a>(
+        &'a self,
+        key: &[u8],
+        buf: &'a ValueBuf,
+    ) -> Result<Option<ValueRef<'a>>, Corruption> {
         let in_delta = self.delta.as_ref().and_then(|delta| delta.get(key));
         let found = match (in_delta, &self.layers) {
             (Some(entry), _) => Some(entry),
-            (None, Some(layers)) => layers.find(key, &mut None)?.0,
+            (None, Some(layers)) => layers.find(key, &mut None, buf)?.0,
             (None, None) => None,
         };
         Ok(found.filter(|entry| entry.live().is_some()).map(|entry| entry.value))

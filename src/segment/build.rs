@@ -11,7 +11,7 @@ use super::values::ValueStage;
 use super::{Extents, Image, Ordinal, Segment};
 use crate::arena::{Buffer, OutOfMemory};
 use crate::bytes::common_prefix;
-use crate::entry::{Below, Entry, EntryKind, ValueRef, ValueWidth};
+use crate::entry::{Below, Entry, EntryKind, ValueBuf, ValueRef, ValueWidth};
 use crate::error::{Error, SortFault};
 use crate::filter::{Filter, KeyHash};
 use crate::key::MAX_KEY_LEN;
@@ -82,6 +82,8 @@ pub(crate) struct SegmentBuilder<'b> {
     last_key: Vec<u8>,
     /// Learns every key.
     filter: Option<&'b mut Filter>,
+    /// Values of a run that have to be unpacked.
+    unpacked: Vec<u8>,
 }
 
 /// Neighbouring entries of another segment, whose keys are unpacked.
@@ -152,6 +154,7 @@ impl<'b> SegmentBuilder<'b> {
             raw_bytes: 0,
             last_key: Vec::new(),
             filter: None,
+            unpacked: Vec::new(),
         })
     }
 
@@ -230,7 +233,7 @@ impl<'b> SegmentBuilder<'b> {
             _ => false,
         };
         if !is_same_codec {
-            self.push(first_key, segment.entry(Ordinal(first))?)?;
+            self.push(first_key, segment.entry(Ordinal(first), &ValueBuf::default())?)?;
             return Ok(1);
         }
         let shared = shared_with(&self.last_key, first_key, self.entries)?;
@@ -293,19 +296,21 @@ impl<'b> SegmentBuilder<'b> {
                     self.raw_bytes += (end - first) * each;
                 }
             }
-            if let Some((bytes, _)) = values.fixed(first..end) {
-                self.values.push_fixed(bytes)?;
+            if let Some((values, _)) = values.lend(first..end) {
+                self.values.push_lent(values, end - first, &mut self.unpacked)?;
                 return Ok(end);
             }
             // They cannot be read together: one by one, for the error of the first that cannot.
             for ordinal in first..end {
-                let entry = segment.entry_of(layout, values, Ordinal(ordinal))?;
+                let buf = ValueBuf::default();
+                let entry = segment.entry_of(layout, values, Ordinal(ordinal), &buf)?;
                 self.values.push(present(entry))?;
             }
             return Ok(end);
         }
         while end < most && self.raw_bytes < max_raw_bytes {
-            let entry = segment.entry_of(layout, values, Ordinal(end))?;
+            let buf = ValueBuf::default();
+            let entry = segment.entry_of(layout, values, Ordinal(end), &buf)?;
             self.values.push(present(entry))?;
             self.raw_bytes += keys.key_len(end) + value_len(entry.value);
             end += 1;
@@ -373,7 +378,8 @@ impl<'b> SegmentBuilder<'b> {
     }
 
     /// The finished segment, in one buffer of exactly its size.
-    pub(crate) fn finish(self) -> Result<Segment, Error> {
+    pub(crate) fn finish(mut self) -> Result<Segment, Error> {
+        let has_numbers = self.values.settle()?;
         let keys = match self.keys {
             KeyStage::Plain(stage) => FinishedKeys::Plain(stage),
             KeyStage::Front(stage) => {
@@ -395,6 +401,7 @@ impl<'b> SegmentBuilder<'b> {
                 .ok_or(OutOfMemory)?;
         layout.is_smallest = self.choice == CodecChoice::Smallest
             && matches!(keys, FinishedKeys::Front(_) | FinishedKeys::Fst(_));
+        layout.has_numbers = has_numbers;
         layout.entries = self.entries;
         layout.weight = self.weight;
         layout.extents = u32::try_from(self.values.extent_count()).map_err(|_| OutOfMemory)?;
@@ -419,7 +426,7 @@ impl<'b> SegmentBuilder<'b> {
                 column.copy_to(&mut image[layout.span(Section::Transducer)]);
             }
         }
-        self.values.write_values(&mut image[layout.span(Section::Values)]);
+        self.values.write_values(&mut image[layout.span(Section::Values)])?;
         self.values.write_offsets(&mut image[layout.span(Section::ValueOffsets)]);
         self.tombstones.write_to(&mut image[layout.span(Section::Tombstones)]);
         self.below.write_to(&mut image[layout.span(Section::LiveBelow)]);

@@ -279,7 +279,7 @@ impl<S: Deref<Target = Segment>> Cursor for SegmentCursor<S> {
             Direction::Backward => values.start..slot + 1,
         };
         let ordinals = first + range.start as u64..first + range.end as u64;
-        let (values, width) = segment.values(layout).fixed(ordinals)?;
+        let (values, width) = segment.values(layout).lend(ordinals)?;
         Some(Lent::new(keys.slice(range), values, width))
     }
 

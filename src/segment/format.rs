@@ -42,8 +42,9 @@ const ROW_LEN: usize = ROW_LEN_AT + 8;
 /// Sections start at multiples of this.
 const ALIGN: usize = 64;
 
-/// The one flag: the builder was told to make the image small.
+/// Flags: the builder was told to make the image small; values are packed numbers.
 const FLAG_SMALLEST: u16 = 1;
+const FLAG_NUMBERS: u16 = 2;
 
 /// Value class codes.
 const CLASS_FIXED: u8 = 0;
@@ -202,6 +203,8 @@ pub(super) struct Layout {
     pub(super) width: ValueWidth,
     /// Whether it was made for the fewest bytes.
     pub(super) is_smallest: bool,
+    /// Whether values of fixed width are packed numbers.
+    pub(super) has_numbers: bool,
     /// Number of entries, tombstones included.
     pub(super) entries: u64,
     /// Sum of the entries' weights.
@@ -227,8 +230,19 @@ impl Layout {
                 *span = start..end;
             }
         }
-        let (is_smallest, entries, weight, extents) = (false, 0, 0, 0);
-        Some(Self { codec, width, is_smallest, entries, weight, extents, total: end, spans })
+        let (is_smallest, has_numbers) = (false, false);
+        let (entries, weight, extents, total) = (0, 0, 0, end);
+        Some(Self {
+            codec,
+            width,
+            is_smallest,
+            has_numbers,
+            entries,
+            weight,
+            extents,
+            total,
+            spans,
+        })
     }
 
     /// Length of the whole image.
@@ -267,7 +281,8 @@ impl Layout {
         image[CLASS_AT] = class;
         image[WIDTH_AT] = width;
         image[SECTIONS_AT] = self.present().count() as u8;
-        let flags = if self.is_smallest { FLAG_SMALLEST } else { 0 };
+        let flag = |is_set: bool, flag: u16| if is_set { flag } else { 0 };
+        let flags = flag(self.is_smallest, FLAG_SMALLEST) | flag(self.has_numbers, FLAG_NUMBERS);
         put(image, FLAGS_AT, &flags.to_le_bytes());
         put(image, ENTRIES_AT, &self.entries.to_le_bytes());
         put(image, WEIGHT_AT, &self.weight.to_le_bytes());
@@ -301,7 +316,7 @@ impl Layout {
         }
         let reserved = &header[RESERVED_AT..CHECKSUM_AT];
         let flags = u16_at(header, FLAGS_AT).unwrap_or(u16::MAX);
-        if flags & !FLAG_SMALLEST != 0 || reserved.iter().any(|&byte| byte != 0) {
+        if flags & !(FLAG_SMALLEST | FLAG_NUMBERS) != 0 || reserved.iter().any(|&byte| byte != 0) {
             return Err(damaged(FLAGS_AT, "unused flags and reserved bytes are zero"));
         }
         let codec = Codec::from_byte(header[CODEC_AT])
@@ -321,6 +336,10 @@ impl Layout {
             ));
         }
         layout.is_smallest = flags & FLAG_SMALLEST != 0;
+        layout.has_numbers = flags & FLAG_NUMBERS != 0;
+        if layout.has_numbers && width == ValueWidth::Bytes {
+            return Err(damaged(FLAGS_AT, "packed numbers are values of fixed width"));
+        }
         layout.entries = u64_at(header, ENTRIES_AT).unwrap_or(0);
         layout.weight = u64_at(header, WEIGHT_AT).unwrap_or(0).cast_signed();
         layout.extents = extents;

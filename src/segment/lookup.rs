@@ -8,7 +8,7 @@ use super::format::Layout;
 use super::front::FrontSearch;
 use super::int::IntSearch;
 use super::{Keys, Ordinal, Segment};
-use crate::entry::{Entry, ValueWidth};
+use crate::entry::{Entry, ValueBuf, ValueWidth};
 use crate::error::Corruption;
 
 /// A get under way, or nothing yet.
@@ -68,14 +68,17 @@ impl<'s, 'k> Lookup<'s, 'k> {
         Ok(())
     }
 
-    /// Goes on.
+    /// Goes on. `buf` is where the value goes, if it has to be unpacked.
     #[inline]
-    pub(crate) fn step(&mut self) -> Result<Stepped<'s>, Corruption> {
+    pub(crate) fn step<'b>(&mut self, buf: &'b ValueBuf) -> Result<Stepped<'b>, Corruption>
+    where
+        's: 'b,
+    {
         let (source, found) = match &mut self.at {
             At::Front(source, search) => (*source, search.step(|first| source.expect(first))?),
             At::Int(source, search) => (*source, search.step(|near| source.expect(near))?),
-            At::Whole(segment, key) => return segment.get(key).map(Stepped::Done),
-            At::Entry(source, ordinal) => return source.entry(*ordinal),
+            At::Whole(segment, key) => return segment.get(key, buf).map(Stepped::Done),
+            At::Entry(source, ordinal) => return source.entry(*ordinal, buf),
             At::Absent => return Ok(Stepped::Done(None)),
         };
         match found {
@@ -86,7 +89,7 @@ impl<'s, 'k> Lookup<'s, 'k> {
                 self.at = At::Entry(source, Ordinal(ordinal));
                 Ok(Stepped::Pending)
             }
-            Some(Ok(ordinal)) => source.entry(Ordinal(ordinal)),
+            Some(Ok(ordinal)) => source.entry(Ordinal(ordinal), buf),
         }
     }
 }
@@ -100,9 +103,12 @@ impl<'s> Source<'s> {
 
     /// The last step.
     #[inline]
-    fn entry(&self, ordinal: Ordinal) -> Result<Stepped<'s>, Corruption> {
+    fn entry<'b>(&self, ordinal: Ordinal, buf: &'b ValueBuf) -> Result<Stepped<'b>, Corruption>
+    where
+        's: 'b,
+    {
         let Self { segment, layout } = *self;
-        let entry = segment.entry_of(layout, segment.values(layout), ordinal)?;
+        let entry = segment.entry_of(layout, segment.values(layout), ordinal, buf)?;
         Ok(Stepped::Done(Some(entry)))
     }
 }

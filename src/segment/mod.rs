@@ -34,7 +34,7 @@ pub(crate) use pass::{Pass, Room};
 
 use crate::arena::Buffer;
 use crate::blocks::{Blocks, Bytes};
-use crate::entry::{Below, Entry, EntryKind, ExtentRef, ValueRef, ValueWidth};
+use crate::entry::{Below, Entry, EntryKind, ExtentRef, ValueBuf, ValueRef, ValueWidth};
 use crate::error::{Corruption, Error};
 use crate::stats::SegmentStats;
 use crate::sync::{Arc, OnceLock};
@@ -263,9 +263,13 @@ impl Segment {
         Ok(found.map(Ordinal))
     }
 
-    /// The entry of `key`, if it has one.
+    /// The entry of `key`, if it has one. `buf` is where its value goes, if it has to be unpacked.
     #[inline]
-    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Entry<'_>>, Corruption> {
+    pub(crate) fn get<'a>(
+        &'a self,
+        key: &[u8],
+        buf: &'a ValueBuf,
+    ) -> Result<Option<Entry<'a>>, Corruption> {
         let known = self.known()?;
         let layout = &known.layout;
         let values = self.values(layout);
@@ -276,7 +280,7 @@ impl Segment {
             Keys::Plain(keys) => keys.search(key)?.ok(),
             Keys::Fst(keys) => keys.find(key)?,
         };
-        found.map(|ordinal| self.entry_of(layout, values, Ordinal(ordinal))).transpose()
+        found.map(|ordinal| self.entry_of(layout, values, Ordinal(ordinal), buf)).transpose()
     }
 
     /// The ordinal of the first key that is not below `key`: [`len`](Self::len) if there is none.
@@ -299,11 +303,16 @@ impl Segment {
         Ok(Ordinal(ordinal))
     }
 
-    /// The entry of `ordinal`, which is below [`len`](Self::len).
+    /// The entry of `ordinal`, which is below [`len`](Self::len), with `buf` as for a
+    /// [`get`](Self::get).
     #[inline]
-    pub(crate) fn entry(&self, ordinal: Ordinal) -> Result<Entry<'_>, Corruption> {
+    pub(crate) fn entry<'a>(
+        &'a self,
+        ordinal: Ordinal,
+        buf: &'a ValueBuf,
+    ) -> Result<Entry<'a>, Corruption> {
         let layout = self.layout()?;
-        self.entry_of(layout, self.values(layout), ordinal)
+        self.entry_of(layout, self.values(layout), ordinal, buf)
     }
 
     #[inline]
@@ -312,17 +321,23 @@ impl Segment {
         layout: &Layout,
         values: Values<'a>,
         ordinal: Ordinal,
+        buf: &'a ValueBuf,
     ) -> Result<Entry<'a>, Corruption> {
         let is_plain = |column| layout.span(column).is_empty();
         // The common case in few steps: a base has nothing but values, and nothing below.
         if ordinal.0 < self.len()
             && is_plain(Section::Tombstones)
             && is_plain(Section::LiveBelow)
-            && let Some((value, _)) = values.fixed(ordinal.0..ordinal.0 + 1)
+            && let Some(value) = values.fixed(ordinal.0, buf)?
         {
             return Ok(Entry::value(ValueRef::Inline(value), Below::Absent));
         }
-        self.locate(ordinal).map(|located| self.lend(&located))
+        let Located { kind, below, value } = self.locate(ordinal)?;
+        let value = match value {
+            Place::Number(value) => ValueRef::Inline(buf.hold(value, self.number_width())),
+            value => self.lend_value(&value),
+        };
+        Ok(Entry { kind, below, value })
     }
 
     /// Appends the key of `ordinal`, which is below [`len`](Self::len), to `key`.
@@ -441,8 +456,27 @@ impl Segment {
 
     /// Borrows a located entry. Its place was checked when it was located, and nothing changes.
     #[inline]
-    fn lend(&self, located: &Located) -> Entry<'_> {
+    fn lend<'a>(&'a self, located: &'a Located) -> Entry<'a> {
         let value = match &located.value {
+            Place::Number(value) => ValueRef::Inline(&value[..self.number_width()]),
+            place => self.lend_value(place),
+        };
+        Entry { kind: located.kind, below: located.below, value }
+    }
+
+    /// Bytes of a value that is a number.
+    #[inline]
+    fn number_width(&self) -> usize {
+        match self.width {
+            ValueWidth::Fixed(width) => usize::from(width),
+            ValueWidth::Bytes => 0,
+        }
+    }
+
+    /// Borrows the value at a place that is in the segment.
+    #[inline]
+    fn lend_value(&self, place: &Place) -> ValueRef<'_> {
+        match place {
             Place::Inline(range) => {
                 let layout = self.layout().expect("it was read when the entry was located");
                 ValueRef::Inline(&self.section(layout, Section::Values).admitted()[range.clone()])
@@ -450,13 +484,12 @@ impl Segment {
             place => ValueRef::Extent(
                 self.lend_extent(place).expect("a located extent is one of the segment's"),
             ),
-        };
-        Entry { kind: located.kind, below: located.below, value }
+        }
     }
 
     fn lend_extent(&self, place: &Place) -> Option<ExtentRef<'_>> {
         match place {
-            Place::Inline(_) => None,
+            Place::Inline(_) | Place::Number(_) => None,
             Place::Extent(index) => self.extents.owned(*index),
             Place::Stored(range) => self.extents.stored(range),
         }
@@ -498,13 +531,9 @@ impl Segment {
         }
     }
 
+    #[inline]
     fn values(&self, layout: &Layout) -> Values<'_> {
-        Values::new(
-            layout.width,
-            self.section(layout, Section::Values),
-            self.section(layout, Section::ValueOffsets),
-            layout.extents,
-        )
+        Values::new(layout, |section| self.section(layout, section))
     }
 
     fn tombstones(&self, layout: &Layout) -> Bits<'_> {

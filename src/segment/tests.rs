@@ -4,6 +4,7 @@ mod conformance;
 mod damage;
 mod measure;
 mod measure_ints;
+mod numbers;
 mod pass;
 mod stored;
 
@@ -154,7 +155,8 @@ fn check(segment: &Segment, model: &Model, step: usize) {
     let mut weight = 0;
     for (i, (key, expected)) in list.iter().enumerate() {
         let ordinal = Ordinal(i as u64);
-        let entry = segment.entry(ordinal).expect("an entry");
+        let buf = ValueBuf::default();
+        let entry = segment.entry(ordinal, &buf).expect("an entry");
         assert_eq!(&owned(entry), *expected);
         assert_eq!(segment.weight_before(ordinal), Ok(weight));
         weight += i64::from(entry.weight());
@@ -166,7 +168,7 @@ fn check(segment: &Segment, model: &Model, step: usize) {
         }
     }
     assert_eq!(segment.weight(), weight);
-    assert!(segment.entry(Ordinal(list.len() as u64)).is_err());
+    assert!(segment.entry(Ordinal(list.len() as u64), &ValueBuf::default()).is_err());
     check_walks(segment, &list);
     for (key, _) in list.iter().step_by(step) {
         for probe in probes(key) {
@@ -544,7 +546,8 @@ fn extents_are_moved_by_reference() {
     builder.push(b"key", entry).expect("memory for a test");
     let segment = builder.finish().expect("memory for a test");
     assert_eq!(extent.owners(), 2);
-    let entry = segment.entry(Ordinal(0)).expect("an entry");
+    let buf = ValueBuf::default();
+    let entry = segment.entry(Ordinal(0), &buf).expect("an entry");
     assert_eq!(entry.value.as_slice().as_ptr(), extent.as_slice().as_ptr());
     assert!(image_of(&segment).len() < 512);
 }

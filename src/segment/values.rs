@@ -1,15 +1,18 @@
 //! Values by ordinal: an array when all have one width, else a heap of items and where each starts.
+//! Of at most 8 bytes they are packed as [`numbers`](crate::numbers), if that saves an eighth.
 //!
 //! An item of the heap is the value's bytes, or, if its offset has the top bit set, the `u32`
 //! index of the extent that holds them. A tombstone has an empty item, or zeros in the array.
 
-use super::format::{Section, SectionLens};
+use super::format::{Layout, Section, SectionLens};
 use super::slabs::Column;
 use crate::arena::{CACHE_LINE, OutOfMemory, prefetch};
+use crate::batch::LentValues;
 use crate::blocks::Bytes;
 use crate::bytes::{u32_at, u64_at};
-use crate::entry::{Extent, INLINE_VALUE_MAX, MAX_VALUE_LEN, ValueRef, ValueWidth};
+use crate::entry::{Extent, INLINE_VALUE_MAX, MAX_VALUE_LEN, ValueBuf, ValueRef, ValueWidth};
 use crate::error::{Corruption, Error};
+use crate::numbers::{self, GROUP, MAX_NUMBER, Numbers};
 use bumpalo::Bump;
 use std::ops::Range;
 
@@ -32,6 +35,8 @@ fn offset_width(heap_len: usize) -> usize {
 pub(super) enum Place {
     /// These bytes of the values section, which are inside it and checked.
     Inline(Range<usize>),
+    /// The first of these bytes, as many as values have.
+    Number([u8; MAX_NUMBER]),
     /// The extent of this index, which exists.
     Extent(u32),
     /// An extent in these bytes of the segment's file, which are checked.
@@ -48,6 +53,8 @@ pub(super) enum Values<'a> {
         /// The array.
         array: Bytes<'a>,
     },
+    /// An array that is packed.
+    Numbers(Numbers<'a>),
     /// A heap of items.
     Bytes {
         /// The items.
@@ -60,17 +67,23 @@ pub(super) enum Values<'a> {
 }
 
 impl<'a> Values<'a> {
-    /// Values in their sections.
+    /// Values in sections of the layout.
     #[inline]
-    pub(super) fn new(
-        width: ValueWidth,
-        values: Bytes<'a>,
-        offsets: Bytes<'a>,
-        extents: u32,
-    ) -> Self {
-        match width {
+    pub(super) fn new(layout: &Layout, section: impl Fn(Section) -> Bytes<'a>) -> Self {
+        let values = section(Section::Values);
+        match layout.width {
+            ValueWidth::Fixed(width) if layout.has_numbers => Self::Numbers(Numbers::new(
+                values,
+                layout.entries,
+                usize::from(width),
+                Section::Values.part(),
+            )),
             ValueWidth::Fixed(width) => Self::Fixed { width: usize::from(width), array: values },
-            ValueWidth::Bytes => Self::Bytes { heap: values, offsets, extents },
+            ValueWidth::Bytes => Self::Bytes {
+                heap: values,
+                offsets: section(Section::ValueOffsets),
+                extents: layout.extents,
+            },
         }
     }
 
@@ -81,6 +94,7 @@ impl<'a> Values<'a> {
                 let needed = entries.checked_mul(width as u64);
                 (Section::Values, array.len(), needed)
             }
+            Self::Numbers(numbers) => return numbers.check_frame(),
             Self::Bytes { heap, offsets, .. } => {
                 let slots = entries.checked_add(1);
                 let needed = slots.and_then(|n| n.checked_mul(offset_width(heap.len()) as u64));
@@ -109,6 +123,7 @@ impl<'a> Values<'a> {
                     _ => Err(damaged(Section::Values, i, "there is a value for the entry")),
                 }
             }
+            Self::Numbers(numbers) => numbers.get(i).map(Place::Number),
             Self::Bytes { heap, offsets, extents } => {
                 let (start, is_extent, end) = slots(heap, offsets, i)?;
                 if start > end || end > heap.len() {
@@ -145,6 +160,7 @@ impl<'a> Values<'a> {
                 prefetch(array.admitted(), at);
                 prefetch(array.admitted(), at.wrapping_add(CACHE_LINE));
             }
+            Self::Numbers(numbers) => numbers.prefetch(first),
             Self::Bytes { heap, offsets, .. } => {
                 let at = (first as usize).wrapping_mul(offset_width(heap.len()));
                 prefetch(offsets.admitted(), at);
@@ -164,15 +180,40 @@ impl<'a> Values<'a> {
         }
     }
 
+    /// The value of entry `i`, which there is, if all have one width. `buf` is where it goes, if it has
+    /// to be unpacked.
+    #[inline]
+    pub(super) fn fixed<'b>(self, i: u64, buf: &'b ValueBuf) -> Result<Option<&'b [u8]>, Corruption>
+    where
+        'a: 'b,
+    {
+        match self {
+            Self::Fixed { width, array } => {
+                // It is inside the section, so this does not overflow.
+                let start = i as usize * width;
+                array.get(start..start + width).map(Some)
+            }
+            Self::Numbers(numbers) => {
+                numbers.get(i).map(|value| Some(buf.hold(value, numbers.width())))
+            }
+            Self::Bytes { .. } => Ok(None),
+        }
+    }
+
     /// The values of these entries, which there are, and the bytes of each; `None` if they have not
     /// all as many, or cannot be read.
-    pub(super) fn fixed(self, entries: Range<u64>) -> Option<(&'a [u8], usize)> {
-        let Self::Fixed { width, array } = self else {
-            return None;
-        };
-        // As many as the section has, so neither overflows.
-        let range = entries.start as usize * width..entries.end as usize * width;
-        Some((array.get(range).ok()?, width))
+    pub(super) fn lend(self, entries: Range<u64>) -> Option<(LentValues<'a>, usize)> {
+        match self {
+            Self::Fixed { width, array } => {
+                // As many as the section has, so neither overflows.
+                let range = entries.start as usize * width..entries.end as usize * width;
+                Some((LentValues::Bytes(array.get(range).ok()?), width))
+            }
+            Self::Numbers(numbers) => {
+                Some((LentValues::Numbers(numbers, entries.start), numbers.width()))
+            }
+            Self::Bytes { .. } => None,
+        }
     }
 
     /// Reads everything: items tile the heap, extents are used once and in order, tombstones (as
@@ -181,24 +222,24 @@ impl<'a> Values<'a> {
         self,
         entries: u64,
         is_tombstone: impl Fn(u64) -> Result<bool, Corruption>,
-    ) -> Result<(), Corruption> {
+    ) -> Result<(), Error> {
+        let check_zeros = |first: u64, values: &[u8], width: usize| {
+            for (i, value) in (first..).zip(values.chunks_exact(width)) {
+                if value.iter().any(|&byte| byte != 0) && is_tombstone(i)? {
+                    return Err(damaged(Section::Values, i, "a tombstone's value is zeros"));
+                }
+            }
+            Ok(())
+        };
         match self {
             Self::Fixed { width: 0, .. } => Ok(()),
-            Self::Fixed { width, array } => {
-                for (i, value) in array.all()?.chunks_exact(width).enumerate() {
-                    if value.iter().any(|&byte| byte != 0) && is_tombstone(i as u64)? {
-                        return Err(damaged(
-                            Section::Values,
-                            (i * width) as u64,
-                            "a tombstone's value is zeros",
-                        ));
-                    }
-                }
-                Ok(())
+            Self::Fixed { width, array } => Ok(check_zeros(0, array.all()?, width)?),
+            Self::Numbers(numbers) => {
+                numbers.verify(|first, values| check_zeros(first, values, numbers.width()))
             }
             Self::Bytes { heap, offsets, extents } => {
                 verify_ends(heap, offsets, entries)?;
-                self.verify_items(extents, entries, is_tombstone)
+                Ok(self.verify_items(extents, entries, is_tombstone)?)
             }
         }
     }
@@ -231,6 +272,7 @@ impl<'a> Values<'a> {
                     ));
                 }
                 Place::Inline(item) => !item.is_empty(),
+                Place::Number(_) => false,
             };
             if has_bytes && is_tombstone(i)? {
                 return Err(damaged(Section::Values, i, "a tombstone has no value"));
@@ -302,12 +344,25 @@ pub(super) struct ValueStage<'b> {
     /// For byte strings: the length of each item, or the mark of an extent.
     lens: Column<'b>,
     extents: Vec<Extent>,
+    /// Bytes that the array has if it is packed, if it shall be.
+    packed_len: Option<usize>,
+}
+
+/// An array is packed if that leaves at most so much of it: a get reads the directory too.
+fn is_worth_packing(packed: usize, array: usize) -> bool {
+    packed <= array - array / 8
 }
 
 impl<'b> ValueStage<'b> {
     /// No values yet.
     pub(super) fn new(width: ValueWidth, bump: &'b Bump) -> Self {
-        Self { width, bytes: Column::new(bump), lens: Column::new(bump), extents: Vec::new() }
+        Self {
+            width,
+            bytes: Column::new(bump),
+            lens: Column::new(bump),
+            extents: Vec::new(),
+            packed_len: None,
+        }
     }
 
     /// Appends the value of the next entry; `None` for a tombstone.
@@ -339,9 +394,67 @@ impl<'b> ValueStage<'b> {
         Ok(())
     }
 
-    /// Appends the values of the next entries, all of which are as wide as all of this segment.
-    pub(super) fn push_fixed(&mut self, values: &[u8]) -> Result<(), OutOfMemory> {
-        self.bytes.append(values)
+    /// Appends the values of the next entries, so many, all of which are as wide as all of this segment.
+    /// `scratch` is for those that have to be unpacked.
+    pub(super) fn push_lent(
+        &mut self,
+        values: LentValues<'_>,
+        count: u64,
+        scratch: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        match values {
+            LentValues::Bytes(values) => self.bytes.append(values)?,
+            LentValues::Numbers(numbers, first) => {
+                scratch.clear();
+                numbers.unpack(first..first + count, scratch)?;
+                self.bytes.append(scratch)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Calls `f` with the number and the values of each group that the array would have.
+    fn each_group(
+        &self,
+        width: usize,
+        mut f: impl FnMut(usize, &[u8]) -> Result<(), OutOfMemory>,
+    ) -> Result<(), OutOfMemory> {
+        let mut room = [0; GROUP * MAX_NUMBER];
+        let (mut reader, mut left) = (self.bytes.reader(), self.bytes.len());
+        for number in 0.. {
+            let values = &mut room[..left.min(GROUP * width)];
+            if values.is_empty() {
+                break;
+            }
+            reader.read(values);
+            f(number, values)?;
+            left -= values.len();
+        }
+        Ok(())
+    }
+
+    /// Bytes of each value, if these can be packed.
+    fn number_width(&self) -> Option<usize> {
+        match self.width {
+            ValueWidth::Fixed(width) => {
+                Some(usize::from(width)).filter(|width| (1..=MAX_NUMBER).contains(width))
+            }
+            ValueWidth::Bytes => None,
+        }
+    }
+
+    /// Decides how the values are stored, once all are there. Answers whether as packed numbers.
+    pub(super) fn settle(&mut self) -> Result<bool, OutOfMemory> {
+        if let Some(width) = self.number_width() {
+            let mut plan = numbers::Plan::new(self.bytes.len() / width, width);
+            self.each_group(width, |_, values| {
+                plan.add(values);
+                Ok(())
+            })?;
+            let array = self.bytes.len();
+            self.packed_len = plan.len().filter(|len| is_worth_packing(*len, array));
+        }
+        Ok(self.packed_len.is_some())
     }
 
     fn push_extent(&mut self, value: ValueRef<'_>) -> Result<(), Error> {
@@ -363,7 +476,7 @@ impl<'b> ValueStage<'b> {
 
     /// Tells the lengths of the sections; `None` if they cannot be addressed.
     pub(super) fn plan(&self, entries: u64, lens: &mut SectionLens) -> Option<()> {
-        lens.set(Section::Values, self.bytes.len());
+        lens.set(Section::Values, self.packed_len.unwrap_or(self.bytes.len()));
         if self.width == ValueWidth::Bytes {
             let slots = usize::try_from(entries).ok()?.checked_add(1)?;
             let len = slots.checked_mul(offset_width(self.bytes.len()))?;
@@ -373,8 +486,15 @@ impl<'b> ValueStage<'b> {
     }
 
     /// Writes the values section.
-    pub(super) fn write_values(&self, out: &mut [u8]) {
+    pub(super) fn write_values(&self, out: &mut [u8]) -> Result<(), OutOfMemory> {
+        if let Some(width) = self.number_width().filter(|_| self.packed_len.is_some()) {
+            let mut writer = numbers::Writer::new(self.bytes.len() / width, width);
+            let mut scratch = Vec::new();
+            return self
+                .each_group(width, |group, values| writer.write(group, values, &mut scratch, out));
+        }
         self.bytes.copy_to(out);
+        Ok(())
     }
 
     /// Writes the offsets section, if there is one.

@@ -493,8 +493,9 @@ impl<'a, C: Cursor> Compared<'a, C> {
             };
             let expected: Vec<_> =
                 model_range(self.oracle.model, &range, direction).take(lent.len()).collect();
-            let found: Vec<_> = (0..lent.len()).map(|i| lent.entry(i)).collect();
-            let mut found: Vec<_> = found.iter().map(|(key, value)| (&key[..], *value)).collect();
+            let found: Vec<_> = (0..lent.len()).filter_map(|i| lent.entry(i)).collect();
+            let mut found: Vec<_> =
+                found.iter().map(|(key, value)| (&key[..], &value[..])).collect();
             if direction == Direction::Backward {
                 found.reverse();
             }

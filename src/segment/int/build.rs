@@ -3,10 +3,10 @@
 use super::super::format::{Section, SectionLens};
 use super::super::slabs::Column;
 use super::index::{FAN, NODE_LEN, Shape, WORD};
-use super::packed::SLACK;
 use super::piece::{Descriptor, Piece, WINDOW, best_shift, encode};
 use super::{FRONT_LEN, MAX_WIDTH, PIECE_SHIFTS, SHIFT_AT, WIDTH_AT, bytes_of, number_not_below};
 use crate::arena::OutOfMemory;
+use crate::packed::SLACK;
 use bumpalo::Bump;
 
 /// Keys being collected.

@@ -5,9 +5,9 @@
 //! that ends it. So a key is found by the zeros before its bucket, which a table of every 64th
 //! zero makes a matter of a word or two, and then among the one or two keys of the bucket.
 
-use super::packed::{Packed, Packer, byte_sums, mask, packed_len, select};
 use crate::arena::{OutOfMemory, prefetch};
 use crate::bytes::{u16_at, u64_at};
+use crate::packed::{Packed, Packer, byte_sums, mask, packed_len, select};
 
 /// Buckets from one entry of the table to the next.
 const SAMPLE: usize = 64;

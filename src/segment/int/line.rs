@@ -3,9 +3,9 @@
 //! For keys that come at an even pace, such as readings of a clock. An arithmetic progression
 //! needs no bits beside the line.
 
-use super::packed::{Packed, Packer, packed_len};
 use crate::arena::OutOfMemory;
 use crate::bytes::u64_at;
+use crate::packed::{Packed, Packer, packed_len};
 
 /// Bytes of intercept and slope, which stand before the packed heights.
 const HEAD_LEN: usize = 16;

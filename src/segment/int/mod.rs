@@ -10,7 +10,6 @@ mod build;
 mod elias;
 mod index;
 mod line;
-mod packed;
 mod pass;
 mod piece;
 #[cfg(test)]

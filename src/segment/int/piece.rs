@@ -1,9 +1,9 @@
 //! A piece: some neighbouring keys, in the way that takes the fewest bytes for them.
 
 use super::index::Row;
-use super::packed::SLACK;
 use super::{elias, line};
 use crate::arena::{OutOfMemory, prefetch};
+use crate::packed::SLACK;
 use elias::EliasFano;
 use line::Line;
 use std::ops::Range;

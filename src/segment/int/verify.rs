@@ -1,7 +1,6 @@
 //! Proves packed keys right: they ascend, and all bytes are those that we would write.
 
 use super::index::{FAN, NODE_LEN};
-use super::packed::SLACK;
 use super::piece::{WINDOW, best_shift, encode};
 use super::{
     FRONT_LEN, INDEX, IntHead, IntKeys, PIECES, SHIFT_AT, ZEROS_AT, damaged, has_width, no_piece,
@@ -9,6 +8,7 @@ use super::{
 use crate::arena::OutOfMemory;
 use crate::bytes::u64_at;
 use crate::error::{Corruption, Error};
+use crate::packed::SLACK;
 
 impl IntKeys<'_> {
     /// Reads everything: unpacks each piece and packs it again, and looks at all keys of the tree.

@@ -2,7 +2,7 @@
 
 use super::stored::Stored;
 use crate::cursor::Cursor;
-use crate::entry::{Below, Entry, ValueRef, ValueWidth};
+use crate::entry::{Below, Entry, ValueBuf, ValueRef, ValueWidth};
 use crate::error::Corruption;
 use crate::segment::{CodecChoice, Segment, SegmentBuilder, SegmentCursor};
 use crate::testing::conformance::{SortedLayer, check_layer};
@@ -43,8 +43,9 @@ impl<const CODEC: u8> SortedLayer for Coded<CODEC> {
         let mut back = Vec::new();
         self.0.key_at(ordinal, &mut back).expect("sound");
         assert_eq!(back, key, "key to ordinal and back");
-        let value = self.0.entry(ordinal).expect("sound").live();
-        assert_eq!(self.0.get(key).expect("sound").map(Entry::live), Some(value));
+        let bufs = [ValueBuf::default(), ValueBuf::default()];
+        let value = self.0.entry(ordinal, &bufs[0]).expect("sound").live();
+        assert_eq!(self.0.get(key, &bufs[1]).expect("sound").map(Entry::live), Some(value));
         value.map(<[u8]>::to_vec)
     }
 
@@ -83,7 +84,8 @@ impl<const CODEC: u8> SortedLayer for CodedInFile<CODEC> {
     }
 
     fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
-        self.0.get(key).expect("sound")?.live().map(|value| value[..8].to_vec())
+        let buf = ValueBuf::default();
+        self.0.get(key, &buf).expect("sound")?.live().map(|value| value[..8].to_vec())
     }
 
     fn cursor(&self) -> Self::Cursor<'_> {

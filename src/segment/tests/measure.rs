@@ -196,7 +196,8 @@ fn measure_segment(
     };
     let get = |key: &[u8]| {
         let segment = &segments[place(key)];
-        let value = segment.get(key).expect("sound")?.live()?;
+        let buf = ValueBuf::default();
+        let value = segment.get(key, &buf).expect("sound")?.live()?;
         value.first_chunk().map(|value| u64::from_le_bytes(*value))
     };
     for (i, key) in keys.iter().enumerate().step_by(97) {

@@ -155,7 +155,8 @@ fn measure_segments(
     let place = |number: u64| starts.partition_point(|start| *start <= number).saturating_sub(1);
     let get = |number: u64| {
         let segment = &segments[place(number)];
-        let entry = segment.get(&key_of(number)).expect("sound")?;
+        let buf = ValueBuf::default();
+        let entry = segment.get(&key_of(number), &buf).expect("sound")?;
         let value = entry.live()?;
         value.first_chunk().map(|value| u64::from_le_bytes(*value))
     };

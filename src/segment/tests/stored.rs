@@ -118,7 +118,8 @@ fn expect_right_or_damaged(segment: &Segment, model: &Model) {
         if let Ok(found) = segment.find(key) {
             assert_eq!(found, Some(ordinal));
         }
-        if let Ok(entry) = segment.entry(ordinal) {
+        let buf = ValueBuf::default();
+        if let Ok(entry) = segment.entry(ordinal, &buf) {
             assert_eq!(&owned(entry), expected);
         }
         let mut named = vec![];
@@ -273,7 +274,7 @@ fn opening_and_finding_touch_few_blocks_of_a_large_file() {
         assert!(opened <= 8, "{opened} blocks for {choice:?}");
         let key = model.keys().nth(20_000).expect("one of many");
         let ordinal = segment.find(key).expect("sound").expect("it is there");
-        segment.entry(ordinal).expect("sound");
+        segment.entry(ordinal, &ValueBuf::default()).expect("sound");
         // 16 steps of a binary search with two blocks each, or 8 nodes; a value and an extent.
         let found = blocks.checked_blocks() - opened;
         assert!(found <= 16 * 2 + 8, "{found} blocks for {choice:?}");

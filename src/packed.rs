@@ -4,25 +4,25 @@ use crate::arena::{CACHE_LINE, OutOfMemory, prefetch};
 use crate::bytes::u64_at;
 
 /// Bytes behind the last number that a reader may look at.
-pub(super) const SLACK: usize = 8;
+pub(crate) const SLACK: usize = 8;
 
 /// The widest number that one unaligned word is sure to hold.
 const ONE_WORD: u32 = 57;
 
 /// Bytes of `count` numbers of `width` bits.
-pub(super) fn packed_len(count: usize, width: u32) -> usize {
+pub(crate) fn packed_len(count: usize, width: u32) -> usize {
     (count * width as usize).div_ceil(8)
 }
 
 /// The lowest `width` bits, of which there are at most 63.
 #[inline]
-pub(super) fn mask(width: u32) -> u64 {
+pub(crate) fn mask(width: u32) -> u64 {
     (1 << width) - 1
 }
 
 /// Numbers of at most 63 bits each, lowest bit first.
 #[derive(Clone, Copy)]
-pub(super) struct Packed<'a> {
+pub(crate) struct Packed<'a> {
     bytes: &'a [u8],
     width: u32,
 }
@@ -30,13 +30,13 @@ pub(super) struct Packed<'a> {
 impl<'a> Packed<'a> {
     /// Numbers of `width` bits, followed by [`SLACK`].
     #[inline]
-    pub(super) fn new(bytes: &'a [u8], width: u32) -> Self {
+    pub(crate) fn new(bytes: &'a [u8], width: u32) -> Self {
         Self { bytes, width }
     }
 
     /// Number `i`; `None` past the end of the bytes.
     #[inline]
-    pub(super) fn get(self, i: usize) -> Option<u64> {
+    pub(crate) fn get(self, i: usize) -> Option<u64> {
         let bit = i * self.width as usize;
         let low = u64_at(self.bytes, bit / 8)? >> (bit % 8);
         if self.width <= ONE_WORD {
@@ -49,7 +49,7 @@ impl<'a> Packed<'a> {
 
     /// The numbers from `start` on, as many as `out` takes; `None` past the end of the bytes.
     #[inline]
-    pub(super) fn unpack(self, start: usize, out: &mut [u64]) -> Option<()> {
+    pub(crate) fn unpack(self, start: usize, out: &mut [u64]) -> Option<()> {
         if self.width > ONE_WORD {
             for (i, number) in out.iter_mut().enumerate() {
                 *number = self.get(start + i)?;
@@ -67,7 +67,7 @@ impl<'a> Packed<'a> {
 
     /// Asks for the memory around number `i`.
     #[inline]
-    pub(super) fn expect(self, i: usize) {
+    pub(crate) fn expect(self, i: usize) {
         let at = i * self.width as usize / 8;
         prefetch(self.bytes, at.saturating_sub(CACHE_LINE / 2));
         prefetch(self.bytes, at + CACHE_LINE / 2);
@@ -92,7 +92,7 @@ impl<'a> Packed<'a> {
     /// How many of the numbers from `start` to `end`, which ascend, are below `bound`, plus
     /// `start`; and whether the next one is `bound`.
     #[inline]
-    pub(super) fn search(self, start: usize, end: usize, bound: u64) -> Option<(usize, bool)> {
+    pub(crate) fn search(self, start: usize, end: usize, bound: u64) -> Option<(usize, bool)> {
         let (mut from, mut len) = (start, end.checked_sub(start)?);
         if len <= FEW {
             return self.search_few(start, end, bound);
@@ -120,7 +120,7 @@ impl<'a> Packed<'a> {
 const FEW: usize = 4;
 
 /// Appends numbers of one width to bytes.
-pub(super) struct Packer<'o> {
+pub(crate) struct Packer<'o> {
     out: &'o mut Vec<u8>,
     held: u64,
     bits: u32,
@@ -128,14 +128,14 @@ pub(super) struct Packer<'o> {
 
 impl<'o> Packer<'o> {
     /// Appends `count` numbers of `width` bits at most.
-    pub(super) fn new(out: &'o mut Vec<u8>, count: usize, width: u32) -> Result<Self, OutOfMemory> {
+    pub(crate) fn new(out: &'o mut Vec<u8>, count: usize, width: u32) -> Result<Self, OutOfMemory> {
         out.try_reserve(packed_len(count, width) + 8)?;
         Ok(Self { out, held: 0, bits: 0 })
     }
 
     /// Appends a number that has no more than `width` bits.
     #[inline]
-    pub(super) fn push(&mut self, number: u64, width: u32) {
+    pub(crate) fn push(&mut self, number: u64, width: u32) {
         self.held |= number << self.bits;
         self.bits += width;
         if self.bits >= 64 {
@@ -147,7 +147,7 @@ impl<'o> Packer<'o> {
     }
 
     /// Appends what is left, filled up to a whole byte.
-    pub(super) fn finish(self) {
+    pub(crate) fn finish(self) {
         let left = (self.bits as usize).div_ceil(8);
         self.out.extend_from_slice(&self.held.to_le_bytes()[..left]);
     }
@@ -157,7 +157,7 @@ const ONES: u64 = 0x0101_0101_0101_0101;
 
 /// The number of set bits in each byte and all lower ones; the highest byte has them all.
 #[inline]
-pub(super) fn byte_sums(word: u64) -> u64 {
+pub(crate) fn byte_sums(word: u64) -> u64 {
     let pairs = word - (word >> 1 & 0x5555_5555_5555_5555);
     let fours = (pairs & 0x3333_3333_3333_3333) + (pairs >> 2 & 0x3333_3333_3333_3333);
     ((fours + (fours >> 4)) & 0x0f0f_0f0f_0f0f_0f0f).wrapping_mul(ONES)
@@ -165,7 +165,7 @@ pub(super) fn byte_sums(word: u64) -> u64 {
 
 /// The place of set bit `k` of `word`, which has more than `k`, with its [`byte_sums`].
 #[inline]
-pub(super) fn select(word: u64, sums: u64, k: u32) -> u32 {
+pub(crate) fn select(word: u64, sums: u64, k: u32) -> u32 {
     const HIGH: u64 = 0x80 * ONES;
     // Bytes up to which there are at most k: their number is that of the byte with the bit.
     let passed = (((u64::from(k) * ONES) | HIGH) - sums) & HIGH;
