@@ -67,15 +67,21 @@ impl Reference {
     /// only as signed numbers, on both sides of zero, is taken as such.
     fn of(numbers: &[u64], bytes: usize) -> Self {
         let unused = 8 * (MAX_NUMBER - bytes) as u32;
-        let signed = |number: u64| (number << unused).cast_signed() >> unused;
+        let width = |range: u64| u64::BITS - range.leading_zeros();
         let (mut low, mut high) = (u64::MAX, 0);
-        let (mut least, mut greatest) = (i64::MAX, i64::MIN);
         for &number in numbers {
             (low, high) = (low.min(number), high.max(number));
+        }
+        let plain = Self { base: low, width: width(high - low) };
+        let signed = |number: u64| (number << unused).cast_signed() >> unused;
+        // Without numbers of both signs, it comes to the same.
+        if signed(low) < 0 || signed(high) >= 0 {
+            return plain;
+        }
+        let (mut least, mut greatest) = (i64::MAX, i64::MIN);
+        for &number in numbers {
             (least, greatest) = (least.min(signed(number)), greatest.max(signed(number)));
         }
-        let width = |range: u64| u64::BITS - range.leading_zeros();
-        let plain = Self { base: low, width: width(high - low) };
         let across = width(greatest.wrapping_sub(least).cast_unsigned());
         if across < plain.width {
             // As wide as the numbers, so that the base is one of them.
@@ -298,10 +304,15 @@ impl<'a> Numbers<'a> {
 /// The numbers that these values of `width` bytes are, at most [`GROUP`], and how many.
 fn numbers_of(values: &[u8], width: usize) -> ([u64; GROUP], usize) {
     let mut numbers = [0; GROUP];
-    let values = values.chunks_exact(width);
-    let count = values.len();
-    for (number, value) in numbers.iter_mut().zip(values) {
-        *number = uint_at(value, 0, width).unwrap_or(0);
+    let count = values.len() / width;
+    if width == MAX_NUMBER {
+        for (number, value) in numbers.iter_mut().zip(values.as_chunks().0) {
+            *number = u64::from_le_bytes(*value);
+        }
+    } else {
+        for (number, value) in numbers.iter_mut().zip(values.chunks_exact(width)) {
+            *number = uint_at(value, 0, width).unwrap_or(0);
+        }
     }
     (numbers, count)
 }
@@ -313,9 +324,9 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// A column of `count` numbers of `width` bytes each.
-    pub(crate) fn new(count: usize, width: usize) -> Self {
-        Self { width, len: directory_len(count) }
+    /// No groups yet, of numbers of `width` bytes each.
+    pub(crate) fn new(width: usize) -> Self {
+        Self { width, len: 0 }
     }
 
     /// Adds the group of these values.
@@ -324,9 +335,10 @@ impl Plan {
         self.len += group_len(count, Reference::of(&numbers[..count], self.width).width);
     }
 
-    /// Bytes so far, with the slack; `None` if not all groups would have a place.
-    pub(crate) fn len(&self) -> Option<usize> {
-        (self.len / UNIT < 1 << PLACE_BITS).then_some(self.len + SLACK)
+    /// Bytes of the column, if these are `count` numbers; `None` if not all groups would have a place.
+    pub(crate) fn len(&self, count: usize) -> Option<usize> {
+        let len = directory_len(count) + self.len;
+        (len / UNIT < 1 << PLACE_BITS).then_some(len + SLACK)
     }
 }
 
@@ -393,9 +405,9 @@ mod tests {
 
     fn column_of(values: &[u8], width: usize) -> Vec<u8> {
         let count = values.len() / width;
-        let mut plan = Plan::new(count, width);
+        let mut plan = Plan::new(width);
         values.chunks(GROUP * width).for_each(|group| plan.add(group));
-        let mut column = vec![0; plan.len().expect("few")];
+        let mut column = vec![0; plan.len(count).expect("few")];
         let mut writer = Writer::new(count, width);
         for (i, group) in values.chunks(GROUP * width).enumerate() {
             writer.write(i, group, &mut Vec::new(), &mut column).expect("memory for a test");
@@ -439,9 +451,9 @@ mod tests {
     fn what_a_group_takes_is_what_its_numbers_differ_by() {
         let len = |values: &[i64]| {
             let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-            let mut plan = Plan::new(values.len(), 8);
+            let mut plan = Plan::new(8);
             plan.add(&bytes);
-            plan.len().expect("few") - directory_len(values.len()) - SLACK - BASE
+            plan.len(values.len()).expect("few") - directory_len(values.len()) - SLACK - BASE
         };
         assert_eq!(len(&[i64::MAX; GROUP]), 0);
         // Seven bits, whether as signed or as unsigned numbers.

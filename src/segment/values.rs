@@ -348,6 +348,11 @@ pub(super) struct ValueStage<'b> {
     packed_len: Option<usize>,
 }
 
+/// One of so many groups is looked at, to tell whether all are worth a look, where there are more than
+/// [`FEW_GROUPS`]. Odd, because what comes in turns often does so by powers of two.
+const SAMPLE: usize = 7;
+const FEW_GROUPS: usize = 64;
+
 /// An array is packed if that leaves at most so much of it: a get reads the directory too.
 fn is_worth_packing(packed: usize, array: usize) -> bool {
     packed <= array - array / 8
@@ -413,24 +418,38 @@ impl<'b> ValueStage<'b> {
         Ok(())
     }
 
-    /// Calls `f` with the number and the values of each group that the array would have.
+    /// Calls `f` with the number and the values of every `step`-th group that the array would have.
     fn each_group(
         &self,
         width: usize,
+        step: usize,
         mut f: impl FnMut(usize, &[u8]) -> Result<(), OutOfMemory>,
     ) -> Result<(), OutOfMemory> {
         let mut room = [0; GROUP * MAX_NUMBER];
         let (mut reader, mut left) = (self.bytes.reader(), self.bytes.len());
-        for number in 0.. {
+        for number in (0..).step_by(step) {
             let values = &mut room[..left.min(GROUP * width)];
             if values.is_empty() {
                 break;
             }
             reader.read(values);
             f(number, values)?;
-            left -= values.len();
+            let passed = left.min(GROUP * width * step);
+            reader.skip(passed - values.len());
+            left -= passed;
         }
         Ok(())
+    }
+
+    /// Bytes of every `step`-th group's values, packed if there is a place for them, and as an array.
+    fn lens_of(&self, width: usize, step: usize) -> Result<(Option<usize>, usize), OutOfMemory> {
+        let (mut plan, mut array) = (numbers::Plan::new(width), 0);
+        self.each_group(width, step, |_, values| {
+            plan.add(values);
+            array += values.len();
+            Ok(())
+        })?;
+        Ok((plan.len(array / width), array))
     }
 
     /// Bytes of each value, if these can be packed.
@@ -445,16 +464,17 @@ impl<'b> ValueStage<'b> {
 
     /// Decides how the values are stored, once all are there. Answers whether as packed numbers.
     pub(super) fn settle(&mut self) -> Result<bool, OutOfMemory> {
-        if let Some(width) = self.number_width() {
-            let mut plan = numbers::Plan::new(self.bytes.len() / width, width);
-            self.each_group(width, |_, values| {
-                plan.add(values);
-                Ok(())
-            })?;
-            let array = self.bytes.len();
-            self.packed_len = plan.len().filter(|len| is_worth_packing(*len, array));
+        let Some(width) = self.number_width() else { return Ok(false) };
+        let is_few = self.bytes.len() <= FEW_GROUPS * GROUP * width;
+        // Where a sample shows no gain, the others are not looked at.
+        for step in [if is_few { 1 } else { SAMPLE }, 1] {
+            let (packed, array) = self.lens_of(width, step)?;
+            self.packed_len = packed.filter(|packed| is_worth_packing(*packed, array));
+            if self.packed_len.is_none() {
+                return Ok(false);
+            }
         }
-        Ok(self.packed_len.is_some())
+        Ok(true)
     }
 
     fn push_extent(&mut self, value: ValueRef<'_>) -> Result<(), Error> {
@@ -490,8 +510,9 @@ impl<'b> ValueStage<'b> {
         if let Some(width) = self.number_width().filter(|_| self.packed_len.is_some()) {
             let mut writer = numbers::Writer::new(self.bytes.len() / width, width);
             let mut scratch = Vec::new();
-            return self
-                .each_group(width, |group, values| writer.write(group, values, &mut scratch, out));
+            return self.each_group(width, 1, |group, values| {
+                writer.write(group, values, &mut scratch, out)
+            });
         }
         self.bytes.copy_to(out);
         Ok(())
