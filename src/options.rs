@@ -97,7 +97,8 @@ pub struct Options {
     /// Threads that calls which build many segments start besides the caller's, and wait for:
     /// [`from_sorted`](crate::MemKV::from_sorted) and
     /// [`extend_sorted`](crate::MemKV::extend_sorted), whose entries the caller's reads while the
-    /// others build, and [`compact`](crate::MemKV::compact). Each needs memory for the entries of a
+    /// others build, and [`compact`](crate::MemKV::compact). Where writes are so quick that several
+    /// partitions are to be folded, whoever folds them does so with as many more. Each needs memory for the entries of a
     /// partition, as they are and once more as they are compressed. What is in the map is the same.
     /// On two processors, two of them made loads of text 1.7 times as fast, and 2.3 times with
     /// [`Profile::Smallest`]; numbers are compressed about as fast as they are read, so that loads of

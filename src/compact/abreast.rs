@@ -1,6 +1,6 @@
 //! Folds of several partitions at once.
 
-use super::{Core, Found, Job, Target, fold};
+use super::{Core, Folded, Found, Job, Target, fold};
 use crate::error::Error;
 use crate::partition::Partition;
 use crate::sync::{join_scoped, spawn_scoped};
@@ -41,6 +41,23 @@ impl Core {
         Ok(done)
     }
 
+    /// Folds the deltas of these partitions, each on a thread of its own; whether anything was folded.
+    /// The slot is held.
+    pub(super) fn fold_abreast(&self, partitions: &[&Partition]) -> bool {
+        let mut jobs = Vec::new();
+        for &partition in partitions {
+            // If one was frozen before, that is what is folded, and the policy may choose it again.
+            partition.freeze(self.shared());
+            jobs.extend(self.job(partition, None).map(|job| (partition, job)));
+        }
+        let mut is_any_folded = false;
+        for ((partition, job), made) in jobs.iter().zip(self.work_abreast(&jobs)) {
+            // A failure is counted, and its delta stays.
+            is_any_folded |= matches!(self.end(partition, job, made), Ok(Folded::Published));
+        }
+        is_any_folded
+    }
+
     /// Makes what each of these folds makes, the first one on this thread.
     fn work_abreast(&self, jobs: &[(&Partition, Job)]) -> Vec<Result<Option<fold::Folded>, Error>> {
         let Some((own, others)) = jobs.split_first() else { return Vec::new() };
@@ -65,6 +82,30 @@ mod tests {
     use crate::options::{Compaction, Options};
     use crate::sync::Arc;
     use crate::testing::keys::big_endian;
+
+    #[test]
+    fn deltas_that_are_due_together_are_folded_together() {
+        let compaction = Compaction::Manual;
+        let options = Options { compaction, partition_entries: 50, ..Options::default() };
+        let core = Arc::new(Core::new(ValueWidth::Fixed(8), options));
+        core.add_handle();
+        let put = |n| Core::put(&core, &big_endian(n), &[1; 8]).expect("memory");
+        (0..1_000).for_each(put);
+        core.compact().expect("memory");
+        (0..1_000).step_by(10).for_each(put);
+        let (before, partitions) = (core.stats(), core.partitions());
+        let every_third: Vec<&Partition> = partitions.iter().step_by(3).map(|p| &**p).collect();
+        {
+            let _held = core.slot.acquire();
+            assert!(core.fold_abreast(&every_third));
+            assert!(!core.fold_abreast(&every_third), "nothing has been written since");
+        }
+        let after = core.stats();
+        assert_eq!(after.folds - before.folds, every_third.len() as u64);
+        assert!(after.delta_entries < before.delta_entries && after.frozen_entries == 0);
+        assert_eq!(after.entries, 1_000);
+        core.check();
+    }
 
     #[test]
     fn all_partitions_are_folded_in_groups_of_any_size() {

@@ -476,7 +476,8 @@ impl Core {
         gauge.load().bytes >> 10 >= gauge.retry_kib.load(Ordering::Relaxed) as usize
     }
 
-    /// Folds the delta that is chosen by the policy; whether anything was folded. The slot is held.
+    /// Folds the deltas that are chosen by the policy until none is due, as many at once as there are
+    /// threads to do so; whether anything was folded. The slot is held.
     ///
     /// Deltas that are not worth a try are not counted: else one that cannot be folded would make
     /// every write fold others, however small they are.
@@ -484,7 +485,7 @@ impl Core {
         let partitions = self.partitions();
         let clock = self.shared().map_or(0, Shared::clock);
         let mut rest = self.load();
-        let dirt: Vec<Dirt> = partitions
+        let mut dirt: Vec<Dirt> = partitions
             .iter()
             .map(|partition| {
                 let gauge = partition.gauge();
@@ -493,17 +494,23 @@ impl Core {
                     return Dirt { load: gauge.load(), age };
                 }
                 let out = gauge.load();
-                rest.bytes = rest.bytes.saturating_sub(out.bytes);
-                rest.kept = rest.kept.saturating_sub(out.kept);
-                rest.entries = rest.entries.saturating_sub(out.entries);
+                rest = rest.without(out);
                 Dirt { load: Load::default(), age }
             })
             .collect();
-        if policy::pressure(rest, &self.options) < Pressure::Due {
-            return false;
+        let mut chosen = Vec::new();
+        while chosen.len() <= self.options.threads as usize
+            && policy::pressure(rest, &self.options) >= Pressure::Due
+            && let Some(next) = policy::choose(dirt.iter().copied())
+        {
+            rest = rest.without(std::mem::take(&mut dirt[next]).load);
+            chosen.push(&*partitions[next]);
         }
-        let Some(chosen) = policy::choose(dirt.into_iter()) else { return false };
-        matches!(self.fold_one(&partitions[chosen]), Ok(Folded::Published))
+        match chosen[..] {
+            [] => false,
+            [one] => matches!(self.fold_one(one), Ok(Folded::Published)),
+            _ => self.fold_abreast(&chosen),
+        }
     }
 
     /// Folds a delta, after the one frozen before it, if there is one. The slot is held.

@@ -63,7 +63,7 @@ pub(super) fn pressure(load: Load, options: &Options) -> Pressure {
 }
 
 /// What the choice of a partition to fold looks at.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Dirt {
     /// What its delta told last.
     pub(super) load: Load,

@@ -26,6 +26,18 @@ pub(crate) struct Load {
     pub(crate) held: usize,
 }
 
+impl Load {
+    /// What is left in deltas without those that told this.
+    pub(crate) fn without(self, out: Self) -> Self {
+        Self {
+            bytes: self.bytes.saturating_sub(out.bytes),
+            kept: self.kept.saturating_sub(out.kept),
+            entries: self.entries.saturating_sub(out.entries),
+            ..self
+        }
+    }
+}
+
 /// A moment that a view of the whole map shows, and the partitions saved for it so far.
 pub(crate) struct Moment {
     epoch: u64,
