@@ -85,8 +85,8 @@ pub struct SegmentStats {
     pub key_bytes: usize,
     /// Bytes of the values.
     pub value_bytes: usize,
-    /// Name of the codec: `"plain"`, `"front"` (front-coded blocks), `"int"` (packed numbers) or
-    /// `"fst"`; `"mixed"` for segments of several.
+    /// Name of the codec: `"plain"`, `"front"` (front-coded blocks), `"fsst"` (those with a table of
+    /// symbols), `"int"` (packed numbers) or `"fst"` (a transducer); `"mixed"` for segments of several.
     pub codec: &'static str,
 }
 

@@ -515,9 +515,10 @@ fn damage_names_the_file_wherever_it_is_met() {
         .and_then(|map| map.save_to(&path))
         .expect("a working disk");
     let mut bytes = fs::read(&path).expect("the file");
-    // The values, but for the last blocks of the file, which are read when it is opened.
+    // Keys and values, but for the first ones, and the last blocks of the file, which are read when it
+    // is opened.
     let len = bytes.len();
-    for byte in &mut bytes[len / 2 + 8 * 4_096..len - 8 * 4_096] {
+    for byte in &mut bytes[len / 4..len - 8 * 4_096] {
         *byte ^= 0x40;
     }
     fs::write(&path, bytes).expect("a working disk");

@@ -56,6 +56,50 @@ fn a_map_made_small_answers_as_a_model() {
     }
 }
 
+/// A key that shares its first bytes with few others, and its last ones with many.
+fn page(number: u64) -> String {
+    let page = ["overview", "settings", "members", "history"][number as usize % 4];
+    format!("{:06x}/projects/{page}/index.html", number.wrapping_mul(0x9e_3779) & 0xff_ffff)
+}
+
+#[test]
+fn text_made_of_symbols_is_folded_saved_and_read_as_any_other() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("map");
+    let kv = Map::with_options(options(Profile::Balanced));
+    let mut model = BTreeMap::new();
+    let mut rng = Rng::new(8);
+    let check = |kv: &Map, model: &BTreeMap<String, u64>| {
+        assert!(kv.iter().eq(model.iter().map(|(key, value)| (key.clone(), *value))));
+        assert!(kv.iter().rev().eq(model.iter().rev().map(|(key, value)| (key.clone(), *value))));
+        for number in 0..5_200 {
+            assert_eq!(kv.get(page(number)), model.get(&page(number)).copied());
+        }
+        let keys: Vec<String> = (0..5_200).map(page).collect();
+        let expected: Vec<Option<u64>> = keys.iter().map(|key| model.get(key).copied()).collect();
+        assert_eq!(kv.multi_get(&keys), expected);
+    };
+    for _ in 0..3 {
+        for _ in 0..4_000 {
+            let number = rng.below(5_000) as u64;
+            if rng.below(4) == 0 {
+                assert_eq!(kv.remove(page(number)), model.remove(&page(number)));
+            } else {
+                assert_eq!(kv.insert(page(number), number), model.insert(page(number), number));
+            }
+        }
+        kv.compact().expect("memory");
+        assert_eq!(base(&kv).codec, "fsst");
+        check(&kv, &model);
+        kv.verify().expect("sound");
+    }
+    kv.save_to(&path).expect("room on the disk");
+    let opened = Map::open(&path).expect("sound");
+    assert_eq!(base(&opened).codec, "fsst");
+    check(&opened, &model);
+    opened.verify().expect("sound");
+}
+
 #[test]
 #[expect(clippy::disallowed_methods, reason = "a test may look at a file")]
 fn a_compaction_writes_anew_what_was_made_for_another_profile() {

@@ -2,7 +2,7 @@
 
 use super::bits::BitStage;
 use super::format::{Codec, Layout, Section, SectionLens};
-use super::front::{BLOCK_SHIFT, FinishedFront, FrontBlock, FrontStage};
+use super::front::{BLOCK_SHIFT, Coding, FinishedFront, FrontBlock, FrontStage};
 use super::fst::FstStage;
 use super::int::{FinishedInts, IntPiece, IntStage, MAX_WIDTH};
 use super::plain::PlainStage;
@@ -35,13 +35,27 @@ pub(crate) enum CodecChoice {
     Smallest,
     /// Sorted arrays, however many entries.
     Plain,
-    /// Front-coded blocks, however few entries.
+    /// Front-coded blocks of text, however few entries.
     Front,
+    /// Front-coded blocks of codes, however little they spare.
+    Symbols,
     /// Packed numbers, however few entries, if all keys have one length that allows for it; else
     /// front-coded blocks.
     Int,
     /// A transducer, however few entries.
     Fst,
+}
+
+impl CodecChoice {
+    /// When blocks are made of codes, if ever.
+    fn coding(self) -> Option<Coding> {
+        match self {
+            Self::Automatic => Some(Coding::Worthwhile),
+            Self::Smallest => Some(Coding::Smaller),
+            Self::Symbols => Some(Coding::Always),
+            Self::Plain | Self::Front | Self::Int | Self::Fst => None,
+        }
+    }
 }
 
 /// Keys being collected.
@@ -137,7 +151,9 @@ impl<'b> SegmentBuilder<'b> {
             | CodecChoice::Smallest
             | CodecChoice::Int
             | CodecChoice::Plain => KeyStage::Plain(PlainStage::new(bump)),
-            CodecChoice::Front => KeyStage::Front(FrontStage::new(bump, BLOCK_SHIFT)),
+            CodecChoice::Front | CodecChoice::Symbols => {
+                KeyStage::Front(FrontStage::new(bump, BLOCK_SHIFT))
+            }
             CodecChoice::Fst => KeyStage::Fst(FstStage::new(bump)?),
         };
         Ok(Self {
@@ -323,7 +339,9 @@ impl<'b> SegmentBuilder<'b> {
         let plain_below = match self.choice {
             CodecChoice::Automatic | CodecChoice::Smallest => PLAIN_BELOW,
             CodecChoice::Int => 1,
-            CodecChoice::Plain | CodecChoice::Front | CodecChoice::Fst => return Ok(()),
+            CodecChoice::Plain | CodecChoice::Front | CodecChoice::Symbols | CodecChoice::Fst => {
+                return Ok(());
+            }
         };
         match &self.keys {
             KeyStage::Plain(plain) if self.entries + 1 >= plain_below => {
@@ -383,7 +401,10 @@ impl<'b> SegmentBuilder<'b> {
         let keys = match self.keys {
             KeyStage::Plain(stage) => FinishedKeys::Plain(stage),
             KeyStage::Front(stage) => {
-                let front = stage.finish()?;
+                let mut front = stage.finish()?;
+                if let Some(coding) = self.choice.coding() {
+                    front = front.code(self.bump, coding)?;
+                }
                 let rival = self.rival.map(FstStage::finish).transpose()?;
                 let len = front.lens().map(|lens| lens.iter().sum());
                 match rival {
@@ -417,6 +438,7 @@ impl<'b> SegmentBuilder<'b> {
                 front.write_index(&mut image[layout.span(Section::HeadIndex)]);
                 front.write_tails(&mut image[layout.span(Section::HeadTails)]);
                 front.write_blocks(&mut image[layout.span(Section::KeyBlocks)]);
+                front.write_symbols(&mut image[layout.span(Section::Symbols)]);
             }
             FinishedKeys::Int(ints) => {
                 ints.write_index(&mut image[layout.span(Section::PieceIndex)]);

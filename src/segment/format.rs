@@ -120,10 +120,12 @@ pub(super) enum Section {
     PieceIndex = 12,
     /// Int: the pieces.
     Pieces = 13,
+    /// Front: what the bytes of heads and suffixes stand for, unless for themselves.
+    Symbols = 15,
 }
 
 /// Number of sections an image can have.
-const SECTIONS: usize = 12;
+const SECTIONS: usize = 13;
 
 impl Section {
     const ALL: [Self; SECTIONS] = [
@@ -139,13 +141,14 @@ impl Section {
         Self::KeyBlocks,
         Self::PieceIndex,
         Self::Pieces,
+        Self::Symbols,
     ];
 
     /// Place in arrays of one element for each section.
     #[inline]
     fn index(self) -> usize {
-        // Nothing has the id 8.
-        self as usize - if (self as usize) < 8 { 1 } else { 2 }
+        // Nothing has the ids 8 and 14.
+        self as usize - 1 - usize::from(self as usize > 8) - usize::from(self as usize > 14)
     }
 
     fn from_id(id: usize) -> Option<Self> {
@@ -157,7 +160,9 @@ impl Section {
         match self {
             Self::KeyOffsets | Self::KeyBytes => codec == Codec::Plain,
             Self::Transducer => codec == Codec::Fst,
-            Self::HeadIndex | Self::HeadTails | Self::KeyBlocks => codec == Codec::Front,
+            Self::HeadIndex | Self::HeadTails | Self::KeyBlocks | Self::Symbols => {
+                codec == Codec::Front
+            }
             Self::PieceIndex | Self::Pieces => codec == Codec::Int,
             Self::ValueOffsets => width == ValueWidth::Bytes,
             Self::Values | Self::Tombstones | Self::LiveBelow => true,
@@ -179,6 +184,7 @@ impl Section {
             Self::KeyBlocks => "segment key blocks",
             Self::PieceIndex => "segment piece index",
             Self::Pieces => "segment pieces",
+            Self::Symbols => "segment symbols",
         }
     }
 }
@@ -477,7 +483,13 @@ pub(crate) fn field_offsets(image: &[u8]) -> Vec<usize> {
         let id = u32_at(image, at + ROW_ID_AT).unwrap_or(0) as usize;
         if !matches!(
             Section::from_id(id),
-            Some(Section::HeadIndex | Section::HeadTails | Section::PieceIndex | Section::Pieces)
+            Some(
+                Section::HeadIndex
+                    | Section::HeadTails
+                    | Section::PieceIndex
+                    | Section::Pieces
+                    | Section::Symbols
+            )
         ) {
             continue;
         }

@@ -423,9 +423,14 @@ impl Segment {
                 Section::KeyBlocks,
                 Section::PieceIndex,
                 Section::Pieces,
+                Section::Symbols,
             ]),
             value_bytes: bytes_of(&[Section::Values, Section::ValueOffsets]),
-            codec: layout.map_or("damaged", |layout| layout.codec.name()),
+            codec: match layout {
+                None => "damaged",
+                Some(layout) if !layout.span(Section::Symbols).is_empty() => "fsst",
+                Some(layout) => layout.codec.name(),
+            },
         }
     }
 
@@ -516,9 +521,8 @@ impl Segment {
             )),
             KeyHead::Front(head) => Keys::Front(FrontKeys::new(
                 head,
-                section(Section::HeadIndex),
-                section(Section::HeadTails),
-                section(Section::KeyBlocks),
+                [Section::HeadIndex, Section::HeadTails, Section::KeyBlocks, Section::Symbols]
+                    .map(section),
                 self.len(),
             )),
             KeyHead::Int(head) => Keys::Int(IntKeys::new(

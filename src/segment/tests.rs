@@ -27,8 +27,13 @@ struct Owned {
 
 type Model = BTreeMap<Vec<u8>, Owned>;
 
-const CODECS: [CodecChoice; 4] =
-    [CodecChoice::Plain, CodecChoice::Fst, CodecChoice::Front, CodecChoice::Int];
+const CODECS: [CodecChoice; 5] = [
+    CodecChoice::Plain,
+    CodecChoice::Fst,
+    CodecChoice::Front,
+    CodecChoice::Int,
+    CodecChoice::Symbols,
+];
 
 const WIDTHS: [ValueWidth; 5] = [
     ValueWidth::Fixed(0),
@@ -408,6 +413,47 @@ fn the_smaller_of_blocks_and_transducer_is_kept_if_bytes_matter() {
     }
 }
 
+/// Keys of which most bytes come again and again.
+fn addresses(entries: u32) -> impl Iterator<Item = Vec<u8>> {
+    let words = ["alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel"];
+    let word = move |i: u32| words[i as usize % 8];
+    (0..entries).map(move |i| {
+        let i = i.wrapping_mul(0x9e37_79b1);
+        let [a, b, c] = [i >> 29, i >> 26, i >> 23].map(word);
+        format!("https://{a}.example/{b}/{c}/item-{:06}.html", i % 1_000_000).into_bytes()
+    })
+}
+
+#[test]
+fn the_builder_uses_symbols_where_they_pay() {
+    let width = ValueWidth::Fixed(8);
+    let mut rng = Random(11);
+    let mut noise = || (0..40).map(|_| rng.below(256) as u8).collect::<Vec<u8>>();
+    let noise: Vec<Vec<u8>> = (0..3000).map(|_| noise()).collect();
+    for (keys, codec) in [
+        (addresses(20_000).collect(), "fsst"),
+        (addresses(300).collect(), "fsst"),
+        // Nothing comes again.
+        (noise, "front"),
+        // A byte for each key is not enough.
+        (text(20_000).collect(), "front"),
+    ] {
+        let keys: Vec<Vec<u8>> = keys;
+        let model = model_of(keys, width, true);
+        let segment = built(&model, width, CodecChoice::Automatic);
+        assert_eq!(segment.stats().codec, codec);
+        let [text, codes] =
+            [CodecChoice::Front, CodecChoice::Symbols].map(|choice| built(&model, width, choice));
+        let same = if codec == "front" { &text } else { &codes };
+        assert_eq!(image_of(&segment), image_of(same));
+        let [text, codes] = [text, codes].map(|segment| segment.stats().key_bytes as f64);
+        let spared = text - codes;
+        let is_worth = spared > 0.15 * text && spared > 1.5 * model.len() as f64;
+        assert_eq!(is_worth, codec == "fsst", "{text} {codes}");
+        check(&segment, &model, 97);
+    }
+}
+
 #[test]
 fn the_builder_packs_numbers_of_one_length_from_256_on() {
     let width = ValueWidth::Fixed(8);
@@ -517,13 +563,17 @@ fn images_are_the_bytes_of_format_version_1() {
         })
     });
     let expected = [
-        [0x683d_c557, 0x0fae_02cc, 0x59f9_27af, 0x6ed3_093e],
-        [0x45fc_7c6b, 0xd001_6dc0, 0x3e27_6d7e, 0x319c_e821],
+        [0x683d_c557, 0x0fae_02cc, 0x59f9_27af, 0x6ed3_093e, 0x844c_480e],
+        [0x45fc_7c6b, 0xd001_6dc0, 0x3e27_6d7e, 0x319c_e821, 0xdd01_eb01],
     ];
     assert_eq!(sums, expected);
     let model = model_of(text(400), ValueWidth::Fixed(8), true);
     let smallest = built(&model, ValueWidth::Fixed(8), CodecChoice::Smallest);
     assert_eq!(checksum(image_of(&smallest)), 0x95ab_09b6);
+    // With symbols that were found in a part of the keys.
+    let model = model_of(addresses(5000), ValueWidth::Fixed(8), true);
+    let coded = built(&model, ValueWidth::Fixed(8), CodecChoice::Automatic);
+    assert_eq!(checksum(image_of(&coded)), 0xc73c_d751);
 }
 
 #[test]
@@ -569,6 +619,7 @@ fn every_refused_allocation_is_an_error() {
     expect_errors_without_memory(&model_of(keys, ValueWidth::Bytes, true));
     let numbers = (0..3000u16).map(|i| i.to_le_bytes().iter().rev().copied().collect());
     expect_errors_without_memory(&model_of(numbers, ValueWidth::Bytes, true));
+    expect_errors_without_memory(&model_of(addresses(600), ValueWidth::Bytes, true));
 }
 
 fn expect_errors_without_memory(model: &Model) {

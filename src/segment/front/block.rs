@@ -8,8 +8,12 @@
 //! `common`; the low half is one less than the length of its suffix, the bytes after that. A half of
 //! 15 means that the rest of the number stands before the suffix, the shared part's first. Lengths
 //! have one byte, or 255 and two bytes.
+//!
+//! Head and suffixes may be codes of [symbols](super::symbols). Their lengths are those of the codes;
+//! what keys share is counted in bytes of keys in any case.
 
 use super::buffer::{DecodedKeys, KeyBuffer};
+use super::symbols::{Piece, Symbols};
 use super::tags::{TAGS, Tags, WORD};
 use super::wanted::Wanted;
 use crate::arena::OutOfMemory;
@@ -64,34 +68,36 @@ pub(super) struct Block<'a> {
     /// The first key.
     pub(super) head: &'a [u8],
     /// The other keys.
-    rest: Suffixes<'a>,
+    pub(super) rest: Suffixes<'a>,
+    /// What the bytes of head and suffixes stand for, unless for themselves.
+    symbols: Option<Symbols<'a>>,
     /// Bytes of the whole block.
-    len: usize,
+    pub(super) len: usize,
     /// They, and what follows: of no meaning, but bytes that can be copied.
-    tail: &'a [u8],
+    pub(super) tail: &'a [u8],
 }
 
 /// Keys of a block that are still to be read.
 #[derive(Clone, Copy)]
-struct Suffixes<'a> {
-    common: usize,
-    tags: &'a [u8],
-    bytes: &'a [u8],
+pub(super) struct Suffixes<'a> {
+    pub(super) common: usize,
+    pub(super) tags: &'a [u8],
+    pub(super) bytes: &'a [u8],
 }
 
 /// Bytes from the first suffix on that may be read as words, if each suffix has at most 15.
 const REACHED: usize = TAGS * HALF_MAX + 2 * WORD;
 
 /// What a key has in common with the one before it, and what comes then, at least one byte.
-struct Suffix<'a> {
-    shared: usize,
-    bytes: &'a [u8],
+pub(super) struct Suffix<'a> {
+    pub(super) shared: usize,
+    pub(super) bytes: &'a [u8],
 }
 
 impl<'a> Suffixes<'a> {
     /// The next key, which has this tag; `None` if it is not inside the block.
     #[inline]
-    fn take(&mut self, tag: u8) -> Option<Suffix<'a>> {
+    pub(super) fn take(&mut self, tag: u8) -> Option<Suffix<'a>> {
         let mut shared = usize::from(tag >> 4);
         let mut len = usize::from(tag & 15);
         if shared == HALF_MAX || len == HALF_MAX {
@@ -118,13 +124,18 @@ impl<'a> Block<'a> {
     /// The block of `keys` keys, at least one, in the first `len` bytes of `tail`; `None` if its head
     /// is not inside.
     #[inline]
-    pub(super) fn parse(tail: &'a [u8], len: usize, keys: usize) -> Option<Self> {
+    pub(super) fn parse(
+        tail: &'a [u8],
+        len: usize,
+        keys: usize,
+        symbols: Option<Symbols<'a>>,
+    ) -> Option<Self> {
         let bytes = tail.get(..len)?;
         let (head_len, bytes) = take_len(bytes)?;
         let (common, bytes) = take_len(bytes)?;
         let (head, bytes) = bytes.split_at_checked(head_len)?;
         let (tags, bytes) = bytes.split_at_checked(keys.checked_sub(1)?)?;
-        Some(Self { head, rest: Suffixes { common, tags, bytes }, tail, len })
+        Some(Self { head, rest: Suffixes { common, tags, bytes }, symbols, tail, len })
     }
 
     /// The place of `key` in the block: `Ok` if it is there, else `Err` with that of the next larger
@@ -135,6 +146,9 @@ impl<'a> Block<'a> {
     /// go on from the same place.
     #[inline]
     pub(super) fn search(self, key: &Wanted<'_>) -> Option<Result<usize, usize>> {
+        if let Some(symbols) = self.symbols {
+            return self.search_codes(symbols, key);
+        }
         self.search_words(key).or_else(|| self.search_bytes(key.bytes()))
     }
 
@@ -251,14 +265,15 @@ impl<'a> Block<'a> {
     /// one; `None` if the block is damaged up to there.
     pub(super) fn key_at(mut self, slot: usize, key: &mut Vec<u8>, start: usize) -> Option<()> {
         key.truncate(start);
-        key.extend_from_slice(self.head);
+        let most = MAX_KEY_LEN.checked_sub(start)?;
+        self.head().append_to(key, most)?;
         for &tag in self.rest.tags.get(..slot)? {
-            let Suffix { shared, bytes } = self.rest.take(tag)?;
-            if shared > key.len() - start || shared + bytes.len() > MAX_KEY_LEN {
+            let (shared, suffix) = self.take(tag)?;
+            if shared > key.len() - start {
                 return None;
             }
             key.truncate(start + shared);
-            key.extend_from_slice(bytes);
+            suffix.append_to(key, most - shared)?;
         }
         Some(())
     }
@@ -271,39 +286,61 @@ impl<'a> Block<'a> {
         prefix: &[u8],
         key: &mut KeyBuffer,
     ) -> Option<()> {
-        if prefix.len() + self.head.len() > MAX_KEY_LEN {
-            return None;
-        }
-        key.replace(0, prefix, prefix.len())?;
-        key.replace(prefix.len(), self.head, self.head.len())?;
+        key.replace(0, Piece::new(prefix, prefix.len(), None))?;
+        key.replace(prefix.len(), self.head())?;
         for &tag in self.rest.tags.get(..slot)? {
-            let (shared, suffix, len) = self.take(tag)?;
+            let (shared, suffix) = self.take(tag)?;
             let shared = prefix.len() + shared;
-            if shared > key.len() || shared + len > MAX_KEY_LEN {
+            if shared > key.len() {
                 return None;
             }
-            key.replace(shared, suffix, len)?;
+            key.replace(shared, suffix)?;
         }
         Some(())
     }
 
-    /// The next key, which has this tag: what it shares with the one before it; the suffix, and
-    /// whatever follows; and the suffix's length.
+    /// The first key.
     #[inline]
-    fn take(&mut self, tag: u8) -> Option<(usize, &'a [u8], usize)> {
-        let Suffix { shared, bytes } = self.rest.take(tag)?;
-        let at = self.len - self.rest.bytes.len() - bytes.len();
-        Some((shared, self.tail.get(at..)?, bytes.len()))
+    fn head(&self) -> Piece<'a> {
+        Piece::new(self.head, self.head.len(), self.symbols)
     }
 
-    /// Bytes of all keys together, each with a prefix of so many; `None` if the block is damaged.
-    pub(super) fn decoded_len(mut self, prefix_len: usize) -> Option<usize> {
-        let mut len = prefix_len + self.head.len();
+    /// The next key, which has this tag: what it shares with the one before it, and the suffix.
+    #[inline]
+    fn take(&mut self, tag: u8) -> Option<(usize, Piece<'a>)> {
+        let Suffix { shared, bytes } = self.rest.take(tag)?;
+        let at = self.len - self.rest.bytes.len() - bytes.len();
+        Some((shared, Piece::new(self.tail.get(at..)?, bytes.len(), self.symbols)))
+    }
+
+    /// Room that decoding needs for all keys together, each with a prefix of so many bytes, and behind
+    /// the last for what its codes might be; `None` if the block is damaged.
+    pub(super) fn room(mut self, prefix_len: usize) -> Option<usize> {
+        let key_len = |len: usize| (prefix_len + len).min(MAX_KEY_LEN);
+        let mut len = key_len(self.head().decoded_len());
+        let mut behind = self.head().bound();
         for &tag in self.rest.tags {
-            let Suffix { shared, bytes } = self.rest.take(tag)?;
-            len += prefix_len + shared + bytes.len();
+            let (shared, suffix) = self.take(tag)?;
+            len += key_len(shared + suffix.decoded_len());
+            behind = behind.max(suffix.bound());
         }
-        Some(len)
+        Some(len + behind)
+    }
+
+    /// What all keys share, and the first key.
+    pub(super) fn start(&self) -> (usize, Text<'a>) {
+        let at = self.len - self.rest.bytes.len() - self.rest.tags.len() - self.head.len();
+        (self.rest.common, (self.tail.get(at..).unwrap_or(&[]), self.head.len()))
+    }
+
+    /// Of each key but the first: what it shares with the one before it, less what all share, and the
+    /// suffix. It ends where the block is damaged.
+    pub(super) fn steps(mut self) -> impl Iterator<Item = (usize, Text<'a>)> {
+        self.rest.tags.iter().map_while(move |&tag| {
+            let Suffix { shared, bytes } = self.rest.take(tag)?;
+            let at = self.len - self.rest.bytes.len() - bytes.len();
+            Some((shared - self.rest.common, (self.tail.get(at..)?, bytes.len())))
+        })
     }
 
     /// Decodes all keys; `None` if the block is damaged or they do not ascend. Tells `note` of each
@@ -315,17 +352,30 @@ impl<'a> Block<'a> {
         keys: &mut DecodedKeys,
         mut note: impl FnMut(usize),
     ) -> Option<()> {
-        keys.clear();
-        if prefix.len() + self.head.len() > MAX_KEY_LEN {
-            return None;
-        }
-        keys.push_first(prefix, self.head)?;
+        keys.push_first(prefix, self.head())?;
         for &tag in self.rest.tags {
-            let (shared, suffix, len) = self.take(tag)?;
-            keys.push(prefix.len() + shared, suffix, len)?;
+            let (shared, suffix) = self.take(tag)?;
+            keys.push(prefix.len() + shared, suffix)?;
             note(prefix.len() + shared);
         }
         Some(())
+    }
+}
+
+/// Text, and whatever follows it; and how long it is.
+pub(super) type Text<'a> = (&'a [u8], usize);
+
+/// Appends a tag.
+pub(super) fn put_tag(out: &mut Vec<u8>, shared: usize, less_len: usize) {
+    out.push((shared.min(HALF_MAX) << 4 | less_len.min(HALF_MAX)) as u8);
+}
+
+/// Appends what of the numbers of a tag did not fit into it.
+pub(super) fn put_extras(out: &mut Vec<u8>, shared: usize, less_len: usize) {
+    for half in [shared, less_len] {
+        if let Some(extra) = half.checked_sub(HALF_MAX) {
+            out.extend_from_slice(len_field(extra, &mut [0; 3]));
+        }
     }
 }
 
@@ -397,15 +447,11 @@ impl BlockStage {
     pub(super) fn put_rest(&self, out: &mut Vec<u8>) {
         let steps = || (1..self.keys).map(|i| (self.step(i), usize::from(self.lens[i])));
         for ((shared, len), _) in steps() {
-            out.push((shared.min(HALF_MAX) << 4 | len.min(HALF_MAX)) as u8);
+            put_tag(out, shared, len);
         }
         let mut suffixes = self.suffixes.as_slice();
         for ((shared, less_len), len) in steps() {
-            for half in [shared, less_len] {
-                if let Some(extra) = half.checked_sub(HALF_MAX) {
-                    out.extend_from_slice(len_field(extra, &mut [0; 3]));
-                }
-            }
+            put_extras(out, shared, less_len);
             let (suffix, rest) = suffixes.split_at(len);
             out.extend_from_slice(suffix);
             suffixes = rest;

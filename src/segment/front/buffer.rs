@@ -5,6 +5,7 @@
 //! chunks, the end of which is written over by what comes next, or is never shown.
 
 use super::block::MAX_KEYS;
+use super::symbols::Piece;
 use crate::arena::OutOfMemory;
 use crate::batch::LentKeys;
 use crate::key::MAX_KEY_LEN;
@@ -52,33 +53,39 @@ impl DecodedKeys {
         }
     }
 
-    /// Appends the first key, in two parts.
-    pub(super) fn push_first(&mut self, prefix: &[u8], head: &[u8]) -> Option<()> {
+    /// Appends the first key, in two parts. `None` if it would be too long.
+    pub(super) fn push_first(&mut self, prefix: &[u8], head: Piece<'_>) -> Option<()> {
         self.clear();
-        let end = prefix.len() + head.len();
-        self.reserve(end);
+        self.reserve(prefix.len() + head.bound());
         copy_chunks(&mut self.bytes, prefix, prefix.len())?;
-        copy_chunks(self.bytes.get_mut(prefix.len()..)?, head, head.len())?;
-        self.last = 0..end;
+        let len = copy_piece(self.bytes.get_mut(prefix.len()..)?, head)?;
+        self.last = 0..prefix.len() + len;
+        if self.last.end > MAX_KEY_LEN {
+            return None;
+        }
         self.close()
     }
 
-    /// Appends a key: the first `shared` bytes of the last one, and the first `len` bytes of `suffix`.
-    /// `None` if it has not as many, or the key would be too long or not greater.
+    /// Appends a key: the first `shared` bytes of the last one, and a suffix. `None` if it has not as
+    /// many, or the key would be too long or not greater.
     #[inline]
-    pub(super) fn push(&mut self, shared: usize, suffix: &[u8], len: usize) -> Option<()> {
+    pub(super) fn push(&mut self, shared: usize, suffix: Piece<'_>) -> Option<()> {
         let Range { start, end } = self.last;
-        if shared > end - start || shared + len > MAX_KEY_LEN {
+        if shared > end - start {
+            return None;
+        }
+        let at = end + shared;
+        self.reserve(at + suffix.bound());
+        repeat_chunks(&mut self.bytes, start, end, shared)?;
+        let len = copy_piece(self.bytes.get_mut(at..)?, suffix)?;
+        if len == 0 || shared + len > MAX_KEY_LEN {
             return None;
         }
         // Greater than the one before it: its first new byte says so, if that has one there.
-        if shared < end - start && self.bytes.get(start + shared) >= suffix.first() {
+        if shared < end - start && self.bytes.get(start + shared) >= self.bytes.get(at) {
             return None;
         }
-        self.reserve(end + shared + len);
-        repeat_chunks(&mut self.bytes, start, end, shared)?;
-        copy_chunks(self.bytes.get_mut(end + shared..)?, suffix, len)?;
-        self.last = end..end + shared + len;
+        self.last = end..at + len;
         self.close()
     }
 
@@ -134,16 +141,16 @@ impl KeyBuffer {
         self.len
     }
 
-    /// Replaces what follows the first `shared` bytes, of which the key has as many, by the first
-    /// `len` bytes of `suffix`.
+    /// Replaces what follows the first `shared` bytes, of which the key has as many, by `suffix`;
+    /// `None` if it would be too long.
     #[inline]
-    pub(super) fn replace(&mut self, shared: usize, suffix: &[u8], len: usize) -> Option<()> {
-        if shared + len + REACH > self.bytes.len() {
-            reserve(&mut self.bytes, (shared + len).max(SHORT_KEY));
+    pub(super) fn replace(&mut self, shared: usize, suffix: Piece<'_>) -> Option<()> {
+        let len = shared + suffix.bound();
+        if len + REACH > self.bytes.len() {
+            reserve(&mut self.bytes, len.max(SHORT_KEY));
         }
-        copy_chunks(self.bytes.get_mut(shared..)?, suffix, len)?;
-        self.len = shared + len;
-        Some(())
+        self.len = shared + copy_piece(self.bytes.get_mut(shared..)?, suffix)?;
+        (self.len <= MAX_KEY_LEN).then_some(())
     }
 }
 
@@ -186,6 +193,16 @@ fn copy_chunks(target: &mut [u8], source: &[u8], len: usize) -> Option<()> {
     Some(())
 }
 
+/// Copies a piece to the start of `target`, and anything behind it. Answers its length; `None` if there
+/// is no room.
+#[inline]
+fn copy_piece(target: &mut [u8], piece: Piece<'_>) -> Option<usize> {
+    match piece.plain() {
+        Ok((bytes, len)) => copy_chunks(target, bytes, len).map(|()| len),
+        Err(coded) => coded.copy_to(target),
+    }
+}
+
 /// Copies `len` bytes from `from` in `bytes` to `at`, behind them, as [`copy_chunks`] does.
 #[inline]
 fn repeat_chunks(bytes: &mut [u8], from: usize, at: usize, len: usize) -> Option<()> {
@@ -210,6 +227,11 @@ fn repeat_chunks(bytes: &mut [u8], from: usize, at: usize, len: usize) -> Option
 mod tests {
     use super::*;
 
+    /// The first `len` bytes, as they are.
+    fn plain(bytes: &[u8], len: usize) -> Piece<'_> {
+        Piece::new(bytes, len, None)
+    }
+
     #[test]
     fn keys_of_all_lengths_are_put_together_whatever_follows_their_pieces() {
         let source: Vec<u8> = (0..=255).cycle().take(400).collect();
@@ -220,15 +242,16 @@ mod tests {
             for suffix in [&source[200..], &source[200..200 + len]] {
                 let expected = [&source[..shared], &source[200..200 + len]].concat();
                 let mut key = KeyBuffer::default();
-                key.replace(0, &source, 170).expect("enough bytes");
-                key.replace(shared, suffix, len).expect("enough bytes");
+                key.replace(0, plain(&source, 170)).expect("enough bytes");
+                key.replace(shared, plain(suffix, len)).expect("enough bytes");
                 assert_eq!(key.as_slice(), expected);
                 let mut keys = DecodedKeys::default();
-                keys.push_first(&source[..3], &source[3..shared.max(3)]).expect("enough bytes");
+                let head = &source[3..shared.max(3)];
+                keys.push_first(&source[..3], plain(head, head.len())).expect("enough bytes");
                 let shared = shared.max(3);
                 if len > 0 {
-                    keys.push(shared, suffix, len).expect("enough bytes");
-                    keys.push(shared + len, &[1; 30], 1).expect("enough bytes");
+                    keys.push(shared, plain(suffix, len)).expect("enough bytes");
+                    keys.push(shared + len, plain(&[1; 30], 1)).expect("enough bytes");
                     let expected = [&source[..shared], &source[200..200 + len]].concat();
                     assert_eq!(keys.key(1), expected);
                     assert_eq!(keys.key(2), [expected.as_slice(), &[1]].concat());
@@ -241,13 +264,13 @@ mod tests {
     #[test]
     fn keys_that_do_not_grow_or_have_no_bytes_are_refused() {
         let mut keys = DecodedKeys::default();
-        keys.push_first(b"a", b"bc").expect("enough bytes");
-        assert_eq!(keys.push(2, b"c", 1), None, "the same key");
-        assert_eq!(keys.push(2, b"b", 1), None, "a smaller one");
-        assert_eq!(keys.push(4, b"d", 1), None, "more shared than there is");
-        assert_eq!(keys.push(3, b"d", 2), None, "more bytes than there are");
-        assert_eq!(keys.push(3, &vec![1; MAX_KEY_LEN], MAX_KEY_LEN), None, "too long");
-        assert_eq!(keys.push(3, b"d", 1), Some(()));
+        keys.push_first(b"a", plain(b"bc", 2)).expect("enough bytes");
+        assert_eq!(keys.push(2, plain(b"c", 1)), None, "the same key");
+        assert_eq!(keys.push(2, plain(b"b", 1)), None, "a smaller one");
+        assert_eq!(keys.push(4, plain(b"d", 1)), None, "more shared than there is");
+        assert_eq!(keys.push(3, plain(b"d", 2)), None, "more bytes than there are");
+        assert_eq!(keys.push(3, plain(&vec![1; MAX_KEY_LEN], MAX_KEY_LEN)), None, "too long");
+        assert_eq!(keys.push(3, plain(b"d", 1)), Some(()));
         assert_eq!(keys.iter().collect::<Vec<_>>(), [&b"abc"[..], b"abcd"]);
     }
 }

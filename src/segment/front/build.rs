@@ -5,12 +5,17 @@
 
 use super::super::format::{Section, SectionLens};
 use super::super::slabs::Column;
-use super::block::{BlockStage, len_field, len_len};
+use super::block::{Block, BlockStage, len_field, len_len};
+use super::recode::CodedBlocks;
+use super::symbols::TABLE_LEN;
 use super::tree::{LEVELS, NODE_LEN, Shape, TreeBuilder, TreeSink};
 use super::{PREFIX_AT, PREFIX_LEN_AT, SHIFT_AT, front_len, offset_width};
 use crate::arena::OutOfMemory;
 use bumpalo::Bump;
 use std::array;
+
+/// Bytes behind a block that is read as text.
+const COPY_REACH: usize = 8;
 
 /// Keys being collected.
 pub(in super::super) struct FrontStage<'b> {
@@ -88,7 +93,8 @@ impl<'b> FrontStage<'b> {
 
     /// The finished blocks and the tree over them.
     pub(in super::super) fn finish(mut self) -> Result<FinishedFront<'b>, OutOfMemory> {
-        if self.block.len() > 0 {
+        let keys_of_last = self.block.len();
+        if keys_of_last > 0 {
             self.close_block()?;
         }
         let mut prefix = self.first_key;
@@ -100,15 +106,17 @@ impl<'b> FrontStage<'b> {
             },
             blocks: self.blocks,
             lens: self.lens,
+            coded: None,
+            keys_of_last,
             count: 0,
             blocks_len: 0,
             shift: self.shift,
             prefix,
         };
         let (mut count, mut len) = (0, 0);
-        for lens in finished.block_lens() {
+        for block in finished.stored_lens() {
             count += 1;
-            len += lens.len();
+            len += block;
         }
         (finished.count, finished.blocks_len) = (count, len);
         if count > 0 {
@@ -150,13 +158,82 @@ pub(in super::super) struct FinishedFront<'b> {
     tree: TreeStage<'b>,
     blocks: Column<'b>,
     lens: Column<'b>,
+    /// What is written instead of them, if they become codes.
+    coded: Option<CodedBlocks<'b>>,
+    /// Keys of the last block.
+    keys_of_last: usize,
+    /// Number of blocks.
     count: u64,
+    /// Bytes of the blocks as they are written.
     blocks_len: usize,
     shift: u32,
     prefix: Vec<u8>,
 }
 
-impl FinishedFront<'_> {
+impl<'b> FinishedFront<'b> {
+    /// Number of keys.
+    pub(super) fn entries(&self) -> u64 {
+        (self.count.saturating_sub(1) << self.shift) + self.keys_of_last as u64
+    }
+
+    /// Number of blocks.
+    pub(super) fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Bytes of the blocks as they are written.
+    pub(super) fn blocks_len(&self) -> usize {
+        self.blocks_len
+    }
+
+    /// Has blocks of codes written.
+    pub(super) fn replace(&mut self, coded: CodedBlocks<'b>) {
+        self.blocks_len = coded.blocks.len();
+        self.coded = Some(coded);
+    }
+
+    /// Bytes of each block as it is written.
+    fn stored_lens(&self) -> impl Iterator<Item = usize> {
+        let mut text = self.block_lens().map(|lens| lens.len());
+        let mut coded = self.coded.as_ref().map(|coded| coded.lens.u16s().map(usize::from));
+        std::iter::from_fn(move || match &mut coded {
+            Some(numbers) => Some(numbers.next()? | numbers.next()? << 16),
+            None => text.next(),
+        })
+    }
+
+    /// Reads blocks as text, of those numbers that `is_taken` says, until `visit` answers false.
+    pub(super) fn each_block(
+        &self,
+        is_taken: impl Fn(u64) -> bool,
+        mut visit: impl FnMut(Block<'_>) -> Result<bool, OutOfMemory>,
+    ) -> Result<bool, OutOfMemory> {
+        let mut staged = self.blocks.reader();
+        let mut block = Vec::new();
+        for (number, lens) in (0..self.count).zip(self.block_lens()) {
+            if !is_taken(number) {
+                staged.skip(lens.head + lens.rest);
+                continue;
+            }
+            block.clear();
+            // Behind it, bytes that words may reach.
+            block.try_reserve(lens.len() + COPY_REACH)?;
+            for len in [lens.head, lens.common] {
+                block.extend_from_slice(len_field(len - lens.prefix, &mut [0; 3]));
+            }
+            let start = block.len();
+            block.resize(lens.len() + COPY_REACH, 0);
+            staged.skip(lens.prefix);
+            staged.read(&mut block[start..lens.len()]);
+            let keys = if number + 1 == self.count { self.keys_of_last } else { 1 << self.shift };
+            let parsed = Block::parse(&block, lens.len(), keys, None);
+            if !parsed.map_or(Ok(false), &mut visit)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     fn shape(&self) -> Shape {
         Shape {
             blocks: self.count,
@@ -177,16 +254,18 @@ impl FinishedFront<'_> {
 
     /// Tells the lengths of the sections; `None` if they cannot be addressed.
     pub(in super::super) fn plan(&self, lens: &mut SectionLens) -> Option<()> {
-        let [index, tails, blocks] = self.lens()?;
+        let [index, tails, blocks, symbols] = self.lens()?;
         lens.set(Section::HeadIndex, index);
         lens.set(Section::HeadTails, tails);
         lens.set(Section::KeyBlocks, blocks);
+        lens.set(Section::Symbols, symbols);
         Some(())
     }
 
-    /// Lengths of index, tails and blocks; `None` if they cannot be addressed.
-    pub(in super::super) fn lens(&self) -> Option<[usize; 3]> {
-        Some([self.shape().end()?, self.tree.tails.len(), self.blocks_len])
+    /// Lengths of index, tails, blocks and symbols; `None` if they cannot be addressed.
+    pub(in super::super) fn lens(&self) -> Option<[usize; 4]> {
+        let symbols = if self.coded.is_some() { TABLE_LEN } else { 0 };
+        Some([self.shape().end()?, self.tree.tails.len(), self.blocks_len, symbols])
     }
 
     /// Writes the index section, which is all zeros.
@@ -204,13 +283,13 @@ impl FinishedFront<'_> {
         }
         let leaves = out[shape.level_start(0)..].chunks_exact_mut(shape.leaf_len());
         let mut nodes = self.tree.levels[0].reader();
-        let (mut offset, mut lens) = (0u64, self.block_lens());
+        let (mut offset, mut lens) = (0u64, self.stored_lens());
         for leaf in leaves {
             let (node, offsets) = leaf.split_at_mut(NODE_LEN);
             nodes.read(node);
-            for (slot, lens) in offsets.chunks_exact_mut(shape.offset_width).zip(lens.by_ref()) {
+            for (slot, len) in offsets.chunks_exact_mut(shape.offset_width).zip(lens.by_ref()) {
                 slot.copy_from_slice(&offset.to_le_bytes()[..shape.offset_width]);
-                offset += lens.len() as u64;
+                offset += len as u64;
             }
         }
     }
@@ -222,6 +301,9 @@ impl FinishedFront<'_> {
 
     /// Writes the section of the blocks.
     pub(in super::super) fn write_blocks(&self, mut out: &mut [u8]) {
+        if let Some(coded) = &self.coded {
+            return coded.blocks.copy_to(out);
+        }
         let mut staged = self.blocks.reader();
         for lens in self.block_lens() {
             for len in [lens.head, lens.common] {
@@ -236,6 +318,13 @@ impl FinishedFront<'_> {
             if let Some(content) = out.split_off_mut(..content) {
                 staged.read(content);
             }
+        }
+    }
+
+    /// Writes the section of the symbols, which is all zeros.
+    pub(in super::super) fn write_symbols(&self, out: &mut [u8]) {
+        if let Some(coded) = &self.coded {
+            coded.symbols.write(out);
         }
     }
 }

@@ -7,10 +7,15 @@
 mod block;
 mod buffer;
 mod build;
+mod codes;
+mod encode;
 mod pass;
+mod recode;
+mod symbols;
 mod tags;
 #[cfg(test)]
 mod tests;
+mod train;
 mod tree;
 mod verify;
 mod walk;
@@ -18,6 +23,7 @@ mod wanted;
 
 pub(super) use build::{FinishedFront, FrontStage};
 pub(super) use pass::FrontBlock;
+pub(super) use recode::Coding;
 pub(super) use walk::FrontWalk;
 
 use super::format::Section;
@@ -27,6 +33,7 @@ use crate::bytes::strip_prefix;
 use crate::error::Corruption;
 use block::{Block, MAX_BLOCK_LEN, MAX_KEYS};
 use std::ops::RangeInclusive;
+use symbols::{Symbols, TABLE_LEN};
 use tree::{Leaf, Reached, Shape, Tree};
 use wanted::Wanted;
 
@@ -53,6 +60,7 @@ const ALIGN: usize = 64;
 const INDEX: Section = Section::HeadIndex;
 const TAILS: Section = Section::HeadTails;
 const BLOCKS: Section = Section::KeyBlocks;
+const SYMBOLS: Section = Section::Symbols;
 
 /// Bytes of an offset into the blocks.
 fn offset_width(blocks_len: usize) -> usize {
@@ -112,6 +120,7 @@ pub(super) struct FrontKeys<'a> {
     index: Bytes<'a>,
     tails: Bytes<'a>,
     blocks: Bytes<'a>,
+    symbols: Bytes<'a>,
     entries: u64,
 }
 
@@ -138,12 +147,10 @@ impl<'a> FrontKeys<'a> {
     #[inline]
     pub(super) fn new(
         head: FrontHead,
-        index: Bytes<'a>,
-        tails: Bytes<'a>,
-        blocks: Bytes<'a>,
+        [index, tails, blocks, symbols]: [Bytes<'a>; 4],
         entries: u64,
     ) -> Self {
-        Self { head, index, tails, blocks, entries }
+        Self { head, index, tails, blocks, symbols, entries }
     }
 
     /// Number of keys.
@@ -157,7 +164,20 @@ impl<'a> FrontKeys<'a> {
         if self.entries == 0 && !(self.tails.is_empty() && self.blocks.is_empty()) {
             return Err(damaged(BLOCKS, 0, "there are no blocks without keys"));
         }
+        let symbols = self.symbols.len();
+        if symbols != 0 && (symbols != TABLE_LEN || self.entries == 0) {
+            return Err(damaged(SYMBOLS, 0, "there are 2,304 bytes of symbols, or none"));
+        }
         Ok(())
+    }
+
+    /// What the bytes of heads and suffixes stand for, unless for themselves.
+    #[inline]
+    fn symbols(self) -> Result<Option<Symbols<'a>>, Corruption> {
+        if self.symbols.is_empty() {
+            return Ok(None);
+        }
+        Ok(Symbols::of(self.symbols.all()?))
     }
 
     #[inline]
@@ -267,7 +287,7 @@ impl<'a> FrontKeys<'a> {
         // Its first bytes say which ones are read next.
         prefetch(tail, CACHE_LINE);
         self.blocks.admit(start..end)?;
-        Block::parse(tail, end - start, keys).ok_or_else(|| no_block(block))
+        Block::parse(tail, end - start, keys, self.symbols()?).ok_or_else(|| no_block(block))
     }
 }
 

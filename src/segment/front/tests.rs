@@ -11,11 +11,12 @@ struct Sections {
     index: Vec<u8>,
     tails: Vec<u8>,
     blocks: Vec<u8>,
+    symbols: Vec<u8>,
     entries: u64,
 }
 
 impl Sections {
-    fn of(keys: &BTreeSet<Vec<u8>>, shift: u32) -> Self {
+    fn of(keys: &BTreeSet<Vec<u8>>, shift: u32, coding: Option<Coding>) -> Self {
         let bump = Bump::new();
         let mut stage = FrontStage::new(&bump, shift);
         let mut last: &[u8] = &[];
@@ -23,12 +24,17 @@ impl Sections {
             stage.push(key, common_prefix(last, key)).expect("memory for a test");
             last = key;
         }
-        let finished = stage.finish().expect("memory for a test");
-        let [index, tails, blocks] = finished.lens().expect("a small set").map(|len| vec![0; len]);
-        let mut sections = Self { index, tails, blocks, entries: keys.len() as u64 };
+        let mut finished = stage.finish().expect("memory for a test");
+        if let Some(coding) = coding {
+            finished = finished.code(&bump, coding).expect("memory for a test");
+        }
+        let lens = finished.lens().expect("a small set");
+        let [index, tails, blocks, symbols] = lens.map(|len| vec![0; len]);
+        let mut sections = Self { index, tails, blocks, symbols, entries: keys.len() as u64 };
         finished.write_index(&mut sections.index);
         finished.write_tails(&mut sections.tails);
         finished.write_blocks(&mut sections.blocks);
+        finished.write_symbols(&mut sections.symbols);
         sections
     }
 
@@ -38,10 +44,10 @@ impl Sections {
 
     /// The keys, if their head can be read and their frame is sound.
     fn read(&self) -> Result<FrontKeys<'_>, Corruption> {
-        let [index, tails, blocks] =
-            [&self.index, &self.tails, &self.blocks].map(|b| Bytes::heap(b));
-        let head = FrontHead::read(index, blocks.len(), self.entries)?;
-        let keys = FrontKeys::new(head, index, tails, blocks, self.entries);
+        let sections =
+            [&self.index, &self.tails, &self.blocks, &self.symbols].map(|b| Bytes::heap(b));
+        let head = FrontHead::read(sections[0], self.blocks.len(), self.entries)?;
+        let keys = FrontKeys::new(head, sections, self.entries);
         keys.check_frame().map(|()| keys)
     }
 
@@ -50,9 +56,15 @@ impl Sections {
     }
 }
 
-/// Compares searches with those of the list, on keys and on what is next to them.
+/// Compares searches with those of the list, on keys and on what is next to them, in blocks of text
+/// and of codes.
 fn expect_all(keys: &BTreeSet<Vec<u8>>, shift: u32) -> Sections {
-    let sections = Sections::of(keys, shift);
+    expect_keys(keys, shift, Some(Coding::Always));
+    expect_keys(keys, shift, None)
+}
+
+fn expect_keys(keys: &BTreeSet<Vec<u8>>, shift: u32, coding: Option<Coding>) -> Sections {
+    let sections = Sections::of(keys, shift, coding);
     let reader = sections.keys();
     reader.verify().expect("our own bytes");
     let list: Vec<&Vec<u8>> = keys.iter().collect();
@@ -157,18 +169,23 @@ fn forged_fields_give_answers_or_errors() {
         })
         .collect();
     let probes: Vec<&Vec<u8>> = words.iter().step_by(97).collect();
-    let good = Sections::of(&words, 4);
-    for round in 0..3000 {
+    let text = Sections::of(&words, 4, None);
+    let codes = Sections::of(&words, 4, Some(Coding::Always));
+    assert_eq!(codes.symbols.len(), TABLE_LEN);
+    for round in 0..6000 {
+        let good = if round < 3000 { &text } else { &codes };
         let mut bad = Sections {
             index: good.index.clone(),
             tails: good.tails.clone(),
             blocks: good.blocks.clone(),
+            symbols: good.symbols.clone(),
             entries: good.entries,
         };
         for _ in 0..=rng.below(8) {
-            let section = match rng.below(4) {
+            let section = match rng.below(5) {
                 0 => &mut bad.tails,
                 1 => &mut bad.blocks,
+                2 if round >= 3000 => &mut bad.symbols,
                 _ => &mut bad.index,
             };
             let at = rng.below(section.len());
@@ -197,7 +214,7 @@ fn forged_fields_give_answers_or_errors() {
 
 #[test]
 fn numbers_of_keys_beyond_all_bounds_are_refused() {
-    let mut sections = Sections::of(&BTreeSet::from([b"key".to_vec()]), 4);
+    let mut sections = Sections::of(&BTreeSet::from([b"key".to_vec()]), 4, None);
     for entries in [0, 2, 17, 1 << 20, 1 << 40, u64::MAX / 16, u64::MAX - 3, u64::MAX] {
         sections.entries = entries;
         let is_refused = sections.read().map_or(true, |keys| keys.verify().is_err());

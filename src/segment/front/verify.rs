@@ -1,10 +1,12 @@
 //! Proves front-coded keys right: they ascend, and all bytes are those that we would write.
 
-use super::block::{BlockStage, len_field};
+use super::block::{Block, BlockStage, len_field};
 use super::buffer::DecodedKeys;
+use super::encode::Encoder;
+use super::recode::recode;
 use super::tree::{FAN, LEVELS, NODE_LEN, TreeBuilder, TreeSink};
 use super::{
-    ALIGN, BLOCKS, Front, FrontKeys, INDEX, PREFIX_AT, TAILS, ZEROS_AT, damaged, no_block,
+    ALIGN, BLOCKS, Front, FrontKeys, INDEX, PREFIX_AT, SYMBOLS, TAILS, ZEROS_AT, damaged, no_block,
 };
 use crate::arena::OutOfMemory;
 use crate::bytes::common_prefix;
@@ -24,6 +26,14 @@ impl FrontKeys<'_> {
             let is_empty = front.prefix.is_empty();
             return if is_empty { Ok(()) } else { Err(damaged(INDEX, 0, PREFIX).into()) };
         }
+        let encoder = match self.symbols()? {
+            None => None,
+            Some(symbols) => {
+                let list = symbols.check().ok_or_else(|| damaged(SYMBOLS, 0, TABLE))?;
+                Some(Encoder::new(list.as_slice()))
+            }
+        };
+        let (mut codes, mut coded) = (Vec::new(), Vec::new());
         let mut expected = Expected { keys: self, front, nodes: [0; LEVELS], tails: 0 };
         let mut tree = TreeBuilder::new();
         let (mut keys, mut last) = (DecodedKeys::default(), Vec::new());
@@ -34,8 +44,8 @@ impl FrontKeys<'_> {
                 return Err(damaged(INDEX, number as usize, "blocks follow each other").into());
             }
             let block = self.block(front, number)?;
-            let len = block.decoded_len(front.prefix.len());
-            keys.try_reserve(len.ok_or_else(|| no_block(number))?)?;
+            let room = block.room(front.prefix.len());
+            keys.try_reserve(room.ok_or_else(|| no_block(number))?)?;
             block.decode(front.prefix, &mut keys, |_| ()).ok_or_else(|| no_block(number))?;
             if number > 0 {
                 let first = keys.key(0);
@@ -49,13 +59,22 @@ impl FrontKeys<'_> {
                 shortest = shortest.min(shared);
             }
             rewrite(front, &keys, &mut stage, &mut written)?;
+            let mut block = &written;
+            if let Some(encoder) = &encoder {
+                let text = Block::parse(&written, written.len(), keys.len(), None);
+                let text = text.ok_or_else(|| no_block(number))?;
+                if !recode(text, encoder, &mut codes, &mut coded)? {
+                    return Err(no_block(number).into());
+                }
+                block = &coded;
+            }
             let bytes = self.blocks.get(end as usize..self.blocks.len())?;
-            if !bytes.starts_with(&written) {
+            if !bytes.starts_with(block) {
                 let rule = "a block is what its keys make it";
                 return Err(damaged(BLOCKS, number as usize, rule).into());
             }
             shortest = shortest.min(stage.common());
-            end += written.len() as u64;
+            end += block.len() as u64;
             let key = keys.iter().last().unwrap_or(&[]);
             last.clear();
             last.try_reserve(key.len()).map_err(|_| OutOfMemory)?;
@@ -106,6 +125,8 @@ fn verify_unused_offsets(front: Front<'_>) -> Result<(), Corruption> {
     }
     Ok(())
 }
+
+const TABLE: &str = "symbols have 1 to 8 bytes and ascend, and zeros follow them";
 
 const PREFIX: &str = "the prefix is what all keys share";
 

@@ -10,13 +10,14 @@ use crate::testing::keys;
 use bumpalo::Bump;
 
 /// How keys are stored: 0 plain, 1 transducer, 2 blocks, 3 packed numbers where keys allow it, 4 the
-/// smallest of them.
-const CHOICES: [CodecChoice; 5] = [
+/// smallest of them, 5 blocks of codes.
+const CHOICES: [CodecChoice; 6] = [
     CodecChoice::Plain,
     CodecChoice::Fst,
     CodecChoice::Front,
     CodecChoice::Int,
     CodecChoice::Smallest,
+    CodecChoice::Symbols,
 ];
 
 /// A segment whose keys are stored as `CHOICES[CODEC]` says.
@@ -163,6 +164,16 @@ fn front_coded_segments_in_files_conform() {
 #[test]
 fn front_coded_segments_conform() {
     check_layer::<Coded<2>>();
+}
+
+#[test]
+fn segments_of_codes_in_files_conform() {
+    check_layer::<CodedInFile<5>>();
+}
+
+#[test]
+fn segments_of_codes_conform() {
+    check_layer::<Coded<5>>();
 }
 
 #[test]

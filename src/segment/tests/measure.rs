@@ -316,9 +316,15 @@ fn measure(name: &str, keys: &[Vec<u8>], rng: &mut Rng) {
     println!("| | B | hit | ind | miss | ind | lb+100 | up | down | build |");
     measure_tree(keys, &hits, &misses, rng);
     let all = keys.len();
-    for (choice, part) in
-        [(CodecChoice::Front, all), (CodecChoice::Front, 1 << 16), (CodecChoice::Fst, all)]
-    {
+    for (choice, part) in [
+        (CodecChoice::Front, all),
+        (CodecChoice::Front, 1 << 16),
+        (CodecChoice::Symbols, all),
+        (CodecChoice::Symbols, 1 << 16),
+        (CodecChoice::Automatic, 1 << 16),
+        (CodecChoice::Smallest, 1 << 16),
+        (CodecChoice::Fst, all),
+    ] {
         measure_segment(keys, &hits, &misses, choice, part);
     }
 }

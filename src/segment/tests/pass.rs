@@ -81,9 +81,11 @@ fn what_is_passed_on_is_as_if_appended_one_by_one() {
             if kept.is_empty() {
                 continue;
             }
-            for choice in [CodecChoice::Front, CodecChoice::Int, CodecChoice::Automatic] {
+            for choice in
+                [CodecChoice::Front, CodecChoice::Int, CodecChoice::Automatic, CodecChoice::Symbols]
+            {
                 let expected = built(&model, width, choice);
-                for from in [CodecChoice::Int, CodecChoice::Front] {
+                for from in [CodecChoice::Int, CodecChoice::Front, CodecChoice::Symbols] {
                     let lower = built(&kept, width, from);
                     let merged = merged(&lower, &others, choice, &mut rng);
                     assert!(image_of(&merged) == image_of(&expected), "{} {width:?}", set.name);
@@ -100,7 +102,7 @@ fn what_is_passed_on_is_as_if_appended_one_by_one() {
 
 #[test]
 fn what_is_not_behind_the_last_entry_is_refused() {
-    for choice in [CodecChoice::Front, CodecChoice::Int] {
+    for choice in [CodecChoice::Front, CodecChoice::Int, CodecChoice::Symbols] {
         let model = model_of(keys_for(choice), ValueWidth::Fixed(8), false);
         let lower = built(&model, ValueWidth::Fixed(8), choice);
         let room = Room { entries: u64::MAX, raw_bytes: u64::MAX };
@@ -124,7 +126,7 @@ fn keys_in_blocks_or_pieces_are_passed_on_and_bases_are_told() {
             let model = model_of(keys_for(choice), ValueWidth::Fixed(8), is_mixed);
             let segment = built(&model, ValueWidth::Fixed(8), choice);
             let pass = Pass::new(&segment).expect("a sound segment");
-            let has_blocks = matches!(choice, CodecChoice::Front | CodecChoice::Int);
+            let has_blocks = !matches!(choice, CodecChoice::Plain | CodecChoice::Fst);
             assert_eq!(pass.map(|pass| pass.is_base()), has_blocks.then_some(!is_mixed));
         }
     }

@@ -1,0 +1,169 @@
+//! Blocks whose heads and suffixes become codes of symbols, where that pays.
+//!
+//! Blocks are staged as text: which symbols there should be is known when all keys are. A sample of
+//! them says what symbols would spare.
+
+use super::super::slabs::Column;
+use super::block::{Block, MAX_KEYS, len_field, put_extras, put_tag};
+use super::build::FinishedFront;
+use super::encode::Encoder;
+use super::symbols::{SymbolList, TABLE_LEN};
+use super::train::{Sample, train};
+use crate::arena::OutOfMemory;
+use crate::key::MAX_KEY_LEN;
+use bumpalo::Bump;
+
+/// Bytes of blocks that symbols are made from, about. Twice as many spare less than a hundredth more.
+const SAMPLE_LEN: usize = 16 << 10;
+
+/// Bytes of a head or suffix that are looked at.
+const PIECE_LEN: usize = 512;
+
+/// Bytes that are spared at least, in 128ths of all bytes of keys, unless the fewest are wanted.
+const LEAST_SHARE: usize = 19;
+
+/// And in halves of bytes for each key: below that, a longer build is not worth it.
+/// SCRATCHPAD.md section 3.9.
+const LEAST_HALVES: usize = 3;
+
+/// When symbols are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum Coding {
+    /// Where they spare so much that it makes up for gets that take longer.
+    Worthwhile,
+    /// Where they spare anything.
+    Smaller,
+    /// Wherever keys can be written with them.
+    Always,
+}
+
+/// Blocks of codes.
+pub(super) struct CodedBlocks<'b> {
+    pub(super) symbols: SymbolList,
+    pub(super) blocks: Column<'b>,
+    /// Length of each block, in two numbers.
+    pub(super) lens: Column<'b>,
+}
+
+impl<'b> FinishedFront<'b> {
+    /// Replaces text by codes if `coding` says so of what a sample promises.
+    pub(in super::super) fn code(
+        mut self,
+        bump: &'b Bump,
+        coding: Coding,
+    ) -> Result<Self, OutOfMemory> {
+        let Some(key_bytes) = self.lens().map(|lens| lens.iter().sum::<usize>()) else {
+            return Ok(self);
+        };
+        let entries = self.entries() as usize;
+        let least = match coding {
+            Coding::Worthwhile => {
+                (key_bytes / 128 * LEAST_SHARE).max(entries * LEAST_HALVES / 2) + TABLE_LEN
+            }
+            Coding::Smaller => TABLE_LEN + 1,
+            Coding::Always => 0,
+        };
+        // A symbol has 8 bytes at most.
+        if entries == 0 || self.blocks_len() / 8 * 7 < least {
+            return Ok(self);
+        }
+        let sample = self.sample()?;
+        let symbols = train(&sample)?;
+        let encoder = Encoder::new(symbols.as_slice());
+        let spared = sample.len().saturating_sub(sample.coded_len(&encoder)) as u64;
+        // Of a key, all but its tag are head or suffix.
+        let text = self.blocks_len().saturating_sub(entries) as u64;
+        let promised = spared * text / sample.len().max(1) as u64;
+        if promised >= least as u64
+            && let Some(coded) = self.recoded(bump, symbols, &encoder)?
+        {
+            self.replace(coded);
+        }
+        Ok(self)
+    }
+
+    /// Heads and suffixes of blocks at even distances.
+    fn sample(&self) -> Result<Sample, OutOfMemory> {
+        let step = (self.blocks_len() / SAMPLE_LEN) as u64;
+        let step = step.clamp(1, self.count());
+        let is_taken = |number: u64| number % step == step / 2;
+        let mut sample = Sample::default();
+        self.each_block(is_taken, |block| {
+            let suffixes = block.steps().map(|(_, suffix)| suffix);
+            for (text, len) in std::iter::once(block.start().1).chain(suffixes) {
+                sample.try_push(text.get(..len.min(PIECE_LEN)).unwrap_or(&[]))?;
+            }
+            Ok(true)
+        })?;
+        Ok(sample)
+    }
+
+    /// The blocks in codes; `None` if a key has more of them than can be written.
+    fn recoded(
+        &self,
+        bump: &'b Bump,
+        symbols: SymbolList,
+        encoder: &Encoder,
+    ) -> Result<Option<CodedBlocks<'b>>, OutOfMemory> {
+        let mut coded = CodedBlocks { symbols, blocks: Column::new(bump), lens: Column::new(bump) };
+        let (mut codes, mut out) = (Vec::new(), Vec::new());
+        let is_whole = self.each_block(
+            |_| true,
+            |block| {
+                if !recode(block, encoder, &mut codes, &mut out)? {
+                    return Ok(false);
+                }
+                coded.blocks.append(&out)?;
+                let len = out.len() as u32;
+                coded.lens.append_u16(len as u16)?;
+                coded.lens.append_u16((len >> 16) as u16)?;
+                Ok(true)
+            },
+        )?;
+        Ok(is_whole.then_some(coded))
+    }
+}
+
+/// Writes a block of text as one of codes; false if a key has more of them than can be written.
+pub(super) fn recode(
+    block: Block<'_>,
+    encoder: &Encoder,
+    codes: &mut Vec<u8>,
+    out: &mut Vec<u8>,
+) -> Result<bool, OutOfMemory> {
+    out.clear();
+    // A byte has two codes at most, and a length grows by two bytes.
+    let most = 2 * (block.len + 3 * MAX_KEYS);
+    out.try_reserve(most)?;
+    codes.clear();
+    codes.try_reserve(most)?;
+    let (common, (head, len)) = block.start();
+    encoder.encode(head, len, codes);
+    if codes.len() > MAX_KEY_LEN {
+        return Ok(false);
+    }
+    for len in [codes.len(), common] {
+        out.extend_from_slice(len_field(len, &mut [0; 3]));
+    }
+    out.extend_from_slice(codes);
+    let mut lens = [0; MAX_KEYS];
+    codes.clear();
+    let mut start = 0;
+    for (len, (shared, (suffix, suffix_len))) in lens.iter_mut().zip(block.steps()) {
+        encoder.encode(suffix, suffix_len, codes);
+        *len = codes.len() - start;
+        start = codes.len();
+        if *len == 0 || *len > MAX_KEY_LEN {
+            return Ok(false);
+        }
+        put_tag(out, shared, *len - 1);
+    }
+    let mut codes = codes.as_slice();
+    for (len, (shared, _)) in lens.into_iter().zip(block.steps()) {
+        put_extras(out, shared, len - 1);
+        let (suffix, rest) = codes.split_at(len);
+        out.extend_from_slice(suffix);
+        codes = rest;
+    }
+    Ok(true)
+}

@@ -1,0 +1,277 @@
+//! Symbols: byte strings of 1 to 8 bytes, of which keys are put together, one byte for each.
+//!
+//! ```text
+//! bytes of the symbol of each code, zeros behind them (256 times 8) | their lengths (256 times 1)
+//! ```
+//! The last code has no symbol: it says that the next byte stands for itself. The stored symbols
+//! ascend, first by their bytes, then by their length; codes behind the last one have zeros. Text is
+//! cut from its start on, and each time the longest symbol is taken that it goes on with.
+
+use super::wanted::Wanted;
+use crate::key::MAX_KEY_LEN;
+
+/// Symbols at most.
+pub(super) const SYMBOLS: usize = 255;
+
+/// The code before a byte that stands for itself.
+pub(super) const ESCAPE: u8 = 255;
+
+/// Bytes of a symbol at most.
+pub(super) const SYMBOL_LEN: usize = 8;
+
+/// Where the lengths are in the table.
+const LENS_AT: usize = (SYMBOLS + 1) * SYMBOL_LEN;
+
+/// Bytes of the table.
+pub(super) const TABLE_LEN: usize = LENS_AT + SYMBOLS + 1;
+
+/// A symbol: its bytes as a number, the first lowest, zeros behind them; and its length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Symbol {
+    pub(super) word: u64,
+    pub(super) len: u8,
+}
+
+impl Symbol {
+    /// A byte.
+    pub(super) fn of_byte(byte: u8) -> Self {
+        Self { word: u64::from(byte), len: 1 }
+    }
+
+    /// The bytes of both, cut off after 8.
+    pub(super) fn then(self, next: Self) -> Self {
+        let len = usize::from(self.len);
+        // A symbol of 8 bytes has no room for any of the next.
+        let shifted = next.word.checked_shl(8 * u32::from(self.len)).unwrap_or(0);
+        let len = (len + usize::from(next.len)).min(SYMBOL_LEN);
+        Self { word: self.word | shifted, len: len as u8 }
+    }
+
+    /// What symbols are sorted by.
+    pub(super) fn rank(self) -> (u64, u8) {
+        (self.word.swap_bytes(), self.len)
+    }
+
+    /// All bits of its bytes.
+    pub(super) fn mask(self) -> u64 {
+        u64::MAX >> (64 - 8 * u32::from(self.len).clamp(1, 8))
+    }
+}
+
+/// The table of symbols in its section. It may say anything: a symbol without bytes, or of more than
+/// 8, which counts as 8, makes keys of no meaning, within bounds.
+#[derive(Clone, Copy)]
+pub(super) struct Symbols<'a>(&'a [u8; TABLE_LEN]);
+
+/// How stored text compares with a key from a place in that on.
+pub(super) enum Met {
+    /// It is less; so many bytes of the key have been met.
+    Below(usize),
+    Equal,
+    Above,
+}
+
+impl<'a> Symbols<'a> {
+    /// The table in these bytes, if they are as many as it has.
+    #[inline]
+    pub(super) fn of(section: &'a [u8]) -> Option<Self> {
+        section.try_into().ok().map(Self)
+    }
+
+    /// The word of a code, and how many of its bytes count: at most all.
+    #[inline]
+    fn symbol(self, code: u8) -> (u64, usize) {
+        let code = usize::from(code);
+        let word = self.0[code * SYMBOL_LEN..].first_chunk::<SYMBOL_LEN>();
+        let word = word.map_or(0, |word| u64::from_le_bytes(*word));
+        (word, usize::from(self.0[LENS_AT + code]).min(SYMBOL_LEN))
+    }
+
+    /// What the next code, with the byte after it if it needs one, stands for.
+    #[inline]
+    fn next(self, codes: &mut std::slice::Iter<'_, u8>) -> Option<(u64, usize)> {
+        match *codes.next()? {
+            // Behind the end stands nothing that anybody wrote: a zero is as good as an error.
+            ESCAPE => Some((codes.next().map_or(0, |byte| u64::from(*byte)), 1)),
+            code => Some(self.symbol(code)),
+        }
+    }
+
+    /// Compares what `codes` stand for with what `key` has from `at` on. Nothing is put together.
+    #[inline]
+    pub(super) fn meet(self, codes: &[u8], key: &Wanted<'_>, mut at: usize) -> Met {
+        let mut codes = codes.iter();
+        while let Some((stored, len)) = self.next(&mut codes) {
+            let wanted = key.word(at);
+            let equal = (stored ^ wanted).trailing_zeros() as usize / 8;
+            if equal < len {
+                // The first byte that differs decides; where the key has ended, it has a zero.
+                return if stored.swap_bytes() > wanted.swap_bytes() {
+                    Met::Above
+                } else {
+                    Met::Below(at + equal)
+                };
+            }
+            at += len;
+        }
+        match at.cmp(&key.len()) {
+            std::cmp::Ordering::Less => Met::Below(at),
+            std::cmp::Ordering::Equal => Met::Equal,
+            // Zeros of the text were taken for those behind the key.
+            std::cmp::Ordering::Greater => Met::Above,
+        }
+    }
+
+    /// The symbols, if they are stored as they have to be.
+    pub(super) fn check(self) -> Option<SymbolList> {
+        let mut list = SymbolList::default();
+        for code in 0..=u8::MAX {
+            let (word, len) = self.symbol(code);
+            if len == 0 {
+                // No symbol, and none behind it.
+                let rest = usize::from(code);
+                let words = &self.0[rest * SYMBOL_LEN..LENS_AT];
+                let lens = &self.0[LENS_AT + rest..];
+                return words.iter().chain(lens).all(|byte| *byte == 0).then_some(list);
+            }
+            let symbol = Symbol { word, len: len as u8 };
+            if self.0[LENS_AT + usize::from(code)] != symbol.len || word & !symbol.mask() != 0 {
+                return None;
+            }
+            if list.as_slice().last().is_some_and(|last| last.rank() >= symbol.rank()) {
+                return None;
+            }
+            list.push(symbol)?;
+        }
+        None
+    }
+}
+
+/// Symbols by their code.
+pub(super) struct SymbolList {
+    symbols: [Symbol; SYMBOLS],
+    len: usize,
+}
+
+impl Default for SymbolList {
+    fn default() -> Self {
+        Self { symbols: [Symbol { word: 0, len: 0 }; SYMBOLS], len: 0 }
+    }
+}
+
+impl SymbolList {
+    /// The symbols.
+    pub(super) fn as_slice(&self) -> &[Symbol] {
+        &self.symbols[..self.len]
+    }
+
+    /// Adds one, if there is room.
+    pub(super) fn push(&mut self, symbol: Symbol) -> Option<()> {
+        *self.symbols.get_mut(self.len)? = symbol;
+        self.len += 1;
+        Some(())
+    }
+
+    /// Puts them in the order in which they are stored.
+    pub(super) fn sort(&mut self) {
+        self.symbols[..self.len].sort_unstable_by_key(|symbol| symbol.rank());
+    }
+
+    /// Writes the table, which is all zeros.
+    pub(super) fn write(&self, table: &mut [u8]) {
+        let (words, lens) = table.split_at_mut(LENS_AT);
+        let words = words.as_chunks_mut::<SYMBOL_LEN>().0;
+        for ((word, len), symbol) in words.iter_mut().zip(lens).zip(self.as_slice()) {
+            *word = symbol.word.to_le_bytes();
+            *len = symbol.len;
+        }
+    }
+}
+
+/// A head or a suffix as a block has it.
+#[derive(Clone, Copy)]
+pub(super) struct Piece<'a> {
+    /// What is stored, and whatever follows it.
+    bytes: &'a [u8],
+    /// How much is stored.
+    len: usize,
+    /// What its bytes stand for, unless for themselves.
+    symbols: Option<Symbols<'a>>,
+}
+
+impl<'a> Piece<'a> {
+    /// The first `len` bytes, of which there are as many.
+    #[inline]
+    pub(super) fn new(bytes: &'a [u8], len: usize, symbols: Option<Symbols<'a>>) -> Self {
+        Self { bytes, len, symbols }
+    }
+
+    /// Bytes that it has at most, if it is part of a key.
+    #[inline]
+    pub(super) fn bound(self) -> usize {
+        match self.symbols {
+            None => self.len,
+            Some(_) => (self.len * SYMBOL_LEN).min(MAX_KEY_LEN),
+        }
+    }
+
+    /// The bytes, if they stand for themselves: as many as it has, and whatever follows.
+    #[inline]
+    pub(super) fn plain(self) -> Result<(&'a [u8], usize), Coded<'a>> {
+        match self.symbols {
+            None => Ok((self.bytes, self.len)),
+            Some(symbols) => {
+                Err(Coded { codes: self.bytes.get(..self.len).unwrap_or(&[]), symbols })
+            }
+        }
+    }
+
+    /// Appends the bytes to `key`; `None` if it would become too long, and then it has some of them.
+    pub(super) fn append_to(self, key: &mut Vec<u8>, most: usize) -> Option<()> {
+        match self.plain() {
+            Ok((bytes, len)) if len <= most => key.extend_from_slice(bytes.get(..len)?),
+            Ok(_) => return None,
+            Err(Coded { codes, symbols }) => {
+                let (mut codes, mut left) = (codes.iter(), most);
+                while let Some((word, len)) = symbols.next(&mut codes) {
+                    left = left.checked_sub(len)?;
+                    key.extend_from_slice(word.to_le_bytes().get(..len)?);
+                }
+            }
+        }
+        Some(())
+    }
+
+    /// Number of its bytes.
+    pub(super) fn decoded_len(self) -> usize {
+        match self.plain() {
+            Ok((_, len)) => len,
+            Err(Coded { codes, symbols }) => {
+                let mut codes = codes.iter();
+                std::iter::from_fn(|| symbols.next(&mut codes)).map(|(_, len)| len).sum()
+            }
+        }
+    }
+}
+
+/// Codes, and what they stand for.
+#[derive(Clone, Copy)]
+pub(super) struct Coded<'a> {
+    codes: &'a [u8],
+    symbols: Symbols<'a>,
+}
+
+impl Coded<'_> {
+    /// Puts the bytes at the start of `target`, and anything behind them. Answers their number;
+    /// `None` if there is no room for 8 bytes from the last symbol on.
+    #[inline]
+    pub(super) fn copy_to(self, target: &mut [u8]) -> Option<usize> {
+        let (mut codes, mut at) = (self.codes.iter(), 0);
+        while let Some((word, len)) = self.symbols.next(&mut codes) {
+            // A whole word each time: what follows its bytes is written over by the next.
+            *target.get_mut(at..)?.first_chunk_mut()? = word.to_le_bytes();
+            at += len;
+        }
+        Some(at)
+    }
+}

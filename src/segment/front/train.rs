@@ -1,0 +1,197 @@
+//! Finds symbols that make text short.
+//!
+//! A few rounds over a sample, each over more of it: the text is cut with the symbols so far, and
+//! symbols, and those that two neighbours make together, are counted. What would have spared most
+//! bytes are the symbols of the next round. Peter Boncz, Thomas Neumann, Viktor Leis: FSST: Fast
+//! Random Access String Compression, VLDB 2020. Everything follows from the sample.
+
+use super::encode::{Encoder, word_at};
+use super::symbols::{ESCAPE, SYMBOLS, Symbol, SymbolList};
+use crate::arena::OutOfMemory;
+
+/// What each round looks at, in 128ths of the sample.
+const ROUNDS: [u32; 5] = [16, 38, 68, 98, 128];
+
+/// Units of text while symbols are counted: those of 256 bytes, and up to 255 symbols.
+const UNITS: usize = 512;
+
+/// A symbol that occurs less often than this in a whole sample is worth nothing.
+const RARE: u32 = 5;
+
+/// How much more a single byte counts than its length: without it, it takes two bytes.
+const BYTE_GAIN: u32 = 8;
+
+/// Pieces of text.
+#[derive(Default)]
+pub(super) struct Sample {
+    text: Vec<u8>,
+    /// Where each piece ends.
+    ends: Vec<u32>,
+}
+
+impl Sample {
+    /// Appends a piece.
+    pub(super) fn try_push(&mut self, piece: &[u8]) -> Result<(), OutOfMemory> {
+        self.text.try_reserve(piece.len())?;
+        self.ends.try_reserve(1)?;
+        self.text.extend_from_slice(piece);
+        self.ends.push(self.text.len() as u32);
+        Ok(())
+    }
+
+    /// Bytes of all pieces.
+    pub(super) fn len(&self) -> usize {
+        self.text.len()
+    }
+
+    /// Start and end of each piece.
+    fn pieces(&self) -> impl Iterator<Item = (usize, usize)> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, end)| (start as usize, *end as usize))
+    }
+
+    /// Bytes of the codes of all pieces.
+    pub(super) fn coded_len(&self, encoder: &Encoder) -> usize {
+        let mut len = 0;
+        for (mut at, end) in self.pieces() {
+            while at < end {
+                let (code, taken) = encoder.longest(word_at(&self.text, at), end - at);
+                len += 1 + usize::from(code == ESCAPE);
+                at += taken;
+            }
+        }
+        len
+    }
+}
+
+/// What a symbol would spare.
+#[derive(Clone, Copy)]
+struct Candidate {
+    symbol: Symbol,
+    gain: u32,
+}
+
+/// Counters.
+struct Counts {
+    /// How often each unit occurs.
+    units: [u32; UNITS],
+    /// How often one follows another: a number for each two.
+    pairs: Vec<u16>,
+    /// The pairs that occur, each once.
+    seen: Vec<u32>,
+}
+
+/// The symbols for texts like those of `sample`, in the order in which they are stored.
+pub(super) fn train(sample: &Sample) -> Result<SymbolList, OutOfMemory> {
+    let mut counts = Counts { units: [0; UNITS], pairs: Vec::new(), seen: Vec::new() };
+    counts.pairs.try_reserve_exact(UNITS * UNITS)?;
+    counts.pairs.resize(UNITS * UNITS, 0);
+    let mut symbols = SymbolList::default();
+    let mut candidates = Vec::new();
+    for share in ROUNDS {
+        let encoder = Encoder::new(symbols.as_slice());
+        counts.count(sample, share, &encoder)?;
+        counts.propose(symbols.as_slice(), share, &mut candidates)?;
+        symbols = best(&mut candidates);
+    }
+    symbols.sort();
+    Ok(symbols)
+}
+
+impl Counts {
+    /// Counts what occurs in a share of the pieces.
+    fn count(&mut self, sample: &Sample, share: u32, encoder: &Encoder) -> Result<(), OutOfMemory> {
+        for (number, (mut at, end)) in (0u32..).zip(sample.pieces()) {
+            // Spread over the sample, whatever the number of keys in a block.
+            if number.wrapping_mul(0x9e37_79b1) >> 25 >= share {
+                continue;
+            }
+            // Two for each unit at most: itself, and its first byte.
+            self.seen.try_reserve(2 * (end - at))?;
+            let mut before = None;
+            while at < end {
+                let word = word_at(&sample.text, at);
+                let (code, len) = encoder.longest(word, end - at);
+                let byte = usize::from(word as u8);
+                let unit = if code == ESCAPE { byte } else { 256 + usize::from(code) };
+                self.add(before, unit);
+                // A shorter one might do as well.
+                if len > 1 {
+                    self.add(before, byte);
+                }
+                before = Some(unit);
+                at += len;
+            }
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn add(&mut self, before: Option<usize>, unit: usize) {
+        self.units[unit] += 1;
+        if let Some(before) = before {
+            let pair = before * UNITS + unit;
+            let count = &mut self.pairs[pair];
+            if *count == 0 {
+                self.seen.push(pair as u32);
+            }
+            *count = count.saturating_add(1);
+        }
+    }
+
+    /// Collects what may become a symbol, each once, and forgets what was counted.
+    fn propose(
+        &mut self,
+        symbols: &[Symbol],
+        share: u32,
+        candidates: &mut Vec<Candidate>,
+    ) -> Result<(), OutOfMemory> {
+        let symbol_of = |unit: usize| match unit.checked_sub(256) {
+            None => Symbol::of_byte(unit as u8),
+            Some(code) => symbols[code],
+        };
+        let least = (RARE * share / 128).max(1);
+        candidates.clear();
+        candidates.try_reserve(UNITS + self.seen.len())?;
+        for (unit, count) in self.units.iter_mut().enumerate() {
+            let count = std::mem::take(count);
+            if count >= least {
+                let symbol = symbol_of(unit);
+                let worth = if symbol.len == 1 { BYTE_GAIN } else { u32::from(symbol.len) };
+                candidates.push(Candidate { symbol, gain: count * worth });
+            }
+        }
+        for pair in self.seen.drain(..) {
+            let count = u32::from(std::mem::take(&mut self.pairs[pair as usize]));
+            let first = symbol_of(pair as usize / UNITS);
+            if count >= least && first.len < 8 {
+                let symbol = first.then(symbol_of(pair as usize % UNITS));
+                candidates.push(Candidate { symbol, gain: count * u32::from(symbol.len) });
+            }
+        }
+        // The same bytes may come about in several ways.
+        candidates.sort_unstable_by_key(|candidate| candidate.symbol.rank());
+        candidates.dedup_by(|next, kept| {
+            let is_same = next.symbol == kept.symbol;
+            if is_same {
+                kept.gain = kept.gain.saturating_add(next.gain);
+            }
+            is_same
+        });
+        Ok(())
+    }
+}
+
+/// Those that spare most. Where two spare as much, the one that is sorted before the other.
+fn best(candidates: &mut Vec<Candidate>) -> SymbolList {
+    let key = |candidate: &Candidate| (std::cmp::Reverse(candidate.gain), candidate.symbol.rank());
+    if candidates.len() > SYMBOLS {
+        candidates.select_nth_unstable_by_key(SYMBOLS, key);
+        candidates.truncate(SYMBOLS);
+    }
+    let mut symbols = SymbolList::default();
+    for candidate in candidates {
+        symbols.push(candidate.symbol);
+    }
+    symbols
+}
