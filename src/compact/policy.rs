@@ -123,13 +123,13 @@ pub(super) fn codec(options: &Options) -> CodecChoice {
     match options.profile {
         Profile::Balanced => CodecChoice::Automatic,
         Profile::Smallest => CodecChoice::Smallest,
+        Profile::Fastest => CodecChoice::Fastest,
     }
 }
 
 /// Whether a base was written as it would be now.
 pub(super) fn suits(base: &Segment, options: &Options) -> bool {
-    base.is_smallest()
-        .is_none_or(|is_smallest| is_smallest == (options.profile == Profile::Smallest))
+    base.profile().is_none_or(|profile| profile == options.profile)
 }
 
 /// Which segment a fold writes.

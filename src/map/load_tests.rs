@@ -44,6 +44,7 @@ fn the_map_is_the_same_however_many_threads_build_it() {
         (Profile::Balanced, 300),
         (Profile::Balanced, 1 << 16),
         (Profile::Smallest, 300),
+        (Profile::Fastest, 300),
     ] {
         let alone = Options { profile, ..options(0, partition_entries) };
         let expected = (loaded(&numbers, alone.clone()), loaded(&blobs, alone.clone()));

@@ -33,8 +33,14 @@ fn check(kv: &Map, model: &BTreeMap<String, u64>) {
 }
 
 #[test]
-fn a_map_made_small_answers_as_a_model() {
-    let kv = Map::with_options(options(Profile::Smallest));
+fn maps_made_small_or_fast_answer_as_a_model() {
+    for (profile, codec) in [(Profile::Smallest, "fst"), (Profile::Fastest, "direct")] {
+        expect_answers(profile, codec);
+    }
+}
+
+fn expect_answers(profile: Profile, codec: &str) {
+    let kv = Map::with_options(options(profile));
     let mut model = BTreeMap::new();
     let mut rng = Rng::new(3);
     for round in 0..4 {
@@ -51,8 +57,11 @@ fn a_map_made_small_answers_as_a_model() {
         if round % 2 == 0 {
             kv.compact().expect("memory");
             check(&kv, &model);
-            assert_eq!(base(&kv).codec, "fst");
+            assert_eq!(base(&kv).codec, codec);
         }
+        let keys: Vec<String> = (0..5_200).map(key).collect();
+        let values = keys.iter().map(|key| model.get(key).copied());
+        assert!(kv.multi_get(&keys).into_iter().eq(values));
     }
 }
 
@@ -147,6 +156,15 @@ fn a_compaction_writes_anew_what_was_made_for_another_profile() {
     assert_eq!(kv.stats().folds, folds, "nothing is left to be done");
     kv.save().expect("room on the disk");
     drop(kv);
+
+    for (profile, codec) in [(Profile::Fastest, "direct"), (Profile::Smallest, "fst")] {
+        let kv = Map::open_with_options(&path, options(profile)).expect("sound");
+        kv.compact().expect("memory");
+        assert_eq!(base(&kv).codec, codec);
+        check(&kv, &model);
+        kv.save().expect("room on the disk");
+        kv.verify().expect("just written");
+    }
 
     // Nobody writes to it.
     let options = options(Profile::Balanced);

@@ -2,7 +2,7 @@
 
 use super::bits::BitStage;
 use super::format::{Codec, Layout, Section, SectionLens};
-use super::front::{BLOCK_SHIFT, Coding, FinishedFront, FrontBlock, FrontStage};
+use super::front::{BLOCK_SHIFT, Coding, FinishedFront, Form, FrontBlock, FrontStage};
 use super::fst::FstStage;
 use super::int::{FinishedInts, IntPiece, IntStage, MAX_WIDTH};
 use super::plain::PlainStage;
@@ -33,6 +33,8 @@ pub(crate) enum CodecChoice {
     Automatic,
     /// The builder; of text also as what takes the fewest bytes.
     Smallest,
+    /// The builder; text as what is found fastest.
+    Fastest,
     /// Sorted arrays, however many entries.
     Plain,
     /// Front-coded blocks of text, however few entries.
@@ -44,6 +46,8 @@ pub(crate) enum CodecChoice {
     Int,
     /// A transducer, however few entries.
     Fst,
+    /// Blocks of the direct form with a point index, however few entries.
+    Direct,
 }
 
 impl CodecChoice {
@@ -53,7 +57,9 @@ impl CodecChoice {
             Self::Automatic => Some(Coding::Worthwhile),
             Self::Smallest => Some(Coding::Smaller),
             Self::Symbols => Some(Coding::Always),
-            Self::Plain | Self::Front | Self::Int | Self::Fst => None,
+            Self::Fastest | Self::Direct | Self::Plain | Self::Front | Self::Int | Self::Fst => {
+                None
+            }
         }
     }
 }
@@ -149,10 +155,14 @@ impl<'b> SegmentBuilder<'b> {
         let keys = match choice {
             CodecChoice::Automatic
             | CodecChoice::Smallest
+            | CodecChoice::Fastest
             | CodecChoice::Int
             | CodecChoice::Plain => KeyStage::Plain(PlainStage::new(bump)),
             CodecChoice::Front | CodecChoice::Symbols => {
-                KeyStage::Front(FrontStage::new(bump, BLOCK_SHIFT))
+                KeyStage::Front(FrontStage::new(bump, BLOCK_SHIFT, Form::Chained))
+            }
+            CodecChoice::Direct => {
+                KeyStage::Front(FrontStage::new(bump, BLOCK_SHIFT, Form::Direct))
             }
             CodecChoice::Fst => KeyStage::Fst(FstStage::new(bump)?),
         };
@@ -337,9 +347,13 @@ impl<'b> SegmentBuilder<'b> {
     /// Puts the keys so far where those up to the next one, of this length, belong.
     fn choose_stage(&mut self, len: usize) -> Result<(), Error> {
         let plain_below = match self.choice {
-            CodecChoice::Automatic | CodecChoice::Smallest => PLAIN_BELOW,
+            CodecChoice::Automatic | CodecChoice::Smallest | CodecChoice::Fastest => PLAIN_BELOW,
             CodecChoice::Int => 1,
-            CodecChoice::Plain | CodecChoice::Front | CodecChoice::Symbols | CodecChoice::Fst => {
+            CodecChoice::Plain
+            | CodecChoice::Front
+            | CodecChoice::Symbols
+            | CodecChoice::Fst
+            | CodecChoice::Direct => {
                 return Ok(());
             }
         };
@@ -371,7 +385,9 @@ impl<'b> SegmentBuilder<'b> {
     fn switch_to_front(&mut self) -> Result<(), Error> {
         let is_smallest = self.choice == CodecChoice::Smallest;
         let shift = if is_smallest { SMALLEST_BLOCK_SHIFT } else { BLOCK_SHIFT };
-        let mut front = FrontStage::new(self.bump, shift);
+        let is_fastest = self.choice == CodecChoice::Fastest;
+        let form = if is_fastest { Form::Direct } else { Form::Chained };
+        let mut front = FrontStage::new(self.bump, shift, form);
         let mut rival = if is_smallest { Some(FstStage::new(self.bump)?) } else { None };
         let (mut last, mut number) = (Vec::new(), 0);
         let mut push = |key: &[u8]| {
@@ -438,6 +454,7 @@ impl<'b> SegmentBuilder<'b> {
                 front.write_index(&mut image[layout.span(Section::HeadIndex)]);
                 front.write_tails(&mut image[layout.span(Section::HeadTails)]);
                 front.write_blocks(&mut image[layout.span(Section::KeyBlocks)]);
+                front.write_points(&mut image[layout.span(Section::PointIndex)]);
                 front.write_symbols(&mut image[layout.span(Section::Symbols)]);
             }
             FinishedKeys::Int(ints) => {
@@ -509,7 +526,10 @@ fn plan(
         }
         FinishedKeys::Front(front) => {
             front.plan(&mut lens)?;
-            Codec::Front
+            match front.form() {
+                Form::Chained => Codec::Front,
+                Form::Direct => Codec::Direct,
+            }
         }
         FinishedKeys::Int(ints) => {
             ints.plan(&mut lens);

@@ -1,7 +1,7 @@
 //! The cursor over a segment.
 
 use super::bits::Bits;
-use super::front::FrontWalk;
+use super::front::{DirectKeys, FrontWalk};
 use super::fst::FstWalk;
 use super::int::IntWalk;
 use super::plain::PlainWalk;
@@ -86,7 +86,7 @@ impl<S: Deref<Target = Segment>> SegmentCursor<S> {
         // Of a damaged segment no entry is found, whatever walks there.
         let walk = match segment.keys() {
             Ok(Keys::Fst(_)) => Walk::Fst(FstWalk::default()),
-            Ok(Keys::Front(_)) => Walk::Front(FrontWalk::default()),
+            Ok(Keys::Front(_) | Keys::Direct(_)) => Walk::Front(FrontWalk::default()),
             Ok(Keys::Int(_)) => Walk::Int(IntWalk::default()),
             Ok(Keys::Plain(_)) | Err(_) => Walk::Plain(PlainWalk::default()),
         };
@@ -152,7 +152,10 @@ impl Walk {
                 Move::Next => walk.next(keys),
                 Move::Prev => walk.prev(keys),
             },
-            (Self::Front(walk), Keys::Front(keys)) => match way {
+            (
+                Self::Front(walk),
+                Keys::Front(keys) | Keys::Direct(DirectKeys { front: keys, .. }),
+            ) => match way {
                 Move::To(goal) => {
                     let ordinal = goal.ordinal(keys.len(), |key| keys.search(key, |_| ()))?;
                     walk.go_to(keys, ordinal)

@@ -66,6 +66,8 @@ pub(super) enum Codec {
     Front = 2,
     /// Packed numbers, found through a tree.
     Int = 3,
+    /// Blocks whose keys can be read one without the others, found through a tree, and a point index.
+    Direct = 4,
 }
 
 impl Codec {
@@ -75,6 +77,7 @@ impl Codec {
             1 => Some(Self::Fst),
             2 => Some(Self::Front),
             3 => Some(Self::Int),
+            4 => Some(Self::Direct),
             _ => None,
         }
     }
@@ -86,6 +89,7 @@ impl Codec {
             Self::Fst => "fst",
             Self::Front => "front",
             Self::Int => "int",
+            Self::Direct => "direct",
         }
     }
 }
@@ -110,22 +114,24 @@ pub(super) enum Section {
     Tombstones = 6,
     /// A bit for each entry: set if the key was live below it.
     LiveBelow = 7,
-    /// Front: what all keys share, and the tree over the blocks.
+    /// Front and direct: what all keys share, and the tree over the blocks.
     HeadIndex = 9,
-    /// Front: ends of the tree's separators.
+    /// Front and direct: ends of the tree's separators.
     HeadTails = 10,
-    /// Front: the blocks.
+    /// Front and direct: the blocks.
     KeyBlocks = 11,
     /// Int: the tree over the pieces.
     PieceIndex = 12,
     /// Int: the pieces.
     Pieces = 13,
+    /// Direct: the point index.
+    PointIndex = 14,
     /// Front: what the bytes of heads and suffixes stand for, unless for themselves.
     Symbols = 15,
 }
 
 /// Number of sections an image can have.
-const SECTIONS: usize = 13;
+const SECTIONS: usize = 14;
 
 impl Section {
     const ALL: [Self; SECTIONS] = [
@@ -141,14 +147,15 @@ impl Section {
         Self::KeyBlocks,
         Self::PieceIndex,
         Self::Pieces,
+        Self::PointIndex,
         Self::Symbols,
     ];
 
     /// Place in arrays of one element for each section.
     #[inline]
     fn index(self) -> usize {
-        // Nothing has the ids 8 and 14.
-        self as usize - 1 - usize::from(self as usize > 8) - usize::from(self as usize > 14)
+        // Nothing has the id 8.
+        self as usize - 1 - usize::from(self as usize > 8)
     }
 
     fn from_id(id: usize) -> Option<Self> {
@@ -160,10 +167,12 @@ impl Section {
         match self {
             Self::KeyOffsets | Self::KeyBytes => codec == Codec::Plain,
             Self::Transducer => codec == Codec::Fst,
-            Self::HeadIndex | Self::HeadTails | Self::KeyBlocks | Self::Symbols => {
-                codec == Codec::Front
+            Self::HeadIndex | Self::HeadTails | Self::KeyBlocks => {
+                matches!(codec, Codec::Front | Codec::Direct)
             }
+            Self::Symbols => codec == Codec::Front,
             Self::PieceIndex | Self::Pieces => codec == Codec::Int,
+            Self::PointIndex => codec == Codec::Direct,
             Self::ValueOffsets => width == ValueWidth::Bytes,
             Self::Values | Self::Tombstones | Self::LiveBelow => true,
         }
@@ -184,6 +193,7 @@ impl Section {
             Self::KeyBlocks => "segment key blocks",
             Self::PieceIndex => "segment piece index",
             Self::Pieces => "segment pieces",
+            Self::PointIndex => "segment point index",
             Self::Symbols => "segment symbols",
         }
     }
@@ -326,7 +336,7 @@ impl Layout {
             return Err(damaged(FLAGS_AT, "unused flags and reserved bytes are zero"));
         }
         let codec = Codec::from_byte(header[CODEC_AT])
-            .ok_or_else(|| damaged(CODEC_AT, "the key codec is one of 0 to 3"))?;
+            .ok_or_else(|| damaged(CODEC_AT, "the key codec is one of 0 to 4"))?;
         if decode_width(header[CLASS_AT], header[WIDTH_AT]) != Some(width) {
             return Err(damaged(CLASS_AT, "the value width is the one the map was made with"));
         }
@@ -488,6 +498,7 @@ pub(crate) fn field_offsets(image: &[u8]) -> Vec<usize> {
                     | Section::HeadTails
                     | Section::PieceIndex
                     | Section::Pieces
+                    | Section::PointIndex
                     | Section::Symbols
             )
         ) {

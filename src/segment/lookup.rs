@@ -5,7 +5,7 @@
 //! way as [`Segment::get`], made from the same parts, and gives the same answer or error.
 
 use super::format::Layout;
-use super::front::FrontSearch;
+use super::front::{DirectSearch, FrontSearch};
 use super::int::IntSearch;
 use super::{Keys, Ordinal, Segment};
 use crate::entry::{Entry, ValueBuf, ValueWidth};
@@ -20,6 +20,7 @@ pub(crate) struct Lookup<'s, 'k> {
 enum At<'s, 'k> {
     Front(Source<'s>, FrontSearch<'s, 'k>),
     Int(Source<'s>, IntSearch<'s>),
+    Direct(Source<'s>, DirectSearch<'s, 'k>),
     /// Before a get in one step, of a codec that has no others.
     Whole(&'s Segment, &'k [u8]),
     /// At an entry, whose value has been asked for.
@@ -63,6 +64,7 @@ impl<'s, 'k> Lookup<'s, 'k> {
                     self.at = At::Int(source, search);
                 }
             }
+            Keys::Direct(keys) => self.at = At::Direct(source, keys.begin(key)),
             Keys::Plain(_) | Keys::Fst(_) => self.at = At::Whole(segment, key),
         }
         Ok(())
@@ -77,6 +79,10 @@ impl<'s, 'k> Lookup<'s, 'k> {
         let (source, found) = match &mut self.at {
             At::Front(source, search) => (*source, search.step(|first| source.expect(first))?),
             At::Int(source, search) => (*source, search.step(|near| source.expect(near))?),
+            At::Direct(source, search) => {
+                let found = search.step(|near| source.expect_one(near))?;
+                (*source, found.map(|found| found.map_err(|_| 0)))
+            }
             At::Whole(segment, key) => return segment.get(key, buf).map(Stepped::Done),
             At::Entry(source, ordinal) => return source.entry(*ordinal, buf),
             At::Absent => return Ok(Stepped::Done(None)),
@@ -99,6 +105,12 @@ impl<'s> Source<'s> {
     #[inline]
     fn expect(&self, first: u64) {
         self.segment.values(self.layout).prefetch(first);
+    }
+
+    /// Asks for the value of an entry.
+    #[inline]
+    fn expect_one(&self, ordinal: u64) {
+        self.segment.values(self.layout).prefetch_one(ordinal);
     }
 
     /// The last step.

@@ -18,6 +18,7 @@ mod int;
 mod lookup;
 mod pass;
 mod plain;
+mod points;
 mod slabs;
 #[cfg(test)]
 mod tests;
@@ -36,14 +37,16 @@ use crate::arena::Buffer;
 use crate::blocks::{Blocks, Bytes};
 use crate::entry::{Below, Entry, EntryKind, ExtentRef, ValueBuf, ValueRef, ValueWidth};
 use crate::error::{Corruption, Error};
+use crate::options::Profile;
 use crate::stats::SegmentStats;
 use crate::sync::{Arc, OnceLock};
 use bits::Bits;
 use format::{Codec, Layout, Section};
-use front::{FrontHead, FrontKeys};
+use front::{DirectKeys, Form, FrontHead, FrontKeys};
 use fst::FstKeys;
 use int::{IntHead, IntKeys};
 use plain::PlainKeys;
+use points::Points;
 use std::ops::Range;
 use values::{Place, Values};
 
@@ -85,6 +88,7 @@ enum Keys<'a> {
     Front(FrontKeys<'a>),
     Int(IntKeys<'a>),
     Fst(FstKeys<'a>),
+    Direct(DirectKeys<'a>),
 }
 
 impl Keys<'_> {
@@ -95,6 +99,7 @@ impl Keys<'_> {
             Self::Front(keys) => keys.check_frame(),
             Self::Int(_) => Ok(()),
             Self::Fst(keys) => keys.check_frame(),
+            Self::Direct(keys) => keys.check_frame(),
         }
     }
 
@@ -104,6 +109,7 @@ impl Keys<'_> {
             Self::Front(keys) => keys.verify(),
             Self::Int(keys) => keys.verify(),
             Self::Fst(keys) => keys.verify(),
+            Self::Direct(keys) => keys.verify(),
         }
     }
 }
@@ -122,6 +128,7 @@ enum KeyHead {
     Front(FrontHead),
     Int(IntHead),
     Fst,
+    Direct(FrontHead),
 }
 
 /// What is read of a segment once.
@@ -182,13 +189,14 @@ impl Segment {
     fn look_at(&self, layout: Layout) -> Result<Known, Corruption> {
         self.extents.check_frame(layout.extents)?;
         let section = |section| self.section(&layout, section);
+        let front = |form| {
+            let blocks = section(Section::KeyBlocks).len();
+            FrontHead::read(section(Section::HeadIndex), blocks, self.len(), form)
+        };
         let head = match layout.codec {
             Codec::Plain => KeyHead::Plain,
-            Codec::Front => KeyHead::Front(FrontHead::read(
-                section(Section::HeadIndex),
-                section(Section::KeyBlocks).len(),
-                self.len(),
-            )?),
+            Codec::Front => KeyHead::Front(front(Form::Chained)?),
+            Codec::Direct => KeyHead::Direct(front(Form::Direct)?),
             Codec::Int => KeyHead::Int(IntHead::read(section(Section::PieceIndex), self.len())?),
             Codec::Fst => KeyHead::Fst,
         };
@@ -259,6 +267,7 @@ impl Segment {
             Keys::Front(keys) => keys.search(key, |_| ())?.ok(),
             Keys::Int(keys) => keys.search(key, |_| ())?.ok(),
             Keys::Fst(keys) => keys.find(key)?,
+            Keys::Direct(keys) => keys.find(key, |_| ())?,
         };
         Ok(found.map(Ordinal))
     }
@@ -272,6 +281,9 @@ impl Segment {
     ) -> Result<Option<Entry<'a>>, Corruption> {
         let known = self.known()?;
         let layout = &known.layout;
+        if let KeyHead::Direct(head) = known.head {
+            return self.get_direct(layout, head, key, buf);
+        }
         let values = self.values(layout);
         let found = match self.keys_of(known) {
             // The value is somewhere else than the key: both are on their way at once.
@@ -279,7 +291,29 @@ impl Segment {
             Keys::Int(keys) => keys.search(key, |near| values.prefetch(near))?.ok(),
             Keys::Plain(keys) => keys.search(key)?.ok(),
             Keys::Fst(keys) => keys.find(key)?,
+            Keys::Direct(keys) => keys.find(key, |near| values.prefetch_one(near))?,
         };
+        found.map(|ordinal| self.entry_of(layout, values, Ordinal(ordinal), buf)).transpose()
+    }
+
+    /// As [`get`](Self::get), through the point index, which most often tells without anything else
+    /// that a key is absent: nothing else is made ready before.
+    #[inline]
+    fn get_direct<'a>(
+        &'a self,
+        layout: &Layout,
+        head: FrontHead,
+        key: &[u8],
+        buf: &'a ValueBuf,
+    ) -> Result<Option<Entry<'a>>, Corruption> {
+        let mut values = None;
+        let expect = |near| {
+            let values = values.get_or_insert_with(|| self.values(layout));
+            values.prefetch_one(near);
+        };
+        let front = || self.front_keys(layout, head);
+        let found = front::find(self.points(layout), front, key, expect)?;
+        let values = values.unwrap_or_else(|| self.values(layout));
         found.map(|ordinal| self.entry_of(layout, values, Ordinal(ordinal), buf)).transpose()
     }
 
@@ -290,7 +324,7 @@ impl Segment {
                 let (Ok(ordinal) | Err(ordinal)) = keys.search(key)?;
                 ordinal
             }
-            Keys::Front(keys) => {
+            Keys::Front(keys) | Keys::Direct(DirectKeys { front: keys, .. }) => {
                 let (Ok(ordinal) | Err(ordinal)) = keys.search(key, |_| ())?;
                 ordinal
             }
@@ -345,18 +379,25 @@ impl Segment {
         self.check_ordinal(ordinal)?;
         match self.keys()? {
             Keys::Plain(keys) => key.extend_from_slice(keys.key(ordinal.0)?),
-            Keys::Front(keys) => keys.key_at(ordinal.0, key)?,
+            Keys::Front(keys) | Keys::Direct(DirectKeys { front: keys, .. }) => {
+                keys.key_at(ordinal.0, key)?;
+            }
             Keys::Int(keys) => keys.key_at(ordinal.0, key)?,
             Keys::Fst(keys) => keys.key_at(ordinal.0, key)?,
         }
         Ok(())
     }
 
-    /// Whether it was built for the fewest bytes, or not; `None` if that makes no difference to how it
-    /// stores keys, or cannot be read.
-    pub(crate) fn is_smallest(&self) -> Option<bool> {
+    /// What it was built for; `None` if that makes no difference to how it stores keys, or cannot be
+    /// read.
+    pub(crate) fn profile(&self) -> Option<Profile> {
         let layout = self.layout().ok()?;
-        matches!(layout.codec, Codec::Front | Codec::Fst).then_some(layout.is_smallest)
+        match layout.codec {
+            Codec::Plain | Codec::Int => None,
+            Codec::Front | Codec::Fst if layout.is_smallest => Some(Profile::Smallest),
+            Codec::Front | Codec::Fst => Some(Profile::Balanced),
+            Codec::Direct => Some(Profile::Fastest),
+        }
     }
 
     /// Number of large values.
@@ -423,6 +464,7 @@ impl Segment {
                 Section::KeyBlocks,
                 Section::PieceIndex,
                 Section::Pieces,
+                Section::PointIndex,
                 Section::Symbols,
             ]),
             value_bytes: bytes_of(&[Section::Values, Section::ValueOffsets]),
@@ -519,11 +561,10 @@ impl Segment {
                 section(Section::KeyBytes),
                 self.len(),
             )),
-            KeyHead::Front(head) => Keys::Front(FrontKeys::new(
-                head,
-                [Section::HeadIndex, Section::HeadTails, Section::KeyBlocks, Section::Symbols]
-                    .map(section),
-                self.len(),
+            KeyHead::Front(head) => Keys::Front(self.front_keys(&known.layout, head)),
+            KeyHead::Direct(head) => Keys::Direct(DirectKeys::new(
+                self.front_keys(&known.layout, head),
+                self.points(&known.layout),
             )),
             KeyHead::Int(head) => Keys::Int(IntKeys::new(
                 head,
@@ -533,6 +574,19 @@ impl Segment {
             )),
             KeyHead::Fst => Keys::Fst(FstKeys::new(section(Section::Transducer), self.len())),
         }
+    }
+
+    #[inline]
+    fn front_keys(&self, layout: &Layout, head: FrontHead) -> FrontKeys<'_> {
+        let sections =
+            [Section::HeadIndex, Section::HeadTails, Section::KeyBlocks, Section::Symbols];
+        let sections = sections.map(|section| self.section(layout, section));
+        FrontKeys::new(head, sections, self.len())
+    }
+
+    #[inline]
+    fn points(&self, layout: &Layout) -> Points<'_> {
+        Points::new(self.section(layout, Section::PointIndex), self.len())
     }
 
     #[inline]

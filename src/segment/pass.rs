@@ -6,7 +6,7 @@
 
 use super::build::{Run, RunKeys};
 use super::format::Section;
-use super::front::FrontBlock;
+use super::front::{DirectKeys, FrontBlock};
 use super::int::{IntPiece, MAX_WIDTH};
 use super::{Keys, Known, Ordinal, Segment, SegmentBuilder};
 use crate::arena::OutOfMemory;
@@ -50,7 +50,7 @@ impl<'s> Pass<'s> {
     pub(crate) fn new(segment: &'s Segment) -> Result<Option<Self>, Corruption> {
         let known = segment.known()?;
         let unpacked = match segment.keys_of(known) {
-            Keys::Front(_) => Unpacked::Front(Box::default()),
+            Keys::Front(_) | Keys::Direct(_) => Unpacked::Front(Box::default()),
             Keys::Int(_) => Unpacked::Int(IntPiece::default()),
             Keys::Plain(_) | Keys::Fst(_) => return Ok(None),
         };
@@ -131,7 +131,10 @@ impl<'s> Pass<'s> {
             return Ok(());
         }
         match (&mut self.unpacked, self.segment.keys_of(self.known)) {
-            (Unpacked::Front(block), Keys::Front(keys)) => block.load(keys, self.at)?,
+            (
+                Unpacked::Front(block),
+                Keys::Front(keys) | Keys::Direct(DirectKeys { front: keys, .. }),
+            ) => block.load(keys, self.at)?,
             (Unpacked::Int(piece), Keys::Int(keys)) => piece.load(keys, self.at)?,
             _ => unreachable!("a segment never changes its codec"),
         }

@@ -27,12 +27,13 @@ struct Owned {
 
 type Model = BTreeMap<Vec<u8>, Owned>;
 
-const CODECS: [CodecChoice; 5] = [
+const CODECS: [CodecChoice; 6] = [
     CodecChoice::Plain,
     CodecChoice::Fst,
     CodecChoice::Front,
     CodecChoice::Int,
     CodecChoice::Symbols,
+    CodecChoice::Direct,
 ];
 
 const WIDTHS: [ValueWidth; 5] = [
@@ -401,11 +402,11 @@ fn the_smaller_of_blocks_and_transducer_is_kept_if_bytes_matter() {
         let model = model_of(keys, width, true);
         let segment = built(&model, width, CodecChoice::Smallest);
         assert_eq!(segment.stats().codec, codec);
-        assert_eq!(segment.is_smallest(), (codec != "plain").then_some(true));
+        assert_eq!(segment.profile(), (codec != "plain").then_some(Profile::Smallest));
         check(&segment, &model, 1);
         let others =
             [CodecChoice::Front, CodecChoice::Fst].map(|choice| built(&model, width, choice));
-        assert!(others.iter().all(|other| other.is_smallest() == Some(false)));
+        assert!(others.iter().all(|other| other.profile() == Some(Profile::Balanced)));
         if codec != "plain" {
             let least = others.iter().map(|other| other.stats().key_bytes).min();
             assert!(Some(segment.stats().key_bytes) <= least);
@@ -451,6 +452,64 @@ fn the_builder_uses_symbols_where_they_pay() {
         let is_worth = spared > 0.15 * text && spared > 1.5 * model.len() as f64;
         assert_eq!(is_worth, codec == "fsst", "{text} {codes}");
         check(&segment, &model, 97);
+    }
+}
+
+#[test]
+fn text_has_a_point_index_from_256_keys_on_if_speed_matters() {
+    let width = ValueWidth::Fixed(8);
+    for (keys, codec) in [
+        (text(255).collect(), "plain"),
+        (text(256).collect(), "direct"),
+        (text(3000).collect(), "direct"),
+        (small_numbers().into_iter().chain(text(400)).collect(), "direct"),
+        ((0..300u16).map(|i| vec![(i / 256) as u8, i as u8]).collect(), "int"),
+    ] {
+        let keys: Vec<Vec<u8>> = keys;
+        let model = model_of(keys, width, true);
+        let segment = built(&model, width, CodecChoice::Fastest);
+        assert_eq!(segment.stats().codec, codec);
+        assert_eq!(segment.profile(), (codec == "direct").then_some(Profile::Fastest));
+        check(&segment, &model, 1);
+        if codec == "direct" {
+            let same = built(&model, width, CodecChoice::Direct);
+            assert_eq!(image_of(&segment), image_of(&same));
+        }
+    }
+}
+
+#[test]
+fn keys_of_one_hash_are_found_without_the_point_index() {
+    let mut rng = Random(11);
+    // What the second word makes zero, the first one does not change.
+    let colliding = || {
+        let noise = (0..8).map(|_| rng.below(256) as u8).collect::<Vec<u8>>();
+        [&noise, &points::MIX[1].to_le_bytes()[..], b"-colliding"].concat()
+    };
+    let mut all: Vec<Vec<u8>> = std::iter::repeat_with(colliding).take(3000).collect();
+    let absent = all.split_off(2500);
+    assert_eq!(all.iter().map(|key| points::PointHash::of(key)).collect::<BTreeSet<_>>().len(), 1);
+    all.extend(text(500));
+    let model = model_of(all, ValueWidth::Fixed(8), true);
+    let segment = built(&model, ValueWidth::Fixed(8), CodecChoice::Direct);
+    check(&segment, &model, 1);
+    exercise::exercise(&segment, &absent);
+    assert!(absent.iter().all(|key| segment.find(key) == Ok(None)));
+}
+
+#[test]
+fn a_point_index_that_leads_elsewhere_is_found_by_verify() {
+    let model = model_of(text(300), ValueWidth::Fixed(0), false);
+    let good = built(&model, ValueWidth::Fixed(0), CodecChoice::Direct);
+    let span = good.layout().expect("sound").span(Section::PointIndex);
+    assert!(span.len() >= 300 * 5);
+    for at in span {
+        let mut bad = image_of(&good).to_vec();
+        bad[at] ^= 1 << (at % 8);
+        format::reseal(&mut bad);
+        let bad = exercise::reopened(&bad, &[], ValueWidth::Fixed(0)).expect("a sound frame");
+        assert!(bad.verify().is_err(), "byte {at}");
+        exercise::exercise(&bad, &[]);
     }
 }
 
@@ -563,8 +622,8 @@ fn images_are_the_bytes_of_format_version_1() {
         })
     });
     let expected = [
-        [0x683d_c557, 0x0fae_02cc, 0x59f9_27af, 0x6ed3_093e, 0x844c_480e],
-        [0x45fc_7c6b, 0xd001_6dc0, 0x3e27_6d7e, 0x319c_e821, 0xdd01_eb01],
+        [0x683d_c557, 0x0fae_02cc, 0x59f9_27af, 0x6ed3_093e, 0x844c_480e, 0xc324_89da],
+        [0x45fc_7c6b, 0xd001_6dc0, 0x3e27_6d7e, 0x319c_e821, 0xdd01_eb01, 0x4eba_7ba5],
     ];
     assert_eq!(sums, expected);
     let model = model_of(text(400), ValueWidth::Fixed(8), true);
@@ -623,10 +682,16 @@ fn every_refused_allocation_is_an_error() {
 }
 
 fn expect_errors_without_memory(model: &Model) {
+    for choice in [CodecChoice::Automatic, CodecChoice::Fastest] {
+        expect_errors_of(model, choice);
+    }
+}
+
+fn expect_errors_of(model: &Model, choice: CodecChoice) {
     let mut failures = 0;
     loop {
         hooks::fail_allocation(Some(failures));
-        let outcome = build(model, ValueWidth::Bytes, CodecChoice::Automatic);
+        let outcome = build(model, ValueWidth::Bytes, choice);
         hooks::fail_allocation(None);
         match outcome {
             Ok(segment) => {

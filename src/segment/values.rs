@@ -168,6 +168,17 @@ impl<'a> Values<'a> {
         }
     }
 
+    /// Asks for what entry `i` needs, which will be read.
+    #[inline]
+    pub(super) fn prefetch_one(self, i: u64) {
+        let (bytes, width) = match self {
+            Self::Fixed { width, array } => (array, width),
+            Self::Numbers(numbers) => return numbers.prefetch(i),
+            Self::Bytes { heap, offsets, .. } => (offsets, offset_width(heap.len())),
+        };
+        prefetch(bytes.admitted(), (i as usize).wrapping_mul(width));
+    }
+
     /// Asks for the item of entry `i`, if there are items. Where it is can be read by now.
     #[inline]
     pub(super) fn prefetch_item(self, i: u64) {

@@ -9,8 +9,8 @@ impl Segment {
     /// other, bit columns, value places, extents and the weight.
     ///
     /// Takes time proportional to the image. A transducer needs up to 40 bytes of memory for each
-    /// of its nodes meanwhile, front-coded keys what a block and a path of the tree take, packed
-    /// numbers half a MiB.
+    /// of its nodes meanwhile, front-coded keys what a block and a path of the tree take, a
+    /// point index as much as it has bytes, packed numbers half a MiB.
     pub(crate) fn verify(&self) -> Result<(), Error> {
         let layout = self.layout()?;
         layout.verify(self.image())?;

@@ -52,7 +52,7 @@ pub(super) fn len_field(len: usize, field: &mut [u8; 3]) -> &[u8] {
 
 /// Splits a length off.
 #[inline]
-fn take_len(bytes: &[u8]) -> Option<(usize, &[u8])> {
+pub(super) fn take_len(bytes: &[u8]) -> Option<(usize, &[u8])> {
     match *bytes {
         [LONG, low, high, ref rest @ ..] => {
             Some((usize::from(u16::from_le_bytes([low, high])), rest))
@@ -352,7 +352,7 @@ impl<'a> Block<'a> {
         keys: &mut DecodedKeys,
         mut note: impl FnMut(usize),
     ) -> Option<()> {
-        keys.push_first(prefix, self.head())?;
+        keys.push_first([Piece::new(prefix, prefix.len(), None), self.head()])?;
         for &tag in self.rest.tags {
             let (shared, suffix) = self.take(tag)?;
             keys.push(prefix.len() + shared, suffix)?;
@@ -407,6 +407,21 @@ impl BlockStage {
     /// What all keys share.
     pub(super) fn common(&self) -> usize {
         self.common
+    }
+
+    /// Length of the key at `slot`.
+    pub(super) fn key_len(&self, slot: usize) -> usize {
+        if slot == 0 { self.head.len() } else { (self.shared[slot] + self.lens[slot]).into() }
+    }
+
+    /// Of each key but the head: what it shares with the one before it, and what comes then.
+    pub(super) fn steps(&self) -> impl Iterator<Item = (usize, &[u8])> {
+        let mut suffixes = self.suffixes.as_slice();
+        (1..self.keys).map(move |slot| {
+            let (suffix, rest) = suffixes.split_at(self.lens[slot].into());
+            suffixes = rest;
+            (self.shared[slot].into(), suffix)
+        })
     }
 
     /// Makes room for a key.

@@ -53,13 +53,18 @@ impl DecodedKeys {
         }
     }
 
-    /// Appends the first key, in two parts. `None` if it would be too long.
-    pub(super) fn push_first(&mut self, prefix: &[u8], head: Piece<'_>) -> Option<()> {
+    /// Appends the first key, in parts. `None` if it would be too long.
+    pub(super) fn push_first<const PARTS: usize>(
+        &mut self,
+        parts: [Piece<'_>; PARTS],
+    ) -> Option<()> {
         self.clear();
-        self.reserve(prefix.len() + head.bound());
-        copy_chunks(&mut self.bytes, prefix, prefix.len())?;
-        let len = copy_piece(self.bytes.get_mut(prefix.len()..)?, head)?;
-        self.last = 0..prefix.len() + len;
+        self.reserve(parts.iter().map(|part| part.bound()).sum());
+        let mut end = 0;
+        for part in parts {
+            end += copy_piece(self.bytes.get_mut(end..)?, part)?;
+        }
+        self.last = 0..end;
         if self.last.end > MAX_KEY_LEN {
             return None;
         }
@@ -247,7 +252,8 @@ mod tests {
                 assert_eq!(key.as_slice(), expected);
                 let mut keys = DecodedKeys::default();
                 let head = &source[3..shared.max(3)];
-                keys.push_first(&source[..3], plain(head, head.len())).expect("enough bytes");
+                keys.push_first([plain(&source[..3], 3), plain(head, head.len())])
+                    .expect("enough bytes");
                 let shared = shared.max(3);
                 if len > 0 {
                     keys.push(shared, plain(suffix, len)).expect("enough bytes");
@@ -264,7 +270,7 @@ mod tests {
     #[test]
     fn keys_that_do_not_grow_or_have_no_bytes_are_refused() {
         let mut keys = DecodedKeys::default();
-        keys.push_first(b"a", plain(b"bc", 2)).expect("enough bytes");
+        keys.push_first([plain(b"a", 1), plain(b"bc", 2)]).expect("enough bytes");
         assert_eq!(keys.push(2, plain(b"c", 1)), None, "the same key");
         assert_eq!(keys.push(2, plain(b"b", 1)), None, "a smaller one");
         assert_eq!(keys.push(4, plain(b"d", 1)), None, "more shared than there is");

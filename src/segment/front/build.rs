@@ -4,12 +4,13 @@
 //! else of a block depends on it.
 
 use super::super::format::{Section, SectionLens};
+use super::super::points::{PointStage, PointTable};
 use super::super::slabs::Column;
 use super::block::{Block, BlockStage, len_field, len_len};
 use super::recode::CodedBlocks;
 use super::symbols::TABLE_LEN;
 use super::tree::{LEVELS, NODE_LEN, Shape, TreeBuilder, TreeSink};
-use super::{PREFIX_AT, PREFIX_LEN_AT, SHIFT_AT, front_len, offset_width};
+use super::{Form, PREFIX_AT, PREFIX_LEN_AT, SHIFT_AT, front_len, offset_width};
 use crate::arena::OutOfMemory;
 use bumpalo::Bump;
 use std::array;
@@ -22,6 +23,7 @@ pub(in super::super) struct FrontStage<'b> {
     bump: &'b Bump,
     /// Keys of a block, as the power of two.
     shift: u32,
+    form: Form,
     block: BlockStage,
     rest: Vec<u8>,
     /// Of each block its head, whole, and what comes after it.
@@ -34,14 +36,17 @@ pub(in super::super) struct FrontStage<'b> {
     first_key: Vec<u8>,
     /// What all keys share, if there is one.
     prefix_len: Option<usize>,
+    /// For the point index, if there is one.
+    points: Option<PointStage<'b>>,
 }
 
 impl<'b> FrontStage<'b> {
-    /// No keys yet, for blocks of so many keys as this power of two.
-    pub(in super::super) fn new(bump: &'b Bump, shift: u32) -> Self {
+    /// No keys yet, for blocks of this form and so many keys as this power of two.
+    pub(in super::super) fn new(bump: &'b Bump, shift: u32, form: Form) -> Self {
         Self {
             bump,
             shift,
+            form,
             block: BlockStage::default(),
             rest: Vec::new(),
             blocks: Column::new(bump),
@@ -50,12 +55,16 @@ impl<'b> FrontStage<'b> {
             separator_lens: Column::new(bump),
             first_key: Vec::new(),
             prefix_len: None,
+            points: (form == Form::Direct).then(|| PointStage::new(bump)),
         }
     }
 
     /// Appends a key, of at most 65,535 bytes, that is greater than the one before it and shares so
     /// many bytes with that.
     pub(in super::super) fn push(&mut self, key: &[u8], shared: usize) -> Result<(), OutOfMemory> {
+        if let Some(points) = &mut self.points {
+            points.push(key)?;
+        }
         let Some(prefix_len) = self.prefix_len else {
             self.first_key.try_reserve(key.len())?;
             self.first_key.extend_from_slice(key);
@@ -78,13 +87,22 @@ impl<'b> FrontStage<'b> {
 
     fn close_block(&mut self) -> Result<(), OutOfMemory> {
         self.rest.clear();
-        self.rest.try_reserve(self.block.rest_bound())?;
-        self.block.put_rest(&mut self.rest);
-        self.blocks.append(self.block.head())?;
+        let common = self.block.common();
+        let mut head = self.block.head();
+        match self.form {
+            Form::Chained => {
+                self.rest.try_reserve(self.block.rest_bound())?;
+                self.block.put_rest(&mut self.rest);
+            }
+            Form::Direct => {
+                head = &head[..common];
+                self.block.put_suffixes(&mut self.rest)?;
+            }
+        }
+        self.blocks.append(head)?;
         self.blocks.append(&self.rest)?;
         let rest = self.rest.len() as u32;
-        for number in [self.block.head().len() as u32, self.block.common() as u32, rest, rest >> 16]
-        {
+        for number in [head.len() as u32, common as u32, rest, rest >> 16] {
             self.lens.append_u16(number as u16)?;
         }
         self.block.clear();
@@ -111,7 +129,9 @@ impl<'b> FrontStage<'b> {
             count: 0,
             blocks_len: 0,
             shift: self.shift,
+            form: self.form,
             prefix,
+            points: self.points.map(PointStage::finish).transpose()?.flatten(),
         };
         let (mut count, mut len) = (0, 0);
         for block in finished.stored_lens() {
@@ -143,12 +163,21 @@ struct BlockLens {
     common: usize,
     rest: usize,
     prefix: usize,
+    form: Form,
 }
 
 impl BlockLens {
+    /// The lengths that the block begins with.
+    fn fields(&self) -> impl Iterator<Item = usize> + use<> {
+        // In a block of the direct form, the common part stands in the place of a head.
+        let fields = if self.form == Form::Direct { 1 } else { 2 };
+        let prefix = self.prefix;
+        [self.head, self.common].into_iter().take(fields).map(move |len| len - prefix)
+    }
+
     /// Bytes of the block.
     fn len(&self) -> usize {
-        let lens = len_len(self.head - self.prefix) + len_len(self.common - self.prefix);
+        let lens: usize = self.fields().map(len_len).sum();
         lens + self.head - self.prefix + self.rest
     }
 }
@@ -167,7 +196,9 @@ pub(in super::super) struct FinishedFront<'b> {
     /// Bytes of the blocks as they are written.
     blocks_len: usize,
     shift: u32,
+    form: Form,
     prefix: Vec<u8>,
+    points: Option<PointTable>,
 }
 
 impl<'b> FinishedFront<'b> {
@@ -244,11 +275,11 @@ impl<'b> FinishedFront<'b> {
 
     fn block_lens(&self) -> impl Iterator<Item = BlockLens> {
         let mut numbers = self.lens.u16s().map(usize::from);
-        let prefix = self.prefix.len();
+        let (prefix, form) = (self.prefix.len(), self.form);
         std::iter::from_fn(move || {
             let [head, common, low, high] =
                 [numbers.next()?, numbers.next()?, numbers.next()?, numbers.next()?];
-            Some(BlockLens { head, common, rest: high << 16 | low, prefix })
+            Some(BlockLens { head, common, rest: high << 16 | low, prefix, form })
         })
     }
 
@@ -258,6 +289,7 @@ impl<'b> FinishedFront<'b> {
         lens.set(Section::HeadIndex, index);
         lens.set(Section::HeadTails, tails);
         lens.set(Section::KeyBlocks, blocks);
+        lens.set(Section::PointIndex, self.points.as_ref().map_or(0, PointTable::len));
         lens.set(Section::Symbols, symbols);
         Some(())
     }
@@ -266,6 +298,18 @@ impl<'b> FinishedFront<'b> {
     pub(in super::super) fn lens(&self) -> Option<[usize; 4]> {
         let symbols = if self.coded.is_some() { TABLE_LEN } else { 0 };
         Some([self.shape().end()?, self.tree.tails.len(), self.blocks_len, symbols])
+    }
+
+    /// How its blocks store keys.
+    pub(in super::super) fn form(&self) -> Form {
+        self.form
+    }
+
+    /// Writes the section of the point index, if there is one.
+    pub(in super::super) fn write_points(&self, out: &mut [u8]) {
+        if let Some(points) = &self.points {
+            points.write_to(out);
+        }
     }
 
     /// Writes the index section, which is all zeros.
@@ -306,9 +350,9 @@ impl<'b> FinishedFront<'b> {
         }
         let mut staged = self.blocks.reader();
         for lens in self.block_lens() {
-            for len in [lens.head, lens.common] {
+            for len in lens.fields() {
                 let mut field = [0; 3];
-                let field = len_field(len - lens.prefix, &mut field);
+                let field = len_field(len, &mut field);
                 if let Some(place) = out.split_off_mut(..field.len()) {
                     place.copy_from_slice(field);
                 }

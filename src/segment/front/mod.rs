@@ -8,7 +8,10 @@ mod block;
 mod buffer;
 mod build;
 mod codes;
+mod direct;
 mod encode;
+mod find;
+mod forms;
 mod pass;
 mod recode;
 mod symbols;
@@ -22,6 +25,8 @@ mod walk;
 mod wanted;
 
 pub(super) use build::{FinishedFront, FrontStage};
+pub(super) use find::{DirectKeys, DirectSearch, find};
+pub(super) use forms::Form;
 pub(super) use pass::FrontBlock;
 pub(super) use recode::Coding;
 pub(super) use walk::FrontWalk;
@@ -32,6 +37,8 @@ use crate::blocks::Bytes;
 use crate::bytes::strip_prefix;
 use crate::error::Corruption;
 use block::{Block, MAX_BLOCK_LEN, MAX_KEYS};
+use direct::DirectBlock;
+use forms::KeyBlock;
 use std::ops::RangeInclusive;
 use symbols::{Symbols, TABLE_LEN};
 use tree::{Leaf, Reached, Shape, Tree};
@@ -78,16 +85,18 @@ pub(super) struct FrontHead {
     prefix_len: usize,
     /// Keys of a block, as the power of two.
     shift: u32,
+    form: Form,
     tree: Shape,
 }
 
 impl FrontHead {
-    /// Reads the front of the index over so many entries in blocks of so many bytes, and checks in
-    /// constant time that the index is as long as these need.
+    /// Reads the front of the index over so many entries in blocks of this form and so many bytes, and
+    /// checks in constant time that the index is as long as these need.
     pub(super) fn read(
         index: Bytes<'_>,
         blocks_len: usize,
         entries: u64,
+        form: Form,
     ) -> Result<Self, Corruption> {
         // A leaf is longer than its number of keys: so their number and all that follows from it
         // is small enough to be computed with.
@@ -109,7 +118,7 @@ impl FrontHead {
         if tree.end() != Some(index.len()) {
             return Err(damaged(INDEX, 0, LEN));
         }
-        Ok(Self { prefix_len, shift, tree })
+        Ok(Self { prefix_len, shift, form, tree })
     }
 }
 
@@ -131,6 +140,7 @@ struct Front<'a> {
     prefix: &'a [u8],
     /// Keys of a block, as the power of two.
     shift: u32,
+    form: Form,
     tree: Tree<'a>,
 }
 
@@ -182,12 +192,13 @@ impl<'a> FrontKeys<'a> {
 
     #[inline]
     fn front(self) -> Result<Front<'a>, Corruption> {
-        let FrontHead { prefix_len, shift, tree: shape } = self.head;
+        let FrontHead { prefix_len, shift, form, tree: shape } = self.head;
         let prefix = match prefix_len {
             0 => &[],
             _ => self.index.get(PREFIX_AT..PREFIX_AT + prefix_len)?,
         };
-        Ok(Front { prefix, shift, tree: Tree { shape, nodes: self.index, tails: self.tails } })
+        let tree = Tree { shape, nodes: self.index, tails: self.tails };
+        Ok(Front { prefix, shift, form, tree })
     }
 
     /// The ordinal of `key`: `Ok` if it is there, else `Err` with that of the next larger one.
@@ -262,7 +273,7 @@ impl<'a> FrontKeys<'a> {
     }
 
     /// The block of this number, which exists.
-    fn block(self, front: Front<'a>, number: u64) -> Result<Block<'a>, Corruption> {
+    fn block(self, front: Front<'a>, number: u64) -> Result<KeyBlock<'a>, Corruption> {
         let span = self.span(front, front.tree.reach(number))?;
         self.block_in(front, span)
     }
@@ -280,14 +291,26 @@ impl<'a> FrontKeys<'a> {
 
     /// The block that is there.
     #[inline]
-    fn block_in(self, front: Front<'a>, span: Span) -> Result<Block<'a>, Corruption> {
+    fn block_in(self, front: Front<'a>, span: Span) -> Result<KeyBlock<'a>, Corruption> {
+        let (tail, keys) = self.tail(front, span)?;
+        let len = span.end - span.start;
+        let block = match front.form {
+            Form::Chained => Block::parse(tail, len, keys, self.symbols()?).map(KeyBlock::Chained),
+            Form::Direct => DirectBlock::parse(tail, len, keys).map(KeyBlock::Direct),
+        };
+        block.ok_or_else(|| no_block(span.block))
+    }
+
+    /// The bytes of a block, with all that follows, and the number of its keys.
+    #[inline]
+    fn tail(self, front: Front<'a>, span: Span) -> Result<(&'a [u8], usize), Corruption> {
         let Span { block, start, end } = span;
         let keys = (self.entries - (block << front.shift)).min(1 << front.shift) as usize;
         let tail = self.blocks.admitted().get(start..).unwrap_or(&[]);
         // Its first bytes say which ones are read next.
         prefetch(tail, CACHE_LINE);
         self.blocks.admit(start..end)?;
-        Block::parse(tail, end - start, keys, self.symbols()?).ok_or_else(|| no_block(block))
+        Ok((tail, keys))
     }
 }
 

@@ -13,12 +13,13 @@ struct Sections {
     blocks: Vec<u8>,
     symbols: Vec<u8>,
     entries: u64,
+    form: Form,
 }
 
 impl Sections {
-    fn of(keys: &BTreeSet<Vec<u8>>, shift: u32, coding: Option<Coding>) -> Self {
+    fn of(keys: &BTreeSet<Vec<u8>>, shift: u32, form: Form, coding: Option<Coding>) -> Self {
         let bump = Bump::new();
-        let mut stage = FrontStage::new(&bump, shift);
+        let mut stage = FrontStage::new(&bump, shift, form);
         let mut last: &[u8] = &[];
         for key in keys {
             stage.push(key, common_prefix(last, key)).expect("memory for a test");
@@ -30,7 +31,7 @@ impl Sections {
         }
         let lens = finished.lens().expect("a small set");
         let [index, tails, blocks, symbols] = lens.map(|len| vec![0; len]);
-        let mut sections = Self { index, tails, blocks, symbols, entries: keys.len() as u64 };
+        let mut sections = Self { index, tails, blocks, symbols, entries: keys.len() as u64, form };
         finished.write_index(&mut sections.index);
         finished.write_tails(&mut sections.tails);
         finished.write_blocks(&mut sections.blocks);
@@ -46,7 +47,7 @@ impl Sections {
     fn read(&self) -> Result<FrontKeys<'_>, Corruption> {
         let sections =
             [&self.index, &self.tails, &self.blocks, &self.symbols].map(|b| Bytes::heap(b));
-        let head = FrontHead::read(sections[0], self.blocks.len(), self.entries)?;
+        let head = FrontHead::read(sections[0], self.blocks.len(), self.entries, self.form)?;
         let keys = FrontKeys::new(head, sections, self.entries);
         keys.check_frame().map(|()| keys)
     }
@@ -57,14 +58,20 @@ impl Sections {
 }
 
 /// Compares searches with those of the list, on keys and on what is next to them, in blocks of text
-/// and of codes.
+/// of both forms, and of codes.
 fn expect_all(keys: &BTreeSet<Vec<u8>>, shift: u32) -> Sections {
-    expect_keys(keys, shift, Some(Coding::Always));
-    expect_keys(keys, shift, None)
+    expect_keys(keys, shift, Form::Direct, None);
+    expect_keys(keys, shift, Form::Chained, Some(Coding::Always));
+    expect_keys(keys, shift, Form::Chained, None)
 }
 
-fn expect_keys(keys: &BTreeSet<Vec<u8>>, shift: u32, coding: Option<Coding>) -> Sections {
-    let sections = Sections::of(keys, shift, coding);
+fn expect_keys(
+    keys: &BTreeSet<Vec<u8>>,
+    shift: u32,
+    form: Form,
+    coding: Option<Coding>,
+) -> Sections {
+    let sections = Sections::of(keys, shift, form, coding);
     let reader = sections.keys();
     reader.verify().expect("our own bytes");
     let list: Vec<&Vec<u8>> = keys.iter().collect();
@@ -169,23 +176,25 @@ fn forged_fields_give_answers_or_errors() {
         })
         .collect();
     let probes: Vec<&Vec<u8>> = words.iter().step_by(97).collect();
-    let text = Sections::of(&words, 4, None);
-    let codes = Sections::of(&words, 4, Some(Coding::Always));
+    let text = Sections::of(&words, 4, Form::Chained, None);
+    let codes = Sections::of(&words, 4, Form::Chained, Some(Coding::Always));
+    let direct = Sections::of(&words, 4, Form::Direct, None);
     assert_eq!(codes.symbols.len(), TABLE_LEN);
-    for round in 0..6000 {
-        let good = if round < 3000 { &text } else { &codes };
+    for round in 0..9000 {
+        let good = [&text, &codes, &direct][round / 3000];
         let mut bad = Sections {
             index: good.index.clone(),
             tails: good.tails.clone(),
             blocks: good.blocks.clone(),
             symbols: good.symbols.clone(),
             entries: good.entries,
+            form: good.form,
         };
         for _ in 0..=rng.below(8) {
             let section = match rng.below(5) {
                 0 => &mut bad.tails,
                 1 => &mut bad.blocks,
-                2 if round >= 3000 => &mut bad.symbols,
+                2 if !bad.symbols.is_empty() => &mut bad.symbols,
                 _ => &mut bad.index,
             };
             let at = rng.below(section.len());
@@ -214,10 +223,12 @@ fn forged_fields_give_answers_or_errors() {
 
 #[test]
 fn numbers_of_keys_beyond_all_bounds_are_refused() {
-    let mut sections = Sections::of(&BTreeSet::from([b"key".to_vec()]), 4, None);
-    for entries in [0, 2, 17, 1 << 20, 1 << 40, u64::MAX / 16, u64::MAX - 3, u64::MAX] {
-        sections.entries = entries;
-        let is_refused = sections.read().map_or(true, |keys| keys.verify().is_err());
-        assert!(is_refused, "{entries}");
+    for form in [Form::Chained, Form::Direct] {
+        let mut sections = Sections::of(&BTreeSet::from([b"key".to_vec()]), 4, form, None);
+        for entries in [0, 2, 17, 1 << 20, 1 << 40, u64::MAX / 16, u64::MAX - 3, u64::MAX] {
+            sections.entries = entries;
+            let is_refused = sections.read().map_or(true, |keys| keys.verify().is_err());
+            assert!(is_refused, "{entries}");
+        }
     }
 }

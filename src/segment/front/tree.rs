@@ -140,6 +140,12 @@ impl Tree<'_> {
         Ok(Leaf { index, at })
     }
 
+    /// Asks for the memory of the offset of a block.
+    #[inline]
+    pub(super) fn ask_for_offset(self, block: u64) {
+        prefetch(self.nodes.admitted(), self.reach(block).leaf + NODE_LEN);
+    }
+
     /// The block that `key`, which has led to this leaf, would be in.
     #[inline]
     pub(super) fn arrive(self, leaf: Leaf, key: &Wanted<'_>) -> Result<Reached, Corruption> {
@@ -241,6 +247,13 @@ impl Tree<'_> {
     #[inline]
     pub(super) fn span(self, reached: Reached) -> Result<(u64, Option<u64>), Corruption> {
         let next = reached.block + 1;
+        let slot = (reached.block % FAN as u64) as usize;
+        if self.shape.offset_width == 4 && slot + 1 < FAN && next < self.shape.blocks {
+            // Both stand side by side.
+            let at = reached.leaf + NODE_LEN + slot * 4;
+            let pair = u64_at(self.nodes.get(at..at + 8)?, 0).unwrap_or(0);
+            return Ok((pair & u64::from(u32::MAX), Some(pair >> u32::BITS)));
+        }
         let start = self.offset_in(reached.leaf, reached.block)?;
         let end = if next >= self.shape.blocks {
             None

@@ -1,12 +1,14 @@
 //! Proves front-coded keys right: they ascend, and all bytes are those that we would write.
 
+use super::super::points::{PointHash, PointTable};
 use super::block::{Block, BlockStage, len_field};
 use super::buffer::DecodedKeys;
 use super::encode::Encoder;
 use super::recode::recode;
 use super::tree::{FAN, LEVELS, NODE_LEN, TreeBuilder, TreeSink};
 use super::{
-    ALIGN, BLOCKS, Front, FrontKeys, INDEX, PREFIX_AT, SYMBOLS, TAILS, ZEROS_AT, damaged, no_block,
+    ALIGN, BLOCKS, DirectKeys, Form, Front, FrontKeys, INDEX, PREFIX_AT, SYMBOLS, TAILS, ZEROS_AT,
+    damaged, direct, no_block,
 };
 use crate::arena::OutOfMemory;
 use crate::bytes::common_prefix;
@@ -15,6 +17,11 @@ use crate::error::{Corruption, Error};
 impl FrontKeys<'_> {
     /// Reads everything: decodes each block, writes it again, and the tree over all of them too.
     pub(in super::super) fn verify(self) -> Result<(), Error> {
+        self.verify_with(|_| ())
+    }
+
+    /// As [`verify`](Self::verify); tells `note` of each key, in order.
+    fn verify_with(self, mut note: impl FnMut(&[u8])) -> Result<(), Error> {
         let front = self.front()?;
         let head = self.index.get(0..front.tree.shape.front)?;
         let zeros = head[ZEROS_AT..PREFIX_AT].iter().chain(&head[PREFIX_AT + front.prefix.len()..]);
@@ -74,6 +81,7 @@ impl FrontKeys<'_> {
                 return Err(damaged(BLOCKS, number as usize, rule).into());
             }
             shortest = shortest.min(stage.common());
+            keys.iter().for_each(&mut note);
             end += block.len() as u64;
             let key = keys.iter().last().unwrap_or(&[]);
             last.clear();
@@ -88,6 +96,19 @@ impl FrontKeys<'_> {
             return Err(damaged(BLOCKS, end as usize, "sections end with their content").into());
         }
         Ok(verify_unused_offsets(front)?)
+    }
+}
+
+impl DirectKeys<'_> {
+    /// Reads everything: blocks and tree, and makes the point index again.
+    pub(in super::super) fn verify(self) -> Result<(), Error> {
+        let mut table = PointTable::new(self.front.len())?;
+        self.front.verify_with(|key| {
+            if let Some(table) = &mut table {
+                table.push(PointHash::of(key));
+            }
+        })?;
+        Ok(self.points.verify(table.as_ref())?)
     }
 }
 
@@ -106,6 +127,11 @@ fn rewrite(
         before = key;
     }
     written.clear();
+    if front.form == Form::Direct {
+        written.try_reserve(3 + stage.common())?;
+        direct::put_common(&stage.head()[..stage.common()], front.prefix.len(), written);
+        return stage.put_suffixes(written);
+    }
     written.try_reserve(2 * 3 + stage.head().len() + stage.rest_bound())?;
     for len in [stage.head().len(), stage.common()] {
         written.extend_from_slice(len_field(len - front.prefix.len(), &mut [0; 3]));

@@ -10,14 +10,15 @@ use crate::testing::keys;
 use bumpalo::Bump;
 
 /// How keys are stored: 0 plain, 1 transducer, 2 blocks, 3 packed numbers where keys allow it, 4 the
-/// smallest of them, 5 blocks of codes.
-const CHOICES: [CodecChoice; 6] = [
+/// smallest of them, 5 blocks of codes, 6 blocks with a point index.
+const CHOICES: [CodecChoice; 7] = [
     CodecChoice::Plain,
     CodecChoice::Fst,
     CodecChoice::Front,
     CodecChoice::Int,
     CodecChoice::Smallest,
     CodecChoice::Symbols,
+    CodecChoice::Direct,
 ];
 
 /// A segment whose keys are stored as `CHOICES[CODEC]` says.
@@ -179,6 +180,16 @@ fn segments_of_codes_conform() {
 #[test]
 fn segments_made_small_conform() {
     check_layer::<Coded<4>>();
+}
+
+#[test]
+fn segments_with_a_point_index_conform() {
+    check_layer::<Coded<6>>();
+}
+
+#[test]
+fn segments_with_a_point_index_in_files_conform() {
+    check_layer::<CodedInFile<6>>();
 }
 
 #[test]

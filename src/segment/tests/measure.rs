@@ -323,6 +323,8 @@ fn measure(name: &str, keys: &[Vec<u8>], rng: &mut Rng) {
         (CodecChoice::Symbols, 1 << 16),
         (CodecChoice::Automatic, 1 << 16),
         (CodecChoice::Smallest, 1 << 16),
+        (CodecChoice::Direct, all),
+        (CodecChoice::Direct, 1 << 16),
         (CodecChoice::Fst, all),
     ] {
         measure_segment(keys, &hits, &misses, choice, part);

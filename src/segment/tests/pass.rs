@@ -81,11 +81,20 @@ fn what_is_passed_on_is_as_if_appended_one_by_one() {
             if kept.is_empty() {
                 continue;
             }
-            for choice in
-                [CodecChoice::Front, CodecChoice::Int, CodecChoice::Automatic, CodecChoice::Symbols]
-            {
+            for choice in [
+                CodecChoice::Front,
+                CodecChoice::Int,
+                CodecChoice::Automatic,
+                CodecChoice::Symbols,
+                CodecChoice::Direct,
+            ] {
                 let expected = built(&model, width, choice);
-                for from in [CodecChoice::Int, CodecChoice::Front, CodecChoice::Symbols] {
+                for from in [
+                    CodecChoice::Int,
+                    CodecChoice::Front,
+                    CodecChoice::Symbols,
+                    CodecChoice::Direct,
+                ] {
                     let lower = built(&kept, width, from);
                     let merged = merged(&lower, &others, choice, &mut rng);
                     assert!(image_of(&merged) == image_of(&expected), "{} {width:?}", set.name);
@@ -102,7 +111,8 @@ fn what_is_passed_on_is_as_if_appended_one_by_one() {
 
 #[test]
 fn what_is_not_behind_the_last_entry_is_refused() {
-    for choice in [CodecChoice::Front, CodecChoice::Int, CodecChoice::Symbols] {
+    for choice in [CodecChoice::Front, CodecChoice::Int, CodecChoice::Symbols, CodecChoice::Direct]
+    {
         let model = model_of(keys_for(choice), ValueWidth::Fixed(8), false);
         let lower = built(&model, ValueWidth::Fixed(8), choice);
         let room = Room { entries: u64::MAX, raw_bytes: u64::MAX };

@@ -65,6 +65,7 @@ pub(super) fn built(input: &mut Input<'_>, width: ValueWidth) -> Vec<u8> {
         CodecChoice::Int,
         CodecChoice::Smallest,
         CodecChoice::Symbols,
+        CodecChoice::Direct,
     ]);
     let mut keys: BTreeSet<Vec<u8>> = (0..input.byte() % 64).map(|_| input.key()).collect();
     keys.extend(input.fan());

@@ -1,0 +1,81 @@
+//! The two forms of a block.
+
+use super::block::Block;
+use super::buffer::{DecodedKeys, KeyBuffer};
+use super::direct::DirectBlock;
+use super::wanted::Wanted;
+
+/// How all blocks of a segment store their keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum Form {
+    /// Each key as what it adds to the one before it: fewer bytes.
+    Chained,
+    /// Each key for itself: one can be read without the others.
+    Direct,
+}
+
+/// A block of either form.
+#[derive(Clone, Copy)]
+pub(super) enum KeyBlock<'a> {
+    Chained(Block<'a>),
+    Direct(DirectBlock<'a>),
+}
+
+impl KeyBlock<'_> {
+    /// The place of `key` in the block: `Ok` if it is there, else `Err` with that of the next larger
+    /// one. `None` if the block is damaged, and the damage was met.
+    #[inline]
+    pub(super) fn search(self, key: &Wanted<'_>) -> Option<Result<usize, usize>> {
+        match self {
+            Self::Chained(block) => block.search(key),
+            Self::Direct(block) => block.search(key),
+        }
+    }
+
+    /// Replaces what follows the first `start` bytes of `key` by the key at `slot`, at most the last
+    /// one; `None` if the block is damaged up to there.
+    pub(super) fn key_at(self, slot: usize, key: &mut Vec<u8>, start: usize) -> Option<()> {
+        match self {
+            Self::Chained(block) => block.key_at(slot, key, start),
+            Self::Direct(block) => block.key_at(slot, key, start),
+        }
+    }
+
+    /// Makes `key` the one at `slot`, at most the last one, behind the prefix; `None` if the block is
+    /// damaged up to there.
+    pub(super) fn put_together(
+        self,
+        slot: usize,
+        prefix: &[u8],
+        key: &mut KeyBuffer,
+    ) -> Option<()> {
+        match self {
+            Self::Chained(block) => block.put_together(slot, prefix, key),
+            Self::Direct(block) => block.put_together(slot, prefix, key),
+        }
+    }
+
+    /// Bytes for which there must be room to decode all keys, each with a prefix of so many; `None` if the
+    /// block is damaged.
+    pub(super) fn room(self, prefix_len: usize) -> Option<usize> {
+        match self {
+            Self::Chained(block) => block.room(prefix_len),
+            Self::Direct(block) => Some(block.room(prefix_len)),
+        }
+    }
+
+    /// Decodes all keys; `None` if the block is damaged or they do not ascend. Tells `note` of each
+    /// but the first what it shares with the one before it.
+    #[inline]
+    pub(super) fn decode(
+        self,
+        prefix: &[u8],
+        keys: &mut DecodedKeys,
+        note: impl FnMut(usize),
+    ) -> Option<()> {
+        match self {
+            Self::Chained(block) => block.decode(prefix, keys, note),
+            Self::Direct(block) => block.decode(prefix, keys, note),
+        }
+    }
+}
