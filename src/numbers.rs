@@ -146,6 +146,11 @@ impl<'a> Numbers<'a> {
         Self { column, count, width, part }
     }
 
+    /// Bytes of the column.
+    pub(crate) fn len(self) -> usize {
+        self.column.len()
+    }
+
     /// Bytes of each number.
     #[inline]
     pub(crate) fn width(self) -> usize {
@@ -258,10 +263,13 @@ impl<'a> Numbers<'a> {
     /// Asks for the memory of number `i` and a few more.
     #[inline]
     pub(crate) fn prefetch(self, i: u64) {
-        // The directory is small and near; of a file it is not checked, as nothing comes of it.
+        // The directory is small and near. Where it is not in memory, what it says is not waited for.
         let bytes = self.column.admitted();
-        let group = (i / GROUP as u64) as usize;
-        let Some(entry) = u32_at(bytes, group.wrapping_mul(ENTRY)) else { return };
+        let at = ((i / GROUP as u64) as usize).wrapping_mul(ENTRY);
+        if !self.column.admits(at..at.saturating_add(ENTRY)) {
+            return;
+        }
+        let Some(entry) = u32_at(bytes, at) else { return };
         let (start, width) = split(entry);
         let at = start + BASE + i as usize % GROUP * width as usize / 8;
         prefetch(bytes, start);

@@ -107,8 +107,9 @@ pub struct Options {
     /// [`from_sorted`](crate::MemKV::from_sorted) and
     /// [`extend_sorted`](crate::MemKV::extend_sorted), whose entries the caller's reads while the
     /// others build, and [`compact`](crate::MemKV::compact). Where writes are so quick that several
-    /// partitions are to be folded, whoever folds them does so with as many more. Each needs memory for the entries of a
-    /// partition, as they are and once more as they are compressed. What is in the map is the same.
+    /// partitions are to be folded, whoever folds them, a writer too, does so with as many threads
+    /// more. Each needs memory for the entries of a partition, as they are and once more as they are
+    /// compressed. What is in the map is the same.
     /// On two processors, two of them made loads of text 1.7 times as fast, and 2.3 times with
     /// [`Profile::Smallest`]; numbers are compressed about as fast as they are read, so that loads of
     /// them gain nothing. Default: 0, the caller does it all.
@@ -119,10 +120,11 @@ pub struct Options {
     /// if that makes too little room. Removals are never refused: their tombstones may pass the
     /// limit by what deltas may take before a fold is due. Not counted are some 150 bytes for each
     /// partition, what only iterators keep alive, and what a fold takes while it runs, up to two
-    /// and a half times one partition (with [`Profile::Smallest`] or
+    /// and a half times one partition with its values as they are (with [`Profile::Smallest`] or
     /// [`Profile::Fastest`] a MiB more, and all that for each of the [`threads`](Self::threads)); what
     /// is copied because an iterator is open, and tables that grow with a delta, can pass the limit by
-    /// some KiB for each thread. Default: `None`, no limit.
+    /// some KiB for each thread; a fold that finds less to compress than the one before it, as other
+    /// entries come together, adds what that is. Default: `None`, no limit.
     ///
     /// ```
     /// use memkv::{Error, MemKV, Options};

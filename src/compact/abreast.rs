@@ -44,9 +44,9 @@ impl Core {
     /// Folds the deltas of these partitions, each on a thread of its own; whether anything was folded.
     /// The slot is held.
     pub(super) fn fold_abreast(&self, partitions: &[&Partition]) -> bool {
+        let had_frozen: Vec<bool> = partitions.iter().map(|p| p.has_frozen()).collect();
         let mut jobs = Vec::new();
         for &partition in partitions {
-            // If one was frozen before, that is what is folded, and the policy may choose it again.
             partition.freeze(self.shared());
             jobs.extend(self.job(partition, None).map(|job| (partition, job)));
         }
@@ -54,6 +54,12 @@ impl Core {
         for ((partition, job), made) in jobs.iter().zip(self.work_abreast(&jobs)) {
             // A failure is counted, and its delta stays.
             is_any_folded |= matches!(self.end(partition, job, made), Ok(Folded::Published));
+        }
+        if is_any_folded {
+            // What was frozen before has been folded: now what has come since.
+            for (partition, _) in partitions.iter().zip(had_frozen).filter(|(_, had)| *had) {
+                let _ = self.fold_one(partition);
+            }
         }
         is_any_folded
     }

@@ -143,6 +143,43 @@ fn sorted_entries_that_do_not_fit_leave_the_map_as_it_was() {
 }
 
 #[test]
+fn large_values_among_small_ones_do_not_make_folds_pass_the_limit() {
+    const ENTRIES: u64 = 60_000;
+    let small = || (0..ENTRIES).map(|n| (n * 977, n % 1_000));
+    for (partition_entries, step) in [(1 << 16, 64), (2_000, 16)] {
+        let open = |memory_limit_bytes| {
+            let options = Options {
+                compaction: Compaction::Inline,
+                partition_entries,
+                delta_floor_bytes: 16 << 10,
+                delta_percent: 0.1,
+                memory_limit_bytes,
+                ..Options::default()
+            };
+            MemKV::<u64, u64>::from_sorted_with_options(small(), options).expect("sorted")
+        };
+        let limit = open(None).memory_usage().total() + (128 << 10);
+        let kv = open(NonZeroUsize::new(limit));
+        let mut puts = 0;
+        for n in (0..ENTRIES).step_by(step) {
+            // One of them is as wide as its type, and so is its group then.
+            if let Err(error) = kv.try_put(n * 977, u64::MAX / 3 * 2) {
+                assert!(matches!(error, Error::MemoryLimit { .. }), "{error}");
+                break;
+            }
+            puts += 1;
+            let held = kv.memory_usage().total();
+            assert!(held <= limit + limit / 50, "{held} of {limit} after {puts}");
+        }
+        assert!((200..ENTRIES / step as u64).contains(&puts), "{puts}");
+        kv.compact().expect("memory");
+        let held = kv.memory_usage().total();
+        assert!(held <= limit + limit / 50, "{held} of {limit}");
+        assert_eq!(kv.iter().filter(|(_, value)| *value > 1_000).count() as u64, puts);
+    }
+}
+
+#[test]
 fn threads_that_write_side_by_side_do_not_pass_the_limit() {
     for compaction in [Compaction::Inline, Compaction::Background, Compaction::Manual] {
         const LIMIT: usize = 1 << 20;

@@ -151,8 +151,9 @@ impl<K: Key, V: Value> MemKV<K, V> {
     /// folding happens by itself. Other threads read and write meanwhile.
     ///
     /// # Complexity
-    /// O(bytes of the map). While it runs it takes up to two and a half times the memory of the
-    /// new base: its columns as they are collected, and the segment they are put together in.
+    /// O(bytes of the map). While it runs it takes the memory of the new base, and up to one
+    /// and a half times what its keys (compressed) and its values (as they are) take: its columns as
+    /// they are collected.
     ///
     /// # Errors
     /// [`Error::OutOfMemory`], [`Error::FoldFailed`] and [`Error::Corrupted`], of an opened map

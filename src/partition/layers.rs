@@ -6,6 +6,7 @@ use crate::blocks::Blocks;
 use crate::entry::{Entry, ValueBuf};
 use crate::error::Corruption;
 use crate::filter::{Filter, KeyHash};
+use crate::numbers::{GROUP, MAX_NUMBER};
 use crate::segment::Segment;
 use crate::stats::MemoryUsage;
 use crate::sync::Arc;
@@ -134,6 +135,20 @@ impl Layers {
     /// Overlay and base, as far as there are any.
     pub(crate) fn segments(&self) -> impl Iterator<Item = &Arc<Segment>> + Clone {
         self.overlay().into_iter().chain(&self.base)
+    }
+
+    /// Bytes that packed values may take more after a fold, if so many entries come to them from above:
+    /// one alone may make a whole group wide.
+    pub(super) fn widening_bytes(&self, newer: u64) -> usize {
+        let spared = self.segments().map(|segment| segment.spared_bytes()).sum::<usize>();
+        let newer = usize::try_from(newer).unwrap_or(usize::MAX);
+        spared.min(newer.saturating_mul(GROUP * MAX_NUMBER))
+    }
+
+    /// Entries above the base.
+    pub(super) fn newer_entries(&self) -> u64 {
+        let frozen = self.frozen.as_ref().map_or(0, |frozen| frozen.tree.len());
+        frozen + self.overlay().map_or(0, |overlay| overlay.len())
     }
 
     /// Heap bytes of all layers, without those of files.

@@ -61,8 +61,10 @@ impl Partition {
 
     /// What a fold into a base could win here.
     pub(crate) fn room(&self) -> Room {
-        let usage = self.state.read().usage();
-        let loose = usage.delta + usage.frozen + usage.overlay + usage.filter;
+        let state = self.state.read();
+        let usage = state.usage();
+        let layers = usage.delta + usage.frozen + usage.overlay + usage.filter;
+        let loose = layers + state.widening_bytes(0);
         Room { loose, base: usage.base }
     }
 
@@ -91,7 +93,14 @@ impl State {
 
     /// All that the partition holds.
     pub(super) fn held_bytes(&self) -> usize {
-        BLANK_BYTES + self.usage().total()
+        BLANK_BYTES + self.usage().total() + self.widening_bytes(0)
+    }
+
+    /// Bytes that a fold may add to values that are packed, with so many more entries than there are.
+    fn widening_bytes(&self, more: u64) -> usize {
+        let Some(layers) = &self.layers else { return 0 };
+        let delta = self.delta.as_ref().map_or(0, |delta| delta.tree.len());
+        layers.widening_bytes(delta + layers.newer_entries() + more)
     }
 
     /// Bytes that putting this in may take at most, if no pin lives.
@@ -105,6 +114,6 @@ impl State {
             Some(delta) => delta.tree.growth_bytes(put),
             None => super::Delta::new_bytes(put),
         };
-        nodes + out_of_line
+        nodes + out_of_line + (self.widening_bytes(1) - self.widening_bytes(0))
     }
 }

@@ -68,10 +68,10 @@ pub(crate) fn exercise(segment: &Segment, probes: &[Vec<u8>]) {
     }
     let mut cursor = SegmentCursor::new(segment);
     cursor.first();
-    let up = walk(&mut cursor, Direction::Forward);
+    let up = walk(&mut cursor, Direction::Forward, is_sound);
     let up_ended = !cursor.valid();
     cursor.last();
-    let down = walk(&mut cursor, Direction::Backward);
+    let down = walk(&mut cursor, Direction::Backward, is_sound);
     let down_ended = !cursor.valid();
     assert!(up.is_sorted_by(|a, b| a < b) && down.is_sorted_by(|a, b| a > b));
     // Of keys that come to about as many bytes, one walk may see all and the other not.
@@ -145,7 +145,11 @@ fn exercise_lookups(segment: &Segment, probes: &[Vec<u8>]) {
 
 /// The keys from where a cursor stands to where its steps in this direction end, or the first of them.
 /// What it lends on the way is what it comes to.
-pub(crate) fn walk<C: Cursor>(cursor: &mut C, direction: Direction) -> Vec<Vec<u8>> {
+pub(crate) fn walk<C: Cursor>(
+    cursor: &mut C,
+    direction: Direction,
+    is_sound: bool,
+) -> Vec<Vec<u8>> {
     let (mut keys, mut bytes) = (vec![], 0);
     let mut ahead: VecDeque<(Vec<u8>, Vec<u8>)> = VecDeque::new();
     while cursor.valid() && keys.len() < WALKED_KEYS && bytes < WALKED_BYTES {
@@ -153,6 +157,7 @@ pub(crate) fn walk<C: Cursor>(cursor: &mut C, direction: Direction) -> Vec<Vec<u
         if let (true, Some(lent)) = (ahead.is_empty(), cursor.lend(direction)) {
             // Nobody takes what is lent with a value that is damaged.
             let entries: Option<Vec<_>> = (0..lent.len()).map(|i| lent.entry(i)).collect();
+            assert!(entries.is_some() || !is_sound, "lent what cannot be read");
             ahead.extend(entries.unwrap_or_default());
             if direction == Direction::Backward {
                 ahead.make_contiguous().reverse();

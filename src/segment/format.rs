@@ -500,6 +500,7 @@ pub(crate) fn field_offsets(image: &[u8]) -> Vec<usize> {
                     | Section::Pieces
                     | Section::PointIndex
                     | Section::Symbols
+                    | Section::Values
             )
         ) {
             continue;

@@ -442,6 +442,20 @@ impl Segment {
         image + self.extents.list_bytes()
     }
 
+    /// Bytes on the heap that its values would take more if they were not packed: a few others among
+    /// them may make that so.
+    pub(crate) fn spared_bytes(&self) -> usize {
+        match (&self.image, &self.frame, self.width) {
+            (Image::Heap(_), Frame::Known(known), ValueWidth::Fixed(width))
+                if known.layout.has_numbers =>
+            {
+                let array = self.entries as usize * usize::from(width);
+                array.saturating_sub(known.layout.span(Section::Values).len())
+            }
+            _ => 0,
+        }
+    }
+
     /// What the segment is, in numbers.
     pub(crate) fn stats(&self) -> SegmentStats {
         // Statistics of a damaged segment need no more than be harmless.

@@ -633,6 +633,21 @@ fn images_are_the_bytes_of_format_version_1() {
     let model = model_of(addresses(5000), ValueWidth::Fixed(8), true);
     let coded = built(&model, ValueWidth::Fixed(8), CodecChoice::Automatic);
     assert_eq!(checksum(image_of(&coded)), 0xc73c_d751);
+    // Packed values: of both signs, of 58 bits and more, and of all 64.
+    let value_of = |i: u64| match i / 64 {
+        0 => (i % 7).wrapping_sub(3),
+        1 => i << 52,
+        2 => (i * i) << 58,
+        _ => 1_000_000 + i,
+    };
+    let entries = (0..500u32).map(|i| {
+        let value = Some(value_of(u64::from(i)).to_le_bytes().to_vec());
+        (i.to_le_bytes().into_iter().rev().collect(), Owned { value, live_below: false })
+    });
+    let packed = built(&entries.collect(), ValueWidth::Fixed(8), CodecChoice::Automatic);
+    assert!(packed.layout().expect("sound").has_numbers);
+    packed.verify().expect("a segment of our own");
+    assert_eq!(checksum(image_of(&packed)), 0x60dd_66ab);
 }
 
 #[test]

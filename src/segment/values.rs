@@ -246,7 +246,13 @@ impl<'a> Values<'a> {
             Self::Fixed { width: 0, .. } => Ok(()),
             Self::Fixed { width, array } => Ok(check_zeros(0, array.all()?, width)?),
             Self::Numbers(numbers) => {
-                numbers.verify(|first, values| check_zeros(first, values, numbers.width()))
+                numbers.verify(|first, values| check_zeros(first, values, numbers.width()))?;
+                if is_worth_packing(numbers.len(), numbers.width() * entries as usize) {
+                    Ok(())
+                } else {
+                    let rule = "values are packed where that saves an eighth";
+                    Err(damaged(Section::Values, 0, rule).into())
+                }
             }
             Self::Bytes { heap, offsets, extents } => {
                 verify_ends(heap, offsets, entries)?;
@@ -481,11 +487,11 @@ impl<'b> ValueStage<'b> {
         for step in [if is_few { 1 } else { SAMPLE }, 1] {
             let (packed, array) = self.lens_of(width, step)?;
             self.packed_len = packed.filter(|packed| is_worth_packing(*packed, array));
-            if self.packed_len.is_none() {
-                return Ok(false);
+            if self.packed_len.is_none() || is_few {
+                break;
             }
         }
-        Ok(true)
+        Ok(self.packed_len.is_some())
     }
 
     fn push_extent(&mut self, value: ValueRef<'_>) -> Result<(), Error> {

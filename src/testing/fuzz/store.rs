@@ -116,10 +116,10 @@ fn exercise<K: Key, V: Modelled>(map: &MemKV<K, V>, probes: &[K], access: Access
     }
     let mut cursor = map.core().view_all().cursor();
     cursor.first();
-    let up = walk(&mut cursor, Direction::Forward);
+    let up = walk(&mut cursor, Direction::Forward, is_sound);
     let is_whole = !cursor.valid();
     cursor.last();
-    let down = walk(&mut cursor, Direction::Backward);
+    let down = walk(&mut cursor, Direction::Backward, is_sound);
     assert!(up.is_sorted_by(|a, b| a < b) && down.is_sorted_by(|a, b| a > b));
     if is_sound && is_whole {
         assert!(up.len() == len && up.iter().eq(down.iter().rev()));
