@@ -86,11 +86,12 @@ mod tests {
     use super::*;
     use crate::entry::ValueWidth;
     use crate::options::{Compaction, Options};
+    use crate::stats::Stats;
     use crate::sync::Arc;
     use crate::testing::keys::big_endian;
 
-    #[test]
-    fn deltas_that_are_due_together_are_folded_together() {
+    /// A map of many partitions with something in each delta, and its numbers.
+    fn filled() -> (Arc<Core>, Stats) {
         let compaction = Compaction::Manual;
         let options = Options { compaction, partition_entries: 50, ..Options::default() };
         let core = Arc::new(Core::new(ValueWidth::Fixed(8), options));
@@ -99,7 +100,15 @@ mod tests {
         (0..1_000).for_each(put);
         core.compact().expect("memory");
         (0..1_000).step_by(10).for_each(put);
-        let (before, partitions) = (core.stats(), core.partitions());
+        let stats = core.stats();
+        assert!(stats.partitions > 10, "{stats:?}");
+        (core, stats)
+    }
+
+    #[test]
+    fn deltas_that_are_due_together_are_folded_together() {
+        let (core, before) = filled();
+        let partitions = core.partitions();
         let every_third: Vec<&Partition> = partitions.iter().step_by(3).map(|p| &**p).collect();
         {
             let _held = core.slot.acquire();
@@ -116,16 +125,7 @@ mod tests {
     #[test]
     fn all_partitions_are_folded_in_groups_of_any_size() {
         for threads in [1, 2, 5, usize::MAX] {
-            let compaction = Compaction::Manual;
-            let options = Options { compaction, partition_entries: 50, ..Options::default() };
-            let core = Arc::new(Core::new(ValueWidth::Fixed(8), options));
-            core.add_handle();
-            let put = |n| Core::put(&core, &big_endian(n), &[1; 8]).expect("memory");
-            (0..1_000).for_each(put);
-            core.compact().expect("memory");
-            let before = core.stats();
-            assert!(before.partitions > 10, "{before:?}");
-            (0..1_000).step_by(10).for_each(put);
+            let (core, before) = filled();
             let done = core.compact_abreast(threads).expect("memory");
             let after = core.stats();
             assert_eq!(done.len(), before.partitions, "{threads} threads");

@@ -456,6 +456,24 @@ fn the_builder_uses_symbols_where_they_pay() {
 }
 
 #[test]
+fn symbols_that_only_a_sample_gains_from_are_not_used() {
+    let width = ValueWidth::Fixed(8);
+    let mut rng = Random(9);
+    // What is looked at of each key is the same letters, and what is not are bytes of all sorts.
+    let keys = (0..300).map(|i| {
+        let noise = (0..4096).map(|_| rng.below(256) as u8);
+        format!("{i:06}").into_bytes().into_iter().chain([b'a'; 506]).chain(noise).collect()
+    });
+    let model = model_of(keys, width, false);
+    let text = built(&model, width, CodecChoice::Front);
+    for choice in [CodecChoice::Automatic, CodecChoice::Smallest] {
+        let segment = built(&model, width, choice);
+        assert!(image_of(&segment).len() <= image_of(&text).len(), "{choice:?}");
+        check(&segment, &model, 60);
+    }
+}
+
+#[test]
 fn text_has_a_point_index_from_256_keys_on_if_speed_matters() {
     let width = ValueWidth::Fixed(8);
     for (keys, codec) in [

@@ -1,5 +1,5 @@
 //! Values by ordinal: an array when all have one width, else a heap of items and where each starts.
-//! Of at most 8 bytes they are packed as [`numbers`](crate::numbers), if that saves an eighth.
+//! Of at most 8 bytes they are packed as [`numbers`], if that saves an eighth.
 //!
 //! An item of the heap is the value's bytes, or, if its offset has the top bit set, the `u32`
 //! index of the extent that holds them. A tombstone has an empty item, or zeros in the array.

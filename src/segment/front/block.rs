@@ -13,7 +13,7 @@
 //! what keys share is counted in bytes of keys in any case.
 
 use super::buffer::{DecodedKeys, KeyBuffer};
-use super::symbols::{Piece, Symbols};
+use super::symbols::{Met, Piece, Symbols};
 use super::tags::{TAGS, Tags, WORD};
 use super::wanted::Wanted;
 use crate::arena::OutOfMemory;
@@ -163,10 +163,44 @@ impl<'a> Block<'a> {
             return None;
         }
         let suffixes = self.tail.get(suffixes_at..)?.first_chunk::<REACHED>()?;
-        let mut matched = match self.match_head(tags_at.checked_sub(self.head.len())?, key) {
+        let matched = match self.match_head(tags_at.checked_sub(self.head.len())?, key) {
             Ok(matched) => matched,
             Err(found) => return Some(found),
         };
+        self.search_tags(&tags, matched, |start, len, matched| {
+            let left = key.len() - matched;
+            let both = len.min(left);
+            let word = |at: usize| suffixes.get(start + at..)?.first_chunk::<WORD>().copied();
+            let (mut stored, mut wanted) = (u64::from_le_bytes(word(0)?), key.word(matched));
+            let mut equal = 0;
+            if stored == wanted && both > WORD {
+                (stored, wanted) = (u64::from_le_bytes(word(WORD)?), key.word(matched + WORD));
+                equal = WORD;
+            }
+            equal += (stored ^ wanted).trailing_zeros() as usize / 8;
+            Some(if equal >= both {
+                match (both == left, both == len) {
+                    (false, _) => Met::Below(matched + both),
+                    (true, true) => Met::Equal,
+                    (true, false) => Met::Above,
+                }
+            } else if stored.swap_bytes() > wanted.swap_bytes() {
+                Met::Above
+            } else {
+                Met::Below(matched + equal)
+            })
+        })
+    }
+
+    /// Goes on behind the head, of which so many bytes have been met, with all tags at once. `meet`
+    /// compares a suffix, told by its start and length, with the key from the last number on.
+    #[inline]
+    pub(super) fn search_tags(
+        &self,
+        tags: &Tags,
+        mut matched: usize,
+        meet: impl Fn(usize, usize, usize) -> Option<Met>,
+    ) -> Option<Result<usize, usize>> {
         let mut passed = 0;
         // Less than that is shared by no key, and what all share is below.
         while let Some(over) = matched.checked_sub(self.rest.common) {
@@ -178,25 +212,11 @@ impl<'a> Block<'a> {
             if shared < over && !planted(Bug::BlockSearchPassesBy) {
                 return Some(Err(next + 1));
             }
-            let left = key.len() - matched;
-            let both = len.min(left);
-            let word = |at: usize| suffixes.get(start + at..)?.first_chunk::<WORD>().copied();
-            let (mut stored, mut wanted) = (u64::from_le_bytes(word(0)?), key.word(matched));
-            let mut equal = 0;
-            if stored == wanted && both > WORD {
-                (stored, wanted) = (u64::from_le_bytes(word(WORD)?), key.word(matched + WORD));
-                equal = WORD;
+            match meet(start, len, matched)? {
+                Met::Below(now) => matched = now,
+                Met::Equal => return Some(Ok(next + 1)),
+                Met::Above => return Some(Err(next + 1)),
             }
-            equal += (stored ^ wanted).trailing_zeros() as usize / 8;
-            if equal >= both {
-                if both == left {
-                    return Some(if both == len { Ok(next + 1) } else { Err(next + 1) });
-                }
-                equal = both;
-            } else if stored.swap_bytes() > wanted.swap_bytes() {
-                return Some(Err(next + 1));
-            }
-            matched += equal;
             passed = next + 1;
         }
         Some(Err(TAGS + 1))
@@ -229,14 +249,33 @@ impl<'a> Block<'a> {
     }
 
     /// As [`search`](Self::search), key by key.
-    fn search_bytes(mut self, key: &[u8]) -> Option<Result<usize, usize>> {
-        let mut matched = common_prefix(self.head, key);
+    fn search_bytes(self, key: &[u8]) -> Option<Result<usize, usize>> {
+        let matched = common_prefix(self.head, key);
         if matched == key.len() {
             return Some(if matched == self.head.len() { Ok(0) } else { Err(0) });
         }
         if self.head.get(matched).is_some_and(|byte| *byte > key[matched]) {
             return Some(Err(0));
         }
+        self.search_each(matched, |bytes, matched| {
+            let wanted = &key[matched..];
+            let equal = common_prefix(bytes, wanted);
+            match (bytes.get(equal), wanted.get(equal)) {
+                (None, None) => Met::Equal,
+                (Some(_), None) => Met::Above,
+                (Some(stored), Some(wanted)) if stored > wanted => Met::Above,
+                _ => Met::Below(matched + equal),
+            }
+        })
+    }
+
+    /// Goes on behind the head, of which so many bytes have been met, key by key. `meet` compares a
+    /// suffix with the key from that number on.
+    pub(super) fn search_each(
+        mut self,
+        mut matched: usize,
+        meet: impl Fn(&[u8], usize) -> Met,
+    ) -> Option<Result<usize, usize>> {
         for (before, &tag) in self.rest.tags.iter().enumerate() {
             let Suffix { shared, bytes } = self.rest.take(tag)?;
             // It goes on like the one before it, where that differs from `key`: it is below too.
@@ -247,16 +286,11 @@ impl<'a> Block<'a> {
             if shared < matched && !planted(Bug::BlockSearchPassesBy) {
                 return Some(Err(before + 1));
             }
-            let wanted = &key[matched..];
-            let equal = common_prefix(bytes, wanted);
-            if equal == wanted.len() {
-                let is_whole = equal == bytes.len();
-                return Some(if is_whole { Ok(before + 1) } else { Err(before + 1) });
+            match meet(bytes, matched) {
+                Met::Below(now) => matched = now,
+                Met::Equal => return Some(Ok(before + 1)),
+                Met::Above => return Some(Err(before + 1)),
             }
-            if bytes.get(equal).is_some_and(|byte| *byte > wanted[equal]) {
-                return Some(Err(before + 1));
-            }
-            matched += equal;
         }
         Some(Err(self.rest.tags.len() + 1))
     }

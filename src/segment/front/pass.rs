@@ -3,7 +3,7 @@
 use super::block::MAX_KEYS;
 use super::buffer::DecodedKeys;
 use super::{FrontKeys, no_block};
-use crate::error::Corruption;
+use crate::error::Error;
 use std::ops::Range;
 
 /// The keys of a block, and what each shares with the one before it.
@@ -21,10 +21,12 @@ impl FrontBlock {
         &mut self,
         keys: FrontKeys<'_>,
         ordinal: u64,
-    ) -> Result<(), Corruption> {
+    ) -> Result<(), Error> {
         let front = keys.front()?;
         let (number, slot) = front.place(ordinal);
         let block = keys.block(front, number)?;
+        let room = block.room(front.prefix.len()).ok_or_else(|| no_block(number))?;
+        self.keys.try_reserve(room)?;
         let mut slots = self.shared.iter_mut().skip(1);
         let decoded = block.decode(front.prefix, &mut self.keys, |shared| {
             if let Some(slot) = slots.next() {
@@ -34,7 +36,7 @@ impl FrontBlock {
         });
         if decoded.is_none() {
             self.keys.clear();
-            return Err(no_block(number));
+            return Err(no_block(number).into());
         }
         self.first = ordinal - slot as u64;
         Ok(())

@@ -74,8 +74,9 @@ impl<'b> FinishedFront<'b> {
         // Of a key, all but its tag are head or suffix.
         let text = self.blocks_len().saturating_sub(entries) as u64;
         let promised = spared * text / sample.len().max(1) as u64;
+        let most = if coding == Coding::Always { usize::MAX } else { self.blocks_len() - least };
         if promised >= least as u64
-            && let Some(coded) = self.recoded(bump, symbols, &encoder)?
+            && let Some(coded) = self.recoded(bump, symbols, &encoder, most)?
         {
             self.replace(coded);
         }
@@ -98,12 +99,14 @@ impl<'b> FinishedFront<'b> {
         Ok(sample)
     }
 
-    /// The blocks in codes; `None` if a key has more of them than can be written.
+    /// The blocks in codes; `None` if a key has more of them than can be written, or all together have
+    /// more than `most` bytes: a sample may be mistaken.
     fn recoded(
         &self,
         bump: &'b Bump,
         symbols: SymbolList,
         encoder: &Encoder,
+        most: usize,
     ) -> Result<Option<CodedBlocks<'b>>, OutOfMemory> {
         let mut coded = CodedBlocks { symbols, blocks: Column::new(bump), lens: Column::new(bump) };
         let (mut codes, mut out) = (Vec::new(), Vec::new());
@@ -111,6 +114,9 @@ impl<'b> FinishedFront<'b> {
             |_| true,
             |block| {
                 if !recode(block, encoder, &mut codes, &mut out)? {
+                    return Ok(false);
+                }
+                if coded.blocks.len() + out.len() > most {
                     return Ok(false);
                 }
                 coded.blocks.append(&out)?;

@@ -152,7 +152,8 @@ impl Counts {
         };
         let least = (RARE * share / 128).max(1);
         candidates.clear();
-        candidates.try_reserve(UNITS + self.seen.len())?;
+        let is_frequent = |pair: &&u32| u32::from(self.pairs[**pair as usize]) >= least;
+        candidates.try_reserve(UNITS + self.seen.iter().filter(is_frequent).count())?;
         for (unit, count) in self.units.iter_mut().enumerate() {
             let count = std::mem::take(count);
             if count >= least {
