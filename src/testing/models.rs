@@ -13,7 +13,7 @@
 use crate::compact::Core;
 use crate::compact::testing::fold;
 use crate::cursor::Cursor;
-use crate::entry::ValueWidth;
+use crate::entry::{ValueBuf, ValueWidth};
 use crate::options::{Compaction, Options};
 use crate::partition::{Partition, Pinned, Writes};
 use crate::sync::{Arc, thread};
@@ -67,7 +67,8 @@ fn get(partition: &Partition, key: &[u8]) -> u8 {
 }
 
 fn get_pinned(pinned: &Pinned, key: &[u8]) -> u8 {
-    value(pinned.get(key).expect("sound").map(|value| value.as_slice()))
+    let buf = ValueBuf::default();
+    value(pinned.get(key, &buf).expect("sound").map(|value| value.as_slice()))
 }
 
 /// A partition whose delta has these keys with the value 1.
@@ -167,7 +168,9 @@ fn large_values_outlive_their_keys_while_a_pin_reads_them() {
         partition.put(Writes::ALONE, b"a", &large(1), |_| ()).expect("room");
         let pinned = partition.pin().expect("not retired");
         let reader = spawn(move || {
-            let found = pinned.get(b"a").expect("sound").map(|value| value.as_slice().to_vec());
+            let buf = ValueBuf::default();
+            let found =
+                pinned.get(b"a", &buf).expect("sound").map(|value| value.as_slice().to_vec());
             assert_eq!(found, Some(large(1)));
         });
         partition.put(Writes::ALONE, b"a", &large(2), |_| ()).expect("room");
