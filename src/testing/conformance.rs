@@ -493,7 +493,7 @@ impl<'a, C: Cursor> Compared<'a, C> {
             };
             let expected: Vec<_> =
                 model_range(self.oracle.model, &range, direction).take(lent.len()).collect();
-            let found: Vec<_> = (0..lent.len()).filter_map(|i| lent.entry(i)).collect();
+            let found: Vec<_> = (0..lent.len()).map(|i| lent.entry(i).expect("sound")).collect();
             let mut found: Vec<_> =
                 found.iter().map(|(key, value)| (&key[..], &value[..])).collect();
             if direction == Direction::Backward {
