@@ -291,6 +291,12 @@ impl<'a> Updated<'a> {
 
     /// Appends some entries to `builder`, which has room, or finds that some have no effect.
     fn take(&mut self, builder: &mut SegmentBuilder<'_>, room: Room) -> Result<(), Error> {
+        if let (Some(lowest), Depth::All) = (&mut self.lowest, self.depth)
+            && lowest.weave(&mut self.newer, builder, room)?
+        {
+            self.is_level = false;
+            return Ok(());
+        }
         let next = self.newer.valid().then(|| self.newer.key());
         if let Some(lowest) = &mut self.lowest
             && !self.is_level

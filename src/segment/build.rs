@@ -4,12 +4,13 @@ use super::bits::BitStage;
 use super::format::{Codec, Layout, Section, SectionLens};
 use super::front::{BLOCK_SHIFT, Coding, FinishedFront, Form, FrontBlock, FrontStage};
 use super::fst::FstStage;
-use super::int::{FinishedInts, IntPiece, IntStage, MAX_WIDTH};
+use super::int::{FinishedInts, IntPiece, IntStage, MAX_WIDTH, spelled};
 use super::plain::PlainStage;
 use super::slabs::Column;
 use super::values::ValueStage;
 use super::{Extents, Image, Ordinal, Segment};
 use crate::arena::{Buffer, OutOfMemory};
+use crate::batch::LentValues;
 use crate::bytes::common_prefix;
 use crate::entry::{Below, Entry, EntryKind, ValueBuf, ValueRef, ValueWidth};
 use crate::error::{Error, SortFault};
@@ -297,6 +298,39 @@ impl<'b> SegmentBuilder<'b> {
         self.entries += count;
         self.weight += count.cast_signed() - tombstones.cast_signed() - below.cast_signed();
         Ok(count)
+    }
+
+    /// The bytes of each key and each value, if [`push_numbers`](Self::push_numbers) takes such.
+    pub(super) fn numbers(&self) -> Option<(usize, usize)> {
+        match (&self.keys, self.width) {
+            (KeyStage::Int(stage), ValueWidth::Fixed(width)) if self.filter.is_none() => {
+                Some((stage.width(), usize::from(width)))
+            }
+            _ => None,
+        }
+    }
+
+    /// Appends values of ascending keys, with nothing live below. The result is as if each was
+    /// [pushed](Self::push).
+    pub(super) fn push_numbers(&mut self, keys: &[u64], values: &[u8]) -> Result<(), Error> {
+        let (KeyStage::Int(stage), Some(last)) = (&mut self.keys, keys.last()) else {
+            return Ok(());
+        };
+        let mut bytes = [0; MAX_WIDTH];
+        shared_with(&self.last_key, spelled(keys[0], stage.width(), &mut bytes), self.entries)?;
+        stage.extend(keys)?;
+        let count = keys.len() as u64;
+        self.values.push_lent(LentValues::Bytes(values), count, &mut self.unpacked)?;
+        self.tombstones.push_zeros(count)?;
+        self.below.push_zeros(count)?;
+        let last = spelled(*last, stage.width(), &mut bytes);
+        self.last_key.clear();
+        self.last_key.try_reserve(last.len()).map_err(|_| OutOfMemory)?;
+        self.last_key.extend_from_slice(last);
+        self.raw_bytes += count * last.len() as u64 + values.len() as u64;
+        self.entries += count;
+        self.weight += count.cast_signed();
+        Ok(())
     }
 
     /// Appends the values of a run's first entries, up to `most` and the one that brings all to

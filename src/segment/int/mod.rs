@@ -277,6 +277,12 @@ fn number_not_below(key: &[u8], width: usize) -> Option<(u64, bool)> {
     }
 }
 
+/// The number that a key spells, if it has so many bytes.
+#[inline]
+pub(super) fn number_of_width(key: &[u8], width: usize) -> Option<u64> {
+    number_not_below(key, width).filter(|(_, is_whole)| *is_whole).map(|(number, _)| number)
+}
+
 #[inline]
 #[expect(clippy::big_endian_bytes, reason = "the order of keys is that of their first bytes")]
 fn number_of(key: [u8; MAX_WIDTH]) -> u64 {
@@ -287,6 +293,13 @@ fn number_of(key: [u8; MAX_WIDTH]) -> u64 {
 #[expect(clippy::big_endian_bytes, reason = "the order of keys is that of their first bytes")]
 fn bytes_of(number: u64) -> [u8; MAX_WIDTH] {
     number.to_be_bytes()
+}
+
+/// The key of so many bytes that spells the number, in `bytes`.
+#[inline]
+pub(super) fn spelled(number: u64, width: usize, bytes: &mut [u8; MAX_WIDTH]) -> &[u8] {
+    *bytes = bytes_of(number);
+    &bytes[MAX_WIDTH - width..]
 }
 
 /// Whether a key of so many bytes spells the number.

@@ -1,6 +1,6 @@
 //! Keys piece by piece, to be appended to another segment.
 
-use super::{IntKeys, MAX_WIDTH, bytes_of, number_not_below};
+use super::{IntKeys, MAX_WIDTH, number_not_below, spelled};
 use crate::arena::OutOfMemory;
 use crate::error::Error;
 use std::ops::Range;
@@ -51,8 +51,7 @@ impl IntPiece {
         bytes: &'b mut [u8; MAX_WIDTH],
     ) -> &'b [u8] {
         let number = self.keys.get((ordinal - self.first) as usize);
-        *bytes = bytes_of(number.copied().unwrap_or(0));
-        &bytes[MAX_WIDTH - self.width..]
+        spelled(number.copied().unwrap_or(0), self.width, bytes)
     }
 
     /// The keys of a range.
