@@ -34,6 +34,8 @@ pub(crate) enum Bug {
     BlockSearchPassesBy,
     /// A tie between separators is settled by their first bytes alone.
     TailsForgotten,
+    /// A key behind one that a fold removes keeps the suffix that it had behind that.
+    SpliceKeepsSuffix,
     /// A writer learns that the last pin has gone without what its reader did happening before.
     PinsReadRelaxed,
     /// A fold publishes layers without content first, and fills them in afterwards.
@@ -45,7 +47,7 @@ pub(crate) enum Bug {
 #[cfg(any(test, memkv_planted))]
 impl Bug {
     /// All of them.
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::Node16IgnoresCount,
         Self::GrowthDropsLastChild,
         Self::PrefixSplitKeepsBranchByte,
@@ -59,6 +61,7 @@ impl Bug {
         Self::FstSeekSkipsExact,
         Self::BlockSearchPassesBy,
         Self::TailsForgotten,
+        Self::SpliceKeepsSuffix,
         Self::PinsReadRelaxed,
         Self::PublishBeforeFill,
         Self::SweepIgnoresOlderPins,

@@ -58,8 +58,8 @@ impl Core {
         let known: Vec<&Layers> = layers.iter().flatten().map(|layers| &**layers).collect();
         let go_on = || self.handles.load(Ordering::Relaxed) > 0;
         let folded = fold::bases(&known, partition.width(), &self.options, &go_on)?;
-        if let Some(fold::Folded { pieces, written }) = folded {
-            self.entries_encoded.fetch_add(written, Ordering::Relaxed);
+        if let Some(fold::Folded { pieces, encoded }) = folded {
+            self.entries_encoded.fetch_add(encoded, Ordering::Relaxed);
             let [first, second] = &layers;
             self.replace(&[(pair[0], first.as_ref()), (pair[1], second.as_ref())], &pieces)?;
         }

@@ -11,7 +11,9 @@ use crate::merge::Merge;
 use crate::options::Options;
 use crate::partition::{Depth, FILTER_FROM, LayerCursor, Layers, Overlay};
 use crate::planted::{Bug, planted};
-use crate::segment::{CodecChoice, Pass, Room, SegmentBuilder, SegmentCursor};
+use crate::segment::{
+    CodecChoice, Outcome, Pass, Room, SegmentBuilder, SegmentCursor, Spliced, splice,
+};
 use crate::sync::Arc;
 use bumpalo::Bump;
 
@@ -22,8 +24,8 @@ const LOOK_EVERY: u64 = 1_024;
 pub(super) struct Folded {
     /// What the partition is to be: itself, or several.
     pub(super) pieces: Vec<Piece>,
-    /// Entries written.
-    pub(super) written: u64,
+    /// Entries written, but for those whose keys were copied.
+    pub(super) encoded: u64,
 }
 
 /// Writes the segment that `target` asks for, and answers the layers with it in place of its
@@ -66,7 +68,7 @@ fn overlay(
         Ok(keys) if most >= FILTER_FROM => Filter::new(keys).ok(),
         _ => None,
     };
-    let mut builder = SegmentBuilder::new(width, &bump, CodecChoice::Automatic)?;
+    let mut builder = SegmentBuilder::new(width, &bump, CodecChoice::Quick)?;
     builder.tell(filter.as_mut());
     let mut source = Folding::new(&[layers], Depth::Overlay, go_on)?;
     let limits = Limits { entries: u64::MAX, bytes: u64::MAX, heap: u64::MAX };
@@ -84,7 +86,7 @@ fn overlay(
         Some(Arc::new(Overlay::new(segment, filter)))
     };
     let layers = Layers { frozen: None, overlay, ..layers.clone() };
-    Ok(Some(Folded { pieces: vec![Piece { bound: Box::default(), layers }], written }))
+    Ok(Some(Folded { pieces: vec![Piece { bound: Box::default(), layers }], encoded: written }))
 }
 
 /// New bases of all that neighbouring partitions have. One if that is not too much.
@@ -101,6 +103,13 @@ pub(super) fn bases(
         bytes: even_share(bytes, PIECE_BYTES).min(2 * PIECE_BYTES),
         heap: u64::MAX,
     };
+    if let [layers] = layers
+        && limits.entries >= live
+        && limits.bytes >= bytes
+        && let Some(spliced) = spliced(layers, options, go_on)?
+    {
+        return Ok(spliced);
+    }
     let mut source = Folding::new(layers, Depth::All, go_on)?;
     let pieces = pieces::cut(&mut source, limits, width, policy::codec(options))?;
     if source.is_cancelled {
@@ -108,15 +117,63 @@ pub(super) fn bases(
     }
     let written = pieces.iter().map(|piece| piece.layers.live).sum();
     if written != live {
-        // The count of an opened file is taken at its word until all of it is read.
-        let rule = "it has as many values as it counts";
-        return Err(Corruption::new("segment", written, rule).into());
+        return Err(miscounted(written));
     }
     let mut pieces = pieces;
     if pieces.is_empty() {
         pieces.push(Piece { bound: Box::default(), layers: Layers::default() });
     }
-    Ok(Some(Folded { pieces, written }))
+    Ok(Some(Folded { pieces, encoded: written }))
+}
+
+/// The count of an opened file is taken at its word until all of it is read.
+fn miscounted(written: u64) -> Error {
+    Corruption::new("segment", written, "it has as many values as it counts").into()
+}
+
+/// One base, of what stays of the old one and what is newer, if that is stored as it would be now and
+/// has not doubled since all of it was written at once: what was chosen then goes on.
+#[expect(clippy::option_option, reason = "not this way, or not at all")]
+fn spliced(
+    layers: &Layers,
+    options: &Options,
+    go_on: &dyn Fn() -> bool,
+) -> Result<Option<Option<Folded>>, Error> {
+    let Some(base) = &layers.base else { return Ok(None) };
+    let is_as_before = policy::codec(options) == CodecChoice::Automatic
+        && policy::suits(base, options)
+        && layers.live.checked_ilog2() == base.len().checked_ilog2();
+    if !is_as_before {
+        return Ok(None);
+    }
+    let mut newer = layers.merged(Depth::Overlay);
+    let Spliced { segment, new_bytes, kept, copied } = match splice(base, &mut newer, go_on) {
+        Ok(Outcome::Refused) => return Ok(None),
+        Ok(Outcome::Cancelled) => return Ok(Some(None)),
+        Ok(Outcome::Spliced(spliced)) => spliced,
+        Err(error) => return Err(in_order(error)),
+    };
+    let written = segment.as_ref().map_or(0, |segment| segment.len());
+    if written != layers.live {
+        return Err(miscounted(written));
+    }
+    // Those of the entries that are gone were as long as the others, about.
+    let old_bytes = layers.raw_bytes.unwrap_or(base.image().len() as u64);
+    let kept_bytes = u128::from(old_bytes) * u128::from(kept) / u128::from(base.len().max(1));
+    let raw_bytes = segment.as_ref().map(|_| kept_bytes as u64 + new_bytes);
+    let layers = Layers { base: segment, live: written, raw_bytes, copied, ..Layers::default() };
+    let pieces = vec![Piece { bound: Box::default(), layers }];
+    Ok(Some(Some(Folded { pieces, encoded: written - copied })))
+}
+
+/// Keys that are not in order are damage where nobody but a file can have brought them.
+fn in_order(error: Error) -> Error {
+    match error {
+        Error::OutOfOrder { index, .. } => {
+            Corruption::new("segment", index, "keys are strictly ascending").into()
+        }
+        error => error,
+    }
 }
 
 /// What grows at its end.
@@ -221,12 +278,7 @@ impl Source for Folding<'_> {
         let before = builder.len();
         let entries = limits.entries.min(before.saturating_add(LOOK_EVERY));
         let room = Room { entries, raw_bytes: limits.bytes };
-        match self.layers[self.at].take(builder, room) {
-            Err(Error::OutOfOrder { index, .. }) => {
-                return Err(Corruption::new("segment", index, "keys are strictly ascending").into());
-            }
-            outcome => outcome?,
-        }
+        self.layers[self.at].take(builder, room).map_err(in_order)?;
         self.seen += 1 + builder.len() - before;
         if self.seen >= LOOK_EVERY {
             self.seen = 0;

@@ -661,8 +661,8 @@ impl Core {
         folded: fold::Folded,
     ) -> Result<Folded, Error> {
         let Job { layers, target } = job;
-        let fold::Folded { mut pieces, written } = folded;
-        self.entries_encoded.fetch_add(written, Ordering::Relaxed);
+        let fold::Folded { mut pieces, encoded } = folded;
+        self.entries_encoded.fetch_add(encoded, Ordering::Relaxed);
         let is_published = if pieces.len() > 1 {
             self.replace(&[(partition, Some(layers))], &pieces)?
         } else {

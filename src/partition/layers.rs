@@ -49,6 +49,8 @@ pub(crate) struct Layers {
     /// Bytes of the keys and values in the base, but for large values, as they were when it was
     /// built; `None` if it is from a file, or not there.
     pub(crate) raw_bytes: Option<u64>,
+    /// Keys of the base that were copied, as they are stored, from the one before.
+    pub(crate) copied: u64,
 }
 
 impl Layers {

@@ -511,6 +511,7 @@ impl Partition {
             stats.nodes.add(&delta.tree.counts());
         }
         if let Some(layers) = &state.layers {
+            stats.entries_copied += layers.copied;
             stats.frozen_entries += layers.frozen.as_ref().map_or(0, |frozen| frozen.tree.len());
             for (segment, sum) in
                 [(layers.overlay(), &mut stats.overlay), (layers.base.as_ref(), &mut stats.base)]

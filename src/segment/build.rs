@@ -32,6 +32,8 @@ pub(crate) enum CodecChoice {
     /// The builder, from what it is given.
     #[default]
     Automatic,
+    /// The builder; text as text. For what is soon written again.
+    Quick,
     /// The builder; of text also as what takes the fewest bytes.
     Smallest,
     /// The builder; text as what is found fastest.
@@ -58,9 +60,13 @@ impl CodecChoice {
             Self::Automatic => Some(Coding::Worthwhile),
             Self::Smallest => Some(Coding::Smaller),
             Self::Symbols => Some(Coding::Always),
-            Self::Fastest | Self::Direct | Self::Plain | Self::Front | Self::Int | Self::Fst => {
-                None
-            }
+            Self::Quick
+            | Self::Fastest
+            | Self::Direct
+            | Self::Plain
+            | Self::Front
+            | Self::Int
+            | Self::Fst => None,
         }
     }
 }
@@ -155,6 +161,7 @@ impl<'b> SegmentBuilder<'b> {
     ) -> Result<Self, Error> {
         let keys = match choice {
             CodecChoice::Automatic
+            | CodecChoice::Quick
             | CodecChoice::Smallest
             | CodecChoice::Fastest
             | CodecChoice::Int
@@ -321,16 +328,12 @@ impl<'b> SegmentBuilder<'b> {
         stage.extend(keys)?;
         let count = keys.len() as u64;
         self.values.push_lent(LentValues::Bytes(values), count, &mut self.unpacked)?;
-        self.tombstones.push_zeros(count)?;
-        self.below.push_zeros(count)?;
         let last = spelled(*last, stage.width(), &mut bytes);
         self.last_key.clear();
         self.last_key.try_reserve(last.len()).map_err(|_| OutOfMemory)?;
         self.last_key.extend_from_slice(last);
         self.raw_bytes += count * last.len() as u64 + values.len() as u64;
-        self.entries += count;
-        self.weight += count.cast_signed();
-        Ok(())
+        self.count_values(count)
     }
 
     /// Appends the values of a run's first entries, up to `most` and the one that brings all to
@@ -381,7 +384,10 @@ impl<'b> SegmentBuilder<'b> {
     /// Puts the keys so far where those up to the next one, of this length, belong.
     fn choose_stage(&mut self, len: usize) -> Result<(), Error> {
         let plain_below = match self.choice {
-            CodecChoice::Automatic | CodecChoice::Smallest | CodecChoice::Fastest => PLAIN_BELOW,
+            CodecChoice::Automatic
+            | CodecChoice::Quick
+            | CodecChoice::Smallest
+            | CodecChoice::Fastest => PLAIN_BELOW,
             CodecChoice::Int => 1,
             CodecChoice::Plain
             | CodecChoice::Front
@@ -445,17 +451,57 @@ impl<'b> SegmentBuilder<'b> {
         Ok(())
     }
 
+    /// Appends the value of an entry that a base is to have, whose key stands elsewhere.
+    pub(super) fn push_value(&mut self, key: &[u8], entry: Entry<'_>) -> Result<(), Error> {
+        self.values.push(present(entry))?;
+        self.raw_bytes += raw_len(key, entry);
+        self.count_values(1)
+    }
+
+    /// Appends the values of some entries of another base, whose keys stand elsewhere. Their raw bytes
+    /// are not counted.
+    pub(super) fn pass_values(
+        &mut self,
+        segment: &Segment,
+        layout: &Layout,
+        range: Range<u64>,
+    ) -> Result<(), Error> {
+        let (values, count) = (segment.values(layout), range.end - range.start);
+        if count == 0 {
+            return Ok(());
+        }
+        if let Some((values, _)) = values.lend(range.clone()) {
+            self.values.push_lent(values, count, &mut self.unpacked)?;
+        } else {
+            for ordinal in range {
+                let buf = ValueBuf::default();
+                let entry = segment.entry_of(layout, values, Ordinal(ordinal), &buf)?;
+                self.values.push(present(entry))?;
+            }
+        }
+        self.count_values(count)
+    }
+
+    /// Counts entries that have values, and nothing live below.
+    fn count_values(&mut self, count: u64) -> Result<(), Error> {
+        self.tombstones.push_zeros(count)?;
+        self.below.push_zeros(count)?;
+        self.entries += count;
+        self.weight += count.cast_signed();
+        Ok(())
+    }
+
     /// The finished segment, in one buffer of exactly its size.
     pub(crate) fn finish(mut self) -> Result<Segment, Error> {
-        let has_numbers = self.values.settle()?;
-        let keys = match self.keys {
+        let keys = std::mem::replace(&mut self.keys, KeyStage::Plain(PlainStage::new(self.bump)));
+        let keys = match keys {
             KeyStage::Plain(stage) => FinishedKeys::Plain(stage),
             KeyStage::Front(stage) => {
                 let mut front = stage.finish()?;
                 if let Some(coding) = self.choice.coding() {
                     front = front.code(self.bump, coding)?;
                 }
-                let rival = self.rival.map(FstStage::finish).transpose()?;
+                let rival = self.rival.take().map(FstStage::finish).transpose()?;
                 let len = front.lens().map(|lens| lens.iter().sum());
                 match rival {
                     Some(column) if len.is_none_or(|len: usize| column.len() < len) => {
@@ -467,8 +513,18 @@ impl<'b> SegmentBuilder<'b> {
             KeyStage::Int(stage) => FinishedKeys::Int(stage.finish()?),
             KeyStage::Fst(stage) => FinishedKeys::Fst(stage.finish()?),
         };
+        self.assemble(&keys)
+    }
+
+    /// As [`finish`](Self::finish), with these keys instead of those that were appended: none.
+    pub(super) fn finish_with(self, keys: FinishedFront<'b>) -> Result<Segment, Error> {
+        self.assemble(&FinishedKeys::Front(keys))
+    }
+
+    fn assemble(mut self, keys: &FinishedKeys<'_>) -> Result<Segment, Error> {
+        let has_numbers = self.values.settle()?;
         let mut layout =
-            plan(self.width, self.entries, &keys, &self.values, &self.tombstones, &self.below)
+            plan(self.width, self.entries, keys, &self.values, &self.tombstones, &self.below)
                 .ok_or(OutOfMemory)?;
         layout.is_smallest = self.choice == CodecChoice::Smallest
             && matches!(keys, FinishedKeys::Front(_) | FinishedKeys::Fst(_));
@@ -479,7 +535,7 @@ impl<'b> SegmentBuilder<'b> {
 
         let mut buffer = Buffer::zeroed(layout.total())?;
         let image = buffer.as_mut_slice();
-        match &keys {
+        match keys {
             FinishedKeys::Plain(stage) => {
                 stage.write_offsets(&mut image[layout.span(Section::KeyOffsets)]);
                 stage.write_bytes(&mut image[layout.span(Section::KeyBytes)]);
@@ -527,7 +583,7 @@ fn value_len(value: ValueRef<'_>) -> u64 {
 }
 
 /// How many bytes a key shares with the one before it, if it may be number `index`.
-fn shared_with(before: &[u8], key: &[u8], index: u64) -> Result<usize, Error> {
+pub(super) fn shared_with(before: &[u8], key: &[u8], index: u64) -> Result<usize, Error> {
     if key.len() > MAX_KEY_LEN {
         return Err(Error::KeyTooLong { len: key.len() });
     }

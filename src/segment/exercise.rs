@@ -33,6 +33,7 @@ pub(crate) fn exercise(segment: &Segment, probes: &[Vec<u8>]) {
     let _ = segment.stats();
     exercise_lookups(segment, probes);
     exercise_pass(segment, probes, is_sound);
+    exercise_splice(segment, probes, is_sound);
     for probe in probes {
         let (found, bound) = (segment.find(probe), segment.lower_bound(probe));
         let buf = ValueBuf::default();
@@ -111,6 +112,48 @@ fn exercise_pass(segment: &Segment, probes: &[Vec<u8>], is_sound: bool) {
         assert!(passed.verify().is_ok());
         assert_eq!(passed.len(), count);
     }
+}
+
+/// Puts a segment together from its blocks and probes, every third of which is taken away. What comes of
+/// damage is damage, or an error; of a sound one a sound one comes.
+fn exercise_splice(segment: &Segment, probes: &[Vec<u8>], is_sound: bool) {
+    let keys = segment.known().map(|known| segment.keys_of(known));
+    if !matches!(keys, Ok(Keys::Front(_))) {
+        return;
+    }
+    let mut sorted: Vec<&[u8]> = probes.iter().map(Vec::as_slice).collect();
+    sorted.sort_unstable();
+    sorted.dedup();
+    let bump = bumpalo::Bump::new();
+    let mut newer = SegmentBuilder::new(segment.width, &bump, CodecChoice::Plain).expect("memory");
+    let value = match segment.width {
+        ValueWidth::Fixed(width) => vec![1; usize::from(width)],
+        ValueWidth::Bytes => vec![1; 2_000],
+    };
+    for (i, key) in sorted.iter().enumerate() {
+        let entry = if i % 3 == 2 {
+            Entry::tombstone(Below::Live)
+        } else {
+            Entry::value(ValueRef::Inline(&value), Below::Absent)
+        };
+        newer.push(key, entry).expect("short keys in order");
+    }
+    let newer = newer.finish().expect("memory");
+    let outcome = splice(segment, &mut SegmentCursor::new(&newer), &|| true);
+    if is_sound {
+        assert!(outcome.is_ok());
+    }
+    let Ok(Outcome::Spliced(Spliced { segment: Some(spliced), .. })) = outcome else { return };
+    if is_sound {
+        assert!(spliced.verify().is_ok());
+        for (i, key) in sorted.iter().enumerate() {
+            let found = spliced.find(key).expect("verified");
+            assert_eq!(found.is_some(), i % 3 != 2);
+        }
+    }
+    let mut cursor = SegmentCursor::new(&*spliced);
+    cursor.first();
+    walk(&mut cursor, Direction::Forward, is_sound);
 }
 
 /// Gets in steps that take turns: each answers what a get answers, the same error included.

@@ -20,6 +20,7 @@ mod pass;
 mod plain;
 mod points;
 mod slabs;
+mod splice;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -32,6 +33,7 @@ pub(crate) use extents::{EXTENT_ROW_LEN, Extents, extent_row};
 pub(crate) use format::{announced_extents, field_offsets, reseal};
 pub(crate) use lookup::{Lookup, Stepped};
 pub(crate) use pass::{Pass, Room};
+pub(crate) use splice::{Outcome, Spliced, splice};
 
 use crate::arena::Buffer;
 use crate::blocks::{Blocks, Bytes};

@@ -6,6 +6,7 @@ mod measure;
 mod measure_ints;
 mod numbers;
 mod pass;
+mod splice;
 mod stored;
 
 use super::*;

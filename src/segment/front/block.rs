@@ -361,6 +361,11 @@ impl<'a> Block<'a> {
         Some(len + behind)
     }
 
+    /// What the bytes of head and suffixes stand for, unless for themselves.
+    pub(super) fn symbols(&self) -> Option<Symbols<'a>> {
+        self.symbols
+    }
+
     /// What all keys share, and the first key.
     pub(super) fn start(&self) -> (usize, Text<'a>) {
         let at = self.len - self.rest.bytes.len() - self.rest.tags.len() - self.head.len();
@@ -458,7 +463,7 @@ impl BlockStage {
         })
     }
 
-    /// Makes room for a key.
+    /// Makes room for a key, or what is stored of it.
     pub(super) fn try_reserve(&mut self, key: &[u8]) -> Result<(), OutOfMemory> {
         let bytes = if self.keys == 0 { &mut self.head } else { &mut self.suffixes };
         Ok(bytes.try_reserve(key.len())?)
@@ -468,15 +473,27 @@ impl BlockStage {
     /// [`MAX_KEYS`] so far.
     pub(super) fn push(&mut self, key: &[u8], shared: usize) {
         if self.keys == 0 {
-            self.head.extend_from_slice(key);
-            self.common = key.len();
+            self.start(key, key.len());
         } else {
-            self.suffixes.extend_from_slice(&key[shared..]);
-            self.common = self.common.min(shared);
-            // Keys have at most 65,535 bytes.
-            self.shared[self.keys] = shared as u16;
-            self.lens[self.keys] = (key.len() - shared) as u16;
+            self.append(shared, &key[shared..]);
         }
+    }
+
+    /// Begins with a key of so many bytes, for which `head` is stored.
+    pub(super) fn start(&mut self, head: &[u8], len: usize) {
+        self.head.extend_from_slice(head);
+        self.common = len;
+        self.keys = 1;
+    }
+
+    /// As [`push`](Self::push), behind another key, of one that shares so many bytes with that, and for
+    /// the rest of which `suffix` is stored: at most 65,535 bytes.
+    pub(super) fn append(&mut self, shared: usize, suffix: &[u8]) {
+        self.suffixes.extend_from_slice(suffix);
+        self.common = self.common.min(shared);
+        // Keys have at most 65,535 bytes.
+        self.shared[self.keys] = shared as u16;
+        self.lens[self.keys] = suffix.len() as u16;
         self.keys += 1;
     }
 

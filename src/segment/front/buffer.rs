@@ -128,7 +128,7 @@ impl DecodedKeys {
 
 /// A key that is put together from what it adds to the one before it.
 #[derive(Default)]
-pub(super) struct KeyBuffer {
+pub(in super::super) struct KeyBuffer {
     /// The key, and room behind it.
     bytes: Vec<u8>,
     len: usize,
@@ -137,13 +137,29 @@ pub(super) struct KeyBuffer {
 impl KeyBuffer {
     /// The key.
     #[inline]
-    pub(super) fn as_slice(&self) -> &[u8] {
+    pub(in super::super) fn as_slice(&self) -> &[u8] {
         self.bytes.get(..self.len).unwrap_or(&[])
     }
 
     /// Length of the key.
     pub(super) fn len(&self) -> usize {
         self.len
+    }
+
+    /// Makes it this key, of at most 65,535 bytes.
+    pub(in super::super) fn set(&mut self, key: &[u8]) -> Result<(), OutOfMemory> {
+        self.try_reserve(key.len())?;
+        self.replace(0, Piece::new(key, key.len(), None)).ok_or(OutOfMemory)
+    }
+
+    /// Makes room for a key put together from pieces of so many bytes.
+    pub(super) fn try_reserve(&mut self, len: usize) -> Result<(), OutOfMemory> {
+        let len = (len + REACH).max(SHORT_KEY);
+        if len > self.bytes.len() {
+            self.bytes.try_reserve(len - self.bytes.len())?;
+            self.bytes.resize(len, 0);
+        }
+        Ok(())
     }
 
     /// Replaces what follows the first `shared` bytes, of which the key has as many, by `suffix`;

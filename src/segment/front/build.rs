@@ -30,9 +30,7 @@ pub(in super::super) struct FrontStage<'b> {
     blocks: Column<'b>,
     /// Of each block the lengths of head and common part, and of what comes after it (two numbers).
     lens: Column<'b>,
-    /// Separators of all blocks but the first.
-    separators: Column<'b>,
-    separator_lens: Column<'b>,
+    separators: Separators<'b>,
     first_key: Vec<u8>,
     /// What all keys share, if there is one.
     prefix_len: Option<usize>,
@@ -51,8 +49,7 @@ impl<'b> FrontStage<'b> {
             rest: Vec::new(),
             blocks: Column::new(bump),
             lens: Column::new(bump),
-            separators: Column::new(bump),
-            separator_lens: Column::new(bump),
+            separators: Separators::new(bump),
             first_key: Vec::new(),
             prefix_len: None,
             points: (form == Form::Direct).then(|| PointStage::new(bump)),
@@ -76,9 +73,7 @@ impl<'b> FrontStage<'b> {
         self.prefix_len = Some(prefix_len.min(shared));
         if self.block.len() >= 1 << self.shift {
             self.close_block()?;
-            let separator = &key[..=shared];
-            self.separators.append(separator)?;
-            self.separator_lens.append_u16(separator.len() as u16)?;
+            self.separators.push(&key[..=shared])?;
         }
         self.block.try_reserve(key)?;
         self.block.push(key, shared);
@@ -118,10 +113,7 @@ impl<'b> FrontStage<'b> {
         let mut prefix = self.first_key;
         prefix.truncate(self.prefix_len.unwrap_or(0));
         let mut finished = FinishedFront {
-            tree: TreeStage {
-                levels: array::from_fn(|_| Column::new(self.bump)),
-                tails: Column::new(self.bump),
-            },
+            tree: TreeStage::new(self.bump),
             blocks: self.blocks,
             lens: self.lens,
             coded: None,
@@ -140,20 +132,28 @@ impl<'b> FrontStage<'b> {
         }
         (finished.count, finished.blocks_len) = (count, len);
         if count > 0 {
-            let prefix_len = finished.prefix.len();
-            let mut tree = TreeBuilder::new();
-            let mut bytes = self.separators.reader();
-            let separator = &mut self.rest;
-            for len in self.separator_lens.u16s() {
-                separator.clear();
-                separator.try_reserve(usize::from(len))?;
-                separator.resize(usize::from(len), 0);
-                bytes.read(separator);
-                tree.push(&separator[prefix_len..], &mut finished.tree)?;
-            }
-            tree.finish(&mut finished.tree)?;
+            finished.plant(&self.separators, &mut self.rest)?;
         }
         Ok(finished)
+    }
+}
+
+/// What separates each block from the one before it.
+pub(super) struct Separators<'b> {
+    bytes: Column<'b>,
+    lens: Column<'b>,
+}
+
+impl<'b> Separators<'b> {
+    /// None yet.
+    pub(super) fn new(bump: &'b Bump) -> Self {
+        Self { bytes: Column::new(bump), lens: Column::new(bump) }
+    }
+
+    /// Appends the next one, which has at most 65,535 bytes.
+    pub(super) fn push(&mut self, separator: &[u8]) -> Result<(), OutOfMemory> {
+        self.bytes.append(separator)?;
+        self.lens.append_u16(separator.len() as u16)
     }
 }
 
@@ -202,6 +202,51 @@ pub(in super::super) struct FinishedFront<'b> {
 }
 
 impl<'b> FinishedFront<'b> {
+    /// Blocks that are stored as these are, of which there is one at least, of keys that begin with
+    /// `prefix`; the last one has so many.
+    pub(super) fn of_stored(
+        bump: &'b Bump,
+        stored: CodedBlocks<'b>,
+        separators: &Separators<'b>,
+        shift: u32,
+        prefix: Vec<u8>,
+        keys_of_last: usize,
+    ) -> Result<Self, OutOfMemory> {
+        let mut finished = Self {
+            tree: TreeStage::new(bump),
+            blocks: Column::new(bump),
+            lens: Column::new(bump),
+            count: (stored.lens.len() / 4) as u64,
+            blocks_len: stored.blocks.len(),
+            coded: Some(stored),
+            keys_of_last,
+            shift,
+            form: Form::Chained,
+            prefix,
+            points: None,
+        };
+        finished.plant(separators, &mut Vec::new())?;
+        Ok(finished)
+    }
+
+    /// Makes the tree over all blocks, of which there is one at least.
+    fn plant(
+        &mut self,
+        separators: &Separators<'b>,
+        separator: &mut Vec<u8>,
+    ) -> Result<(), OutOfMemory> {
+        let mut tree = TreeBuilder::new();
+        let mut bytes = separators.bytes.reader();
+        for len in separators.lens.u16s() {
+            separator.clear();
+            separator.try_reserve(usize::from(len))?;
+            separator.resize(usize::from(len), 0);
+            bytes.read(separator);
+            tree.push(&separator[self.prefix.len()..], &mut self.tree)?;
+        }
+        tree.finish(&mut self.tree)
+    }
+
     /// Number of keys.
     pub(super) fn entries(&self) -> u64 {
         (self.count.saturating_sub(1) << self.shift) + self.keys_of_last as u64
@@ -296,7 +341,8 @@ impl<'b> FinishedFront<'b> {
 
     /// Lengths of index, tails, blocks and symbols; `None` if they cannot be addressed.
     pub(in super::super) fn lens(&self) -> Option<[usize; 4]> {
-        let symbols = if self.coded.is_some() { TABLE_LEN } else { 0 };
+        let has_symbols = self.coded.as_ref().is_some_and(|coded| coded.symbols.is_some());
+        let symbols = if has_symbols { TABLE_LEN } else { 0 };
         Some([self.shape().end()?, self.tree.tails.len(), self.blocks_len, symbols])
     }
 
@@ -367,8 +413,8 @@ impl<'b> FinishedFront<'b> {
 
     /// Writes the section of the symbols, which is all zeros.
     pub(in super::super) fn write_symbols(&self, out: &mut [u8]) {
-        if let Some(coded) = &self.coded {
-            coded.symbols.write(out);
+        if let Some(symbols) = self.coded.as_ref().and_then(|coded| coded.symbols.as_ref()) {
+            symbols.write(out);
         }
     }
 }
@@ -377,6 +423,12 @@ impl<'b> FinishedFront<'b> {
 struct TreeStage<'b> {
     levels: [Column<'b>; LEVELS],
     tails: Column<'b>,
+}
+
+impl<'b> TreeStage<'b> {
+    fn new(bump: &'b Bump) -> Self {
+        Self { levels: array::from_fn(|_| Column::new(bump)), tails: Column::new(bump) }
+    }
 }
 
 impl TreeSink for TreeStage<'_> {

@@ -14,6 +14,7 @@ mod find;
 mod forms;
 mod pass;
 mod recode;
+mod splice;
 mod symbols;
 mod tags;
 #[cfg(test)]
@@ -24,11 +25,13 @@ mod verify;
 mod walk;
 mod wanted;
 
+pub(super) use buffer::KeyBuffer;
 pub(super) use build::{FinishedFront, FrontStage};
 pub(super) use find::{DirectKeys, DirectSearch, find};
 pub(super) use forms::Form;
 pub(super) use pass::FrontBlock;
 pub(super) use recode::Coding;
+pub(super) use splice::{SourceBlocks, SpliceStage};
 pub(super) use walk::FrontWalk;
 
 use super::format::Section;

@@ -37,12 +37,27 @@ pub(in super::super) enum Coding {
     Always,
 }
 
-/// Blocks of codes.
+/// Blocks as they are stored: of codes, if there are symbols.
 pub(super) struct CodedBlocks<'b> {
-    pub(super) symbols: SymbolList,
+    pub(super) symbols: Option<SymbolList>,
     pub(super) blocks: Column<'b>,
     /// Length of each block, in two numbers.
     pub(super) lens: Column<'b>,
+}
+
+impl<'b> CodedBlocks<'b> {
+    /// No blocks yet.
+    pub(super) fn new(bump: &'b Bump, symbols: Option<SymbolList>) -> Self {
+        Self { symbols, blocks: Column::new(bump), lens: Column::new(bump) }
+    }
+
+    /// Appends a block.
+    pub(super) fn push(&mut self, block: &[u8]) -> Result<(), OutOfMemory> {
+        self.blocks.append(block)?;
+        let len = block.len() as u32;
+        self.lens.append_u16(len as u16)?;
+        self.lens.append_u16((len >> 16) as u16)
+    }
 }
 
 impl<'b> FinishedFront<'b> {
@@ -108,7 +123,7 @@ impl<'b> FinishedFront<'b> {
         encoder: &Encoder,
         most: usize,
     ) -> Result<Option<CodedBlocks<'b>>, OutOfMemory> {
-        let mut coded = CodedBlocks { symbols, blocks: Column::new(bump), lens: Column::new(bump) };
+        let mut coded = CodedBlocks::new(bump, Some(symbols));
         let (mut codes, mut out) = (Vec::new(), Vec::new());
         let is_whole = self.each_block(
             |_| true,
@@ -119,10 +134,7 @@ impl<'b> FinishedFront<'b> {
                 if coded.blocks.len() + out.len() > most {
                     return Ok(false);
                 }
-                coded.blocks.append(&out)?;
-                let len = out.len() as u32;
-                coded.lens.append_u16(len as u16)?;
-                coded.lens.append_u16((len >> 16) as u16)?;
+                coded.push(&out)?;
                 Ok(true)
             },
         )?;

@@ -1,0 +1,263 @@
+//! A base with a few entries more, less or other than another one: what stays is copied as it is.
+//!
+//! A fold meets a fifth of a base's keys at most. To unpack the others, and with symbols to write them
+//! again, was most of what it took. SCRATCHPAD.md section 2.2.
+
+use super::build::{SegmentBuilder, shared_with};
+use super::format::Section;
+use super::front::{KeyBuffer, SourceBlocks, SpliceStage};
+use super::{CodecChoice, Keys, Known, Ordinal, Segment};
+use crate::bytes::common_prefix;
+use crate::cursor::Cursor;
+use crate::error::Error;
+use crate::planted::{Bug, planted};
+use crate::sync::Arc;
+use bumpalo::Bump;
+use std::ops::Range;
+
+/// Blocks between two looks at whether to go on.
+const LOOK_EVERY: u64 = 64;
+
+/// A base that was put together.
+pub(crate) struct Spliced {
+    /// `None` if no entry is left.
+    pub(crate) segment: Option<Arc<Segment>>,
+    /// Bytes of keys and values that are new.
+    pub(crate) new_bytes: u64,
+    /// Entries of the old base that are in it.
+    pub(crate) kept: u64,
+    /// Keys that were copied as they are stored.
+    pub(crate) copied: u64,
+}
+
+/// What came of an attempt.
+pub(crate) enum Outcome {
+    Spliced(Spliced),
+    /// It has to be written afresh.
+    Refused,
+    /// It was told not to go on.
+    Cancelled,
+}
+
+/// A base of the entries of `base`, which is one, and those of `newer`, which take the place of those
+/// with the same key. Refused if `base` has no blocks of text or codes, or is none after all.
+pub(crate) fn splice(
+    base: &Segment,
+    newer: &mut impl Cursor,
+    go_on: &dyn Fn() -> bool,
+) -> Result<Outcome, Error> {
+    let known = base.known()?;
+    let is_left_out = |section| known.layout.span(section).is_empty();
+    let is_base = is_left_out(Section::Tombstones) && is_left_out(Section::LiveBelow);
+    let Keys::Front(keys) = base.keys_of(known) else { return Ok(Outcome::Refused) };
+    if !is_base {
+        return Ok(Outcome::Refused);
+    }
+    let Some(source) = SourceBlocks::new(keys)? else { return Ok(Outcome::Refused) };
+    let mut prefix = Vec::new();
+    shared_prefix(base, newer, &mut prefix)?;
+    let bump = Bump::new();
+    let stage = SpliceStage::new(&bump, keys, prefix)?;
+    let mut splice = Splice {
+        base,
+        known,
+        source,
+        longest: stage.longest(),
+        stage,
+        rest: SegmentBuilder::new(base.width, &bump, CodecChoice::Plain)?,
+        last: Last::Told,
+        last_key: KeyBuffer::default(),
+        text: KeyBuffer::default(),
+        is_refused: false,
+        kept: 0,
+        copied: 0,
+    };
+    newer.first();
+    let mut blocks = 0;
+    loop {
+        splice.block(newer)?;
+        blocks += 1;
+        if splice.is_refused {
+            return Ok(Outcome::Refused);
+        }
+        if blocks % LOOK_EVERY == 0 && !go_on() {
+            return Ok(Outcome::Cancelled);
+        }
+        if !splice.source.next()? {
+            break;
+        }
+    }
+    while newer.valid() && !splice.is_refused {
+        splice.take(newer)?;
+    }
+    newer.status()?;
+    let Splice { stage, rest, kept, copied, is_refused, .. } = splice;
+    if is_refused {
+        return Ok(Outcome::Refused);
+    }
+    let new_bytes = rest.raw_bytes();
+    let segment = match rest.len() {
+        0 => None,
+        _ => Some(Arc::new(rest.finish_with(stage.finish()?)?)),
+    };
+    Ok(Outcome::Spliced(Spliced { segment, new_bytes, kept, copied }))
+}
+
+/// Makes `prefix` what all keys of both share.
+fn shared_prefix(
+    base: &Segment,
+    newer: &mut impl Cursor,
+    prefix: &mut Vec<u8>,
+) -> Result<(), Error> {
+    let mut key = Vec::new();
+    base.key_at(Ordinal(0), prefix)?;
+    base.key_at(Ordinal(base.len() - 1), &mut key)?;
+    prefix.truncate(common_prefix(prefix, &key));
+    newer.last();
+    if newer.valid() {
+        prefix.truncate(common_prefix(prefix, newer.key()));
+        newer.first();
+        prefix.truncate(common_prefix(prefix, newer.key()));
+    }
+    Ok(newer.status()?)
+}
+
+/// Which key was appended last.
+#[derive(Clone, Copy)]
+enum Last {
+    /// The one that is put together, if there is one.
+    Told,
+    /// That of a slot of the block that is read.
+    Slot(usize),
+}
+
+struct Splice<'s, 'b> {
+    base: &'s Segment,
+    known: &'s Known,
+    source: SourceBlocks<'s>,
+    stage: SpliceStage<'b>,
+    /// Everything but the keys.
+    rest: SegmentBuilder<'b>,
+    last: Last,
+    last_key: KeyBuffer,
+    /// Another key that is put together.
+    text: KeyBuffer,
+    /// Bytes of a key at most, so that there is room for its codes.
+    longest: usize,
+    is_refused: bool,
+    kept: u64,
+    copied: u64,
+}
+
+impl Splice<'_, '_> {
+    /// Appends the keys of a block, and what is newer and belongs before or between them.
+    fn block(&mut self, newer: &mut impl Cursor) -> Result<(), Error> {
+        let mut at = 0;
+        while at < self.source.len() && !self.is_refused {
+            let mut end = self.source.len();
+            let mut is_there = false;
+            if newer.valid() {
+                let found = self.source.search(newer.key())?;
+                (end, is_there) = (found.slot, found.is_there);
+                if end < at {
+                    return Err(self.source.damaged().into());
+                }
+            }
+            self.pass(at..end)?;
+            at = end;
+            if at == self.source.len() {
+                break;
+            }
+            if !is_there {
+                self.take(newer)?;
+                continue;
+            }
+            let entry = newer.entry();
+            if entry.live().is_some() {
+                // The key stays.
+                self.pass_key(at)?;
+                self.rest.push_value(newer.key(), entry)?;
+            }
+            at += 1;
+            newer.next();
+        }
+        // The head of the next block is compared with it.
+        self.tell_last()?;
+        Ok(newer.status()?)
+    }
+
+    /// Appends a newer entry, unless it is without effect.
+    fn take(&mut self, newer: &mut impl Cursor) -> Result<(), Error> {
+        let entry = newer.entry();
+        if entry.live().is_some() {
+            if newer.key().len() > self.longest {
+                self.is_refused = true;
+                return Ok(());
+            }
+            self.tell_last()?;
+            let key = newer.key();
+            let shared = shared_with(self.last_key.as_slice(), key, self.rest.len())?;
+            self.stage.push(key, shared)?;
+            self.rest.push_value(key, entry)?;
+            self.last_key.set(key)?;
+        }
+        newer.next();
+        Ok(newer.status()?)
+    }
+
+    /// Appends entries of the block.
+    fn pass(&mut self, slots: Range<usize>) -> Result<(), Error> {
+        let first = self.source.first();
+        for slot in slots.clone() {
+            self.pass_key(slot)?;
+        }
+        let ordinals = first + slots.start as u64..first + slots.end as u64;
+        self.kept += slots.len() as u64;
+        self.rest.pass_values(self.base, &self.known.layout, ordinals)
+    }
+
+    /// Appends a key of the block.
+    #[inline]
+    fn pass_key(&mut self, slot: usize) -> Result<(), Error> {
+        let is_next = match self.last {
+            Last::Slot(_) if planted(Bug::SpliceKeepsSuffix) => true,
+            Last::Slot(before) => before + 1 == slot,
+            Last::Told => false,
+        };
+        let (shared, suffix) = self.source.step(slot);
+        if is_next && !self.stage.is_at_start() {
+            self.copied += 1;
+            self.last = Last::Slot(slot);
+            return Ok(self.stage.pass(shared, suffix)?);
+        }
+        if !is_next {
+            self.tell_last()?;
+        }
+        self.source.key(slot, &mut self.text)?;
+        let (text, last) = (self.text.as_slice(), self.last_key.as_slice());
+        if text.len() > self.longest {
+            self.is_refused = true;
+            return Ok(());
+        }
+        let shared = if is_next { shared } else { common_prefix(last, text) };
+        let is_above = match text.get(shared) {
+            None => false,
+            Some(byte) => is_next || last.get(shared).is_none_or(|last| last < byte),
+        };
+        if !is_above && self.rest.len() > 0 {
+            return Err(self.source.damaged().into());
+        }
+        self.stage.push(text, shared)?;
+        self.last = Last::Slot(slot);
+        Ok(())
+    }
+
+    /// Sees to it that the last key is put together.
+    fn tell_last(&mut self) -> Result<(), Error> {
+        if let Last::Slot(slot) = self.last {
+            self.source.key(slot, &mut self.last_key)?;
+            self.last = Last::Told;
+        }
+        Ok(())
+    }
+}
