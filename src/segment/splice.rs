@@ -129,6 +129,8 @@ enum Last {
     Told,
     /// That of a slot of the block that is read.
     Slot(usize),
+    /// A newer one, which is put together, behind that of a slot, with which it shares so many bytes.
+    Behind(usize, usize),
 }
 
 struct Splice<'s, 'b> {
@@ -194,12 +196,19 @@ impl Splice<'_, '_> {
                 self.is_refused = true;
                 return Ok(());
             }
+            let before = self.last;
             self.tell_last()?;
             let key = newer.key();
             let shared = shared_with(self.last_key.as_slice(), key, self.rest.len())?;
             self.stage.push(key, shared)?;
             self.rest.push_value(key, entry)?;
             self.last_key.set(key)?;
+            self.last = match before {
+                Last::Told => Last::Told,
+                Last::Slot(slot) => Last::Behind(slot, shared),
+                // Of three ascending keys, the outer two share what both pairs of neighbours do.
+                Last::Behind(slot, met) => Last::Behind(slot, met.min(shared)),
+            };
         }
         newer.next();
         Ok(newer.status()?)
@@ -219,18 +228,14 @@ impl Splice<'_, '_> {
     /// Appends a key of the block.
     #[inline]
     fn pass_key(&mut self, slot: usize) -> Result<(), Error> {
-        let is_next = match self.last {
-            Last::Slot(_) if planted(Bug::SpliceKeepsSuffix) => true,
-            Last::Slot(before) => before + 1 == slot,
-            Last::Told => false,
-        };
         let (shared, suffix) = self.source.step(slot);
-        if is_next && !self.stage.is_at_start() {
+        let known = self.shared_with_last(slot);
+        if known == Some(shared) && !self.stage.is_at_start() {
             self.copied += 1;
             self.last = Last::Slot(slot);
             return Ok(self.stage.pass(shared, suffix)?);
         }
-        if !is_next {
+        if known.is_none() {
             self.tell_last()?;
         }
         self.source.key(slot, &mut self.text)?;
@@ -239,10 +244,10 @@ impl Splice<'_, '_> {
             self.is_refused = true;
             return Ok(());
         }
-        let shared = if is_next { shared } else { common_prefix(last, text) };
+        let shared = known.unwrap_or_else(|| common_prefix(last, text));
         let is_above = match text.get(shared) {
             None => false,
-            Some(byte) => is_next || last.get(shared).is_none_or(|last| last < byte),
+            Some(byte) => known.is_some() || last.get(shared).is_none_or(|last| last < byte),
         };
         if !is_above && self.rest.len() > 0 {
             return Err(self.source.damaged().into());
@@ -252,12 +257,29 @@ impl Splice<'_, '_> {
         Ok(())
     }
 
+    /// What the key of a slot shares with the last one, if that can be told without either: of what is
+    /// between two keys of a block, the least is what they share. Less than a newer key shares with the
+    /// one before it, that is what it shares with the one behind it too.
+    #[inline]
+    fn shared_with_last(&self, slot: usize) -> Option<usize> {
+        let (before, met) = match self.last {
+            Last::Told => return None,
+            Last::Slot(before) => (before, usize::MAX),
+            Last::Behind(before, met) => (before, met),
+        };
+        if planted(Bug::SpliceKeepsSuffix) {
+            return Some(self.source.step(slot).0);
+        }
+        let least = (before + 1..=slot).map(|slot| self.source.step(slot).0).min()?;
+        (least < met).then_some(least)
+    }
+
     /// Sees to it that the last key is put together.
     fn tell_last(&mut self) -> Result<(), Error> {
         if let Last::Slot(slot) = self.last {
             self.source.key(slot, &mut self.last_key)?;
-            self.last = Last::Told;
         }
+        self.last = Last::Told;
         Ok(())
     }
 }
