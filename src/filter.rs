@@ -43,8 +43,10 @@ impl KeyHash {
 
 /// A set of keys that may answer "perhaps" for a key it does not hold, never "no" for one it does.
 pub(crate) struct Filter {
-    /// Oldest first; only the last one takes new keys.
-    generations: Vec<Box<[u64]>>,
+    /// The generation that takes new keys.
+    last: Box<[u64]>,
+    /// Those before it.
+    full: Vec<Box<[u64]>>,
     /// Keys that the last generation still has room for.
     room: usize,
 }
@@ -53,7 +55,7 @@ impl Filter {
     /// A filter sized for `expected` keys.
     pub(crate) fn new(expected: usize) -> Result<Self, OutOfMemory> {
         let capacity = expected.max(MIN_CAPACITY);
-        Ok(Self { generations: vec![generation(capacity)?], room: capacity })
+        Ok(Self { last: generation(capacity)?, full: Vec::new(), room: capacity })
     }
 
     /// Adds a key. Refuses if that takes memory which cannot be had.
@@ -63,13 +65,14 @@ impl Filter {
         }
         if self.room == 0 {
             let capacity = self.last_capacity();
-            self.generations.push(generation(2 * capacity)?);
+            let larger = generation(2 * capacity)?;
+            self.full.try_reserve(1).map_err(|_| OutOfMemory)?;
+            self.full.push(std::mem::replace(&mut self.last, larger));
             self.room = 2 * capacity;
         }
         self.room -= 1;
-        if let Some(last) = self.generations.last_mut() {
-            last[hash.word(last.len())] |= hash.bits();
-        }
+        let word = hash.word(self.last.len());
+        self.last[word] |= hash.bits();
         Ok(())
     }
 
@@ -81,20 +84,22 @@ impl Filter {
 
     /// Keys that the last generation is sized for.
     fn last_capacity(&self) -> usize {
-        self.generations.last().map_or(0, |last| last.len() * 64 / BITS_PER_KEY)
+        self.last.len() * 64 / BITS_PER_KEY
     }
 
     /// Whether the key may have been added.
     #[inline]
     pub(crate) fn may_contain(&self, hash: KeyHash) -> bool {
         let bits = hash.bits();
-        self.generations.iter().any(|words| words[hash.word(words.len())] & bits == bits)
+        let has = |words: &[u64]| words[hash.word(words.len())] & bits == bits;
+        has(&self.last) || self.full.iter().any(|words| has(words))
     }
 
     /// Heap bytes owned.
     pub(crate) fn heap_bytes(&self) -> usize {
-        let words: usize = self.generations.iter().map(|words| size_of_val(&**words)).sum();
-        size_of::<Self>() + words + self.generations.capacity() * size_of::<Box<[u64]>>()
+        let full: usize = self.full.iter().map(|words| size_of_val(&**words)).sum();
+        let words = size_of_val(&*self.last) + full;
+        size_of::<Self>() + words + self.full.capacity() * size_of::<Box<[u64]>>()
     }
 }
 

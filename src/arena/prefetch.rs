@@ -12,6 +12,15 @@ pub(crate) fn prefetch(bytes: &[u8], at: usize) {
     }
 }
 
+/// Asks for what a reference leads to, up to four lines of it.
+#[inline]
+pub(crate) fn prefetch_value<T>(value: &T) {
+    let address = std::ptr::from_ref(value).cast::<u8>();
+    for at in (0..size_of::<T>().min(4 * CACHE_LINE)).step_by(CACHE_LINE) {
+        prefetch_line(address.wrapping_add(at));
+    }
+}
+
 /// Asks for the cache line at an address, which need not be readable: a hint, which reads nothing.
 #[cfg(all(target_arch = "x86_64", not(memkv_portable)))]
 #[inline]

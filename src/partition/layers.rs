@@ -1,6 +1,7 @@
 //! What is below a delta: frozen delta, overlay and base, published together as one thing.
 
 use super::Delta;
+use crate::arena::prefetch_value;
 use crate::art::Tree;
 use crate::blocks::Blocks;
 use crate::entry::{Entry, ValueBuf};
@@ -89,6 +90,10 @@ impl Layers {
         hash: &mut Option<KeyHash>,
         buf: &'a ValueBuf,
     ) -> Result<(Option<Entry<'a>>, Option<usize>), Corruption> {
+        // One of these lines, and the filter's, arrive while another is waited for.
+        if let Some(base) = &self.base {
+            prefetch_value(&**base);
+        }
         if let Some(entry) = self.find_frozen(key, hash) {
             return Ok((Some(entry), Some(1)));
         }

@@ -23,7 +23,7 @@ pub(crate) use room::Room;
 pub(crate) use shared::{Load, Moment, Shared, Writes};
 pub(crate) use view::{Depth, LayerCursor, LiveCursor, Pinned};
 
-use crate::arena::OutOfMemory;
+use crate::arena::{OutOfMemory, prefetch_value};
 use crate::art::{ArtCursor, Pin, Tree, TreeError};
 use crate::cursor::Cursor;
 use crate::entry::{Below, Entry, Extent, INLINE_VALUE_MAX, ValueBuf, ValueRef, ValueWidth};
@@ -199,6 +199,7 @@ impl Partition {
         let mut state = write_soon(&self.state);
         self.begin_write(writes, &mut state, &mut met)?;
         let _aside = self.set_aside(writes, &state, key, value)?;
+        state.ask_for_layers();
         let State { delta, layers, .. } = &mut *state;
         let delta = delta.get_or_insert_with(|| Box::new(Delta::new(self.width)));
         let plan = delta.tree.plan(key)?;
@@ -695,6 +696,15 @@ impl State {
         if may_hold { delta.tree.get(key) } else { None }
     }
 
+    /// Asks for the layers while the delta is searched: of many partitions, what leads from one to the
+    /// next of these has left the cache.
+    #[inline]
+    fn ask_for_layers(&self) {
+        if let Some(layers) = &self.layers {
+            prefetch_value(&**layers);
+        }
+    }
+
     /// The newest entry of `key`, and the number of the layer that has it (delta, frozen delta,
     /// overlay, base). `buf` is where its value goes, if it has to be unpacked.
     fn find<'a>(
@@ -703,6 +713,7 @@ impl State {
         buf: &'a ValueBuf,
     ) -> Result<(Option<Entry<'a>>, Option<usize>), Corruption> {
         let mut hash = None;
+        self.ask_for_layers();
         if let Some(entry) = self.find_in_delta(key, &mut hash) {
             return Ok((Some(entry), Some(0)));
         }
