@@ -102,6 +102,28 @@ fn a_partition_that_is_divided_hides_nothing_and_loses_no_write() {
 }
 
 #[test]
+fn a_division_does_not_bring_back_what_was_cleared() {
+    explore_with(PREEMPTIONS, || {
+        let core = core_with(options(1));
+        for key in [b"a", b"b", b"c"] {
+            put(&core, key, 1);
+        }
+        let folded = core.clone();
+        let compactor = spawn(move || {
+            folded.freeze();
+            folded.fold_step().expect("memory");
+        });
+        core.clear().expect("it may be written");
+        assert_eq!((core.len(), get_core(&core, b"a")), (0, 0));
+        put(&core, b"b", 2);
+        join(compactor);
+        assert_eq!(look(&core), [(b"b".to_vec(), 2)]);
+        assert_eq!(core.len(), 1);
+        core.check();
+    });
+}
+
+#[test]
 fn partitions_that_are_joined_hide_nothing_and_lose_no_write() {
     explore_with(PREEMPTIONS, || {
         let core = divided(&[b"a", b"b"], 8);
