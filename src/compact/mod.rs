@@ -21,6 +21,8 @@ mod room;
 mod slot;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 pub(crate) use bulk::Base;
