@@ -21,6 +21,8 @@ mod room;
 mod slot;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 pub(crate) use bulk::Base;
@@ -37,7 +39,7 @@ use crate::segment::Segment;
 use crate::snapshot::View;
 use crate::stats::{MemoryUsage, Stats};
 use crate::sync::{
-    Arc, AtomicBool, AtomicU32, AtomicU64, AtomicUsize, OnceLock, Ordering, RwLock, Striped, Weak,
+    Arc, AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, RwLock, SetOnce, Striped, Weak,
 };
 use policy::{Dirt, Pressure, Sizes, Target};
 use slot::FoldSlot;
@@ -50,7 +52,7 @@ pub(crate) struct Core {
     /// The whole map, until there are several partitions; retired from then on.
     first: Partition,
     /// The partitions, since there were several.
-    many: OnceLock<Box<Many>>,
+    many: SetOnce<Box<Many>>,
     /// Held by whoever makes a directory, and shared by whoever must not meet one in the making:
     /// who found a retired partition, and who makes a view of all.
     publishing: RwLock<()>,
@@ -146,7 +148,7 @@ impl Core {
     pub(crate) fn new(width: ValueWidth, options: Options) -> Self {
         Self {
             first: Partition::new(width),
-            many: OnceLock::new(),
+            many: SetOnce::new(),
             publishing: RwLock::new(()),
             options,
             file: None,

@@ -71,6 +71,13 @@ pub(super) struct Dirt {
     pub(super) age: u64,
 }
 
+impl Dirt {
+    /// Entries of the delta, what pins keep of it included.
+    pub(super) fn entries(&self) -> f64 {
+        self.load.entries as f64 + self.load.kept as f64 / KEPT_BYTES_PER_ENTRY
+    }
+}
+
 /// Which of these deltas to fold, by its number: the one with the largest gain for its cost. `None`
 /// if there is nothing in any.
 ///
@@ -80,15 +87,20 @@ pub(super) struct Dirt {
 /// goes first. (The Lagrange condition of the least sum of rate·size/delta for a given sum of
 /// deltas.)
 pub(super) fn choose(deltas: impl Iterator<Item = Dirt>) -> Option<usize> {
-    let score = |dirt: &Dirt| {
-        let entries = dirt.load.entries as f64 + dirt.load.kept as f64 / KEPT_BYTES_PER_ENTRY;
-        // entries / sqrt(entries / age * size), squared.
-        entries * dirt.age.max(1) as f64 / (dirt.load.live as f64 + entries)
-    };
+    #[cfg(test)]
+    let score = super::tests::rule().unwrap_or(gain);
+    #[cfg(not(test))]
+    let score = gain;
     let is_filled = |load: Load| load.entries > 0 || load.kept > 0;
     let filled = deltas.enumerate().filter(|(_, dirt)| is_filled(dirt.load));
     let scored = filled.map(|(i, dirt)| (i, score(&dirt)));
     scored.max_by(|(_, a), (_, b)| a.total_cmp(b)).map(|(i, _)| i)
+}
+
+/// `entries / sqrt(entries / age * size)`, squared.
+fn gain(dirt: &Dirt) -> f64 {
+    let entries = dirt.entries();
+    entries * dirt.age.max(1) as f64 / (dirt.load.live as f64 + entries)
 }
 
 /// What a base of its own has to be worth before room is made for a write: folding for less costs

@@ -41,13 +41,27 @@ impl Load {
 /// A moment that a view of the whole map shows, and the partitions saved for it so far.
 pub(crate) struct Moment {
     epoch: u64,
-    pins: Mutex<BTreeMap<usize, Pinned>>,
+    pins: Mutex<Pins>,
+}
+
+/// Partitions that were saved. They are dropped in the order in which they came, not in that of
+/// addresses, which differs from run to run: models take the same steps each time.
+#[derive(Default)]
+struct Pins {
+    saved: Vec<Pinned>,
+    /// Where that of a partition is.
+    places: BTreeMap<usize, usize>,
 }
 
 impl Moment {
     /// The pin of a partition, which `pin` makes if there is none.
     pub(super) fn pinned(&self, partition: usize, pin: impl FnOnce() -> Pinned) -> Pinned {
-        self.pins.lock().entry(partition).or_insert_with(pin).clone()
+        let Pins { saved, places } = &mut *self.pins.lock();
+        let place = *places.entry(partition).or_insert_with(|| {
+            saved.push(pin());
+            saved.len() - 1
+        });
+        saved[place].clone()
     }
 }
 
@@ -105,7 +119,7 @@ impl Shared {
         let mut moments = self.moments.lock();
         moments.retain(|moment| moment.strong_count() > 0);
         let epoch = self.epoch.fetch_add(1, Ordering::AcqRel) + 1;
-        let moment = Arc::new(Moment { epoch, pins: Mutex::new(BTreeMap::new()) });
+        let moment = Arc::new(Moment { epoch, pins: Mutex::default() });
         moments.push(Arc::downgrade(&moment));
         moment
     }

@@ -4,11 +4,11 @@
 //! build for one of them swaps the names here and nowhere else. Locks are `parking_lot`'s: one
 //! byte to one word each, no poisoning, compiled (and so instrumented) with this crate.
 //!
-//! | build | locks | atomics, threads | `Arc`, `Weak` | `OnceLock` |
-//! | --- | --- | --- | --- | --- |
-//! | ordinary | `parking_lot` | `std` | `std` | `std` |
-//! | `--cfg memkv_tsan` | `parking_lot` | `std` | `arc` | `once` |
-//! | `--cfg memkv_loom` | `modelled`, over `loom` | `loom` | `arc` | `std` |
+//! | build | locks | atomics, threads | `Arc`, `Weak` | `OnceLock` | `SetOnce` |
+//! | --- | --- | --- | --- | --- | --- |
+//! | ordinary | `parking_lot` | `std` | `std` | `std` | `std` |
+//! | `--cfg memkv_tsan` | `parking_lot` | `std` | `arc` | `once` | `once` |
+//! | `--cfg memkv_loom` | `modelled`, over `loom` | `loom` | `arc` | `std` | `modelled` |
 
 #[cfg(any(memkv_loom, memkv_tsan))]
 mod arc;
@@ -28,7 +28,7 @@ pub(crate) use std::thread;
 #[cfg(memkv_loom)]
 pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 #[cfg(memkv_loom)]
-pub(crate) use modelled::{Condvar, Mutex, RwLock, thread};
+pub(crate) use modelled::{Condvar, Mutex, RwLock, SetOnce, thread};
 
 #[cfg(not(any(memkv_loom, memkv_tsan)))]
 pub(crate) use std::sync::{Arc, Weak};
@@ -89,3 +89,7 @@ pub(crate) fn join_scoped<T>(thread: std::thread::ScopedJoinHandle<'_, T>) -> T 
 pub(crate) use once::OnceLock;
 #[cfg(not(memkv_tsan))]
 pub(crate) use std::sync::OnceLock;
+
+/// A [`OnceLock`] that is not static, and set by one thread: models know what it orders.
+#[cfg(not(memkv_loom))]
+pub(crate) use OnceLock as SetOnce;

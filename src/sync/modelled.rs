@@ -1,6 +1,7 @@
 //! `loom`'s locks with the interface of `parking_lot`'s.
 
 use loom::sync as loom_sync;
+use loom_sync::atomic::{AtomicBool, Ordering};
 use std::ops::{Deref, DerefMut};
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
@@ -108,5 +109,31 @@ impl Condvar {
     /// Wakes one thread that waits.
     pub(crate) fn notify_one(&self) {
         self.0.notify_one();
+    }
+}
+
+/// A value that is set once. Who finds it knows what the one who has set it did before, as with the
+/// standard library's, of which the checker knows nothing.
+pub(crate) struct SetOnce<T> {
+    value: std::sync::OnceLock<T>,
+    is_set: AtomicBool,
+}
+
+impl<T> SetOnce<T> {
+    /// Without a value yet.
+    pub(crate) fn new() -> Self {
+        Self { value: std::sync::OnceLock::new(), is_set: AtomicBool::new(false) }
+    }
+
+    /// The value, if there is one.
+    pub(crate) fn get(&self) -> Option<&T> {
+        if self.is_set.load(Ordering::Acquire) { self.value.get() } else { None }
+    }
+
+    /// Makes this the value, if there is none; else gives it back.
+    pub(crate) fn set(&self, value: T) -> Result<(), T> {
+        self.value.set(value)?;
+        self.is_set.store(true, Ordering::Release);
+        Ok(())
     }
 }

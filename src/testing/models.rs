@@ -10,6 +10,8 @@
 //! Not modelled: the worker's queue, which outlives a run of a model. Its part is played by a
 //! thread that folds.
 
+mod partitions;
+
 use crate::compact::Core;
 use crate::compact::testing::fold;
 use crate::cursor::Cursor;
@@ -80,7 +82,11 @@ fn partition(keys: &[&[u8]]) -> Arc<Partition> {
 
 /// A map that folds when it is told to, with a handle that nobody drops.
 fn core(compaction: Compaction) -> Arc<Core> {
-    let options = Options { compaction, delta_floor_bytes: 1, ..Options::default() };
+    core_with(Options { compaction, delta_floor_bytes: 1, ..Options::default() })
+}
+
+/// An empty map with these options, with a handle that nobody drops.
+fn core_with(options: Options) -> Arc<Core> {
     let core = Arc::new(Core::new(ValueWidth::Fixed(1), options));
     core.add_handle();
     core
@@ -90,9 +96,8 @@ fn get_core(core: &Core, key: &[u8]) -> u8 {
     core.get(key, |bytes| bytes[0]).expect("sound").unwrap_or(0)
 }
 
-/// The keys and values of a view, first to last.
-fn walk(pinned: &Pinned) -> Vec<(Vec<u8>, u8)> {
-    let mut cursor = pinned.cursor();
+/// The keys and values that a cursor shows, first to last.
+fn walk(mut cursor: impl Cursor) -> Vec<(Vec<u8>, u8)> {
     let mut found = Vec::new();
     cursor.first();
     while cursor.valid() {
@@ -210,8 +215,8 @@ fn a_view_pinned_beside_a_fold_is_whole_and_outlives_its_layers() {
             let view = pinned.pin(b"a");
             drop(pinned);
             let both = [(b"a".to_vec(), 1), (b"b".to_vec(), 1)];
-            assert_eq!(walk(&view), both);
-            assert_eq!(walk(&view), both, "the layers it was taken with have not changed");
+            assert_eq!(walk(view.cursor()), both);
+            assert_eq!(walk(view.cursor()), both, "the layers it was taken with have not changed");
         });
         core.compact().expect("memory");
         join(reader);
