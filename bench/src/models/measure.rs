@@ -47,13 +47,19 @@ pub(super) struct Probes {
     pub(super) warm: Vec<u64>,
     pub(super) asked: Vec<u64>,
     pub(super) what: What,
+    /// The kinds of columns that are asked; all if there are none.
+    pub(super) places: Vec<String>,
 }
 
 impl Probes {
-    pub(super) fn new(keys: &[u64], count: usize, what: What) -> Self {
+    pub(super) fn new(keys: &[u64], count: usize, what: What, places: &[String]) -> Self {
         let mut random = Random::new(0x90be);
         let mut draw = || (0..count).map(|_| keys[random.below(keys.len())]).collect();
-        Self { warm: draw(), asked: draw(), what }
+        Self { warm: draw(), asked: draw(), what, places: places.to_vec() }
+    }
+
+    fn is_asked(&self, place: &str) -> bool {
+        self.places.is_empty() || self.places.iter().any(|asked| asked == place)
     }
 
     /// Nanoseconds for a probe, the best of a few passes; once only, where callgrind counts.
@@ -153,19 +159,21 @@ impl Run<'_> {
 }
 
 macro_rules! every_model {
-    ($run:ident, $place:literal, $column:ty, $blocks:expr, $error:expr) => {{
-        let column = <$column>::of($run.keys);
-        every_model!(@each $run, $place, column,
-            "tree of 8" => Hybrid<Eights, Blocks<{ $blocks }>>,
-            "tree" => Hybrid<Tree, Blocks<{ $blocks }>>,
-            "lines" => Hybrid<Searched<Whole>, Pla<$error>>,
-            "tree, lines" => Hybrid<Tree, Pla<$error>>,
-            "radix, lines" => Hybrid<Searched<Radix>, Pla<$error>>,
-            "pgm" => Pgm<$error>,
-            "radixspline" => RadixSpline<$error>,
-            "spline, blocks" => SplineOverBlocks<{ $blocks }>,
-            "fitted" => Fitted<{ $blocks }, $error>);
-    }};
+    ($run:ident, $place:literal, $column:ty, $blocks:expr, $error:expr) => {
+        if $run.probes.is_asked($place) {
+            let column = <$column>::of($run.keys);
+            every_model!(@each $run, $place, column,
+                "tree of 8" => Hybrid<Eights, Blocks<{ $blocks }>>,
+                "tree" => Hybrid<Tree, Blocks<{ $blocks }>>,
+                "lines" => Hybrid<Searched<Whole>, Pla<$error>>,
+                "tree, lines" => Hybrid<Tree, Pla<$error>>,
+                "radix, lines" => Hybrid<Searched<Radix>, Pla<$error>>,
+                "pgm" => Pgm<$error>,
+                "radixspline" => RadixSpline<$error>,
+                "spline, blocks" => SplineOverBlocks<{ $blocks }>,
+                "fitted" => Fitted<{ $blocks }, $error>);
+        }
+    };
     (@each $run:ident, $place:literal, $column:ident, $($name:literal => $policy:ty),*) => {
         $(
             let (model, build_ns) = $run.learn::<$policy>();
@@ -182,6 +190,9 @@ pub(super) fn models(keys: &[u64], probes: &Probes, emit: &mut dyn FnMut(Row)) {
     every_model!(run, "plain", Raw, PLAIN, 16);
     every_model!(run, "packed", Packed, BLOCK, 16);
     every_model!(run, "elias-fano", Elias, PIECE, 64);
+    if !probes.is_asked("window") {
+        return;
+    }
     let model = run.learn::<Hybrid<Searched<Radix>, Pla<16>>>().0;
     run.twins(["radix, lines", "by hand"], model, RadixLines::of);
     let model = run.learn::<Hybrid<Eights, Blocks<16>>>().0;

@@ -37,7 +37,7 @@ const LINES_OF_BLOCK: usize = 4;
 
 /// Steps of a search between the lines that a table leads to, in the mean over keys, from which on
 /// the steps of a tree are fewer.
-const MOST_STEPS: usize = 3;
+const MOST_STEPS: usize = 5;
 
 /// Keys after which lines may be given up.
 const SOME: usize = 1 << 16;

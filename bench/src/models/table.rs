@@ -16,6 +16,9 @@ pub(crate) struct Options {
     /// Only these sets
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     sets: Vec<String>,
+    /// Only these: `plain`, `packed`, `elias-fano`, and `window` for windows alone
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    columns: Vec<String>,
     /// Gets of a pass
     #[arg(long, default_value_t = 200_000)]
     probes: usize,
@@ -83,7 +86,8 @@ fn counts(options: &Options, set: &str) -> Result<Vec<Counts>, String> {
         .arg(program)
         .args(["models", "--counted", "--sets", set])
         .args(["--keys", &options.keys.to_string(), "--probes", &options.probes.to_string()])
-        .args(options.maps.then_some("--maps"));
+        .args(options.maps.then_some("--maps"))
+        .args(options.columns.iter().flat_map(|name| ["--columns", name]));
     let output = command.output().map_err(|error| format!("valgrind: {error}"))?;
     if !output.status.success() {
         return Err(String::from_utf8_lossy(&output.stderr).into_owned());
@@ -100,7 +104,7 @@ fn read(path: &Path, options: &Options) -> Option<Result<Counts, String>> {
 fn rows(options: &Options, set: &str, what: What) -> Result<Vec<Row>, String> {
     let keys = sets::make(set, options.keys, 1)?;
     let count = if what == What::Time || options.counted { options.probes } else { 1 };
-    let probes = Probes::new(&keys, count, what);
+    let probes = Probes::new(&keys, count, what, &options.columns);
     let mut rows = Vec::new();
     let mut emit = |row| rows.push(row);
     if options.maps {
@@ -131,7 +135,9 @@ fn print(set: &str, rows: &[Row], counts: Option<&[Counts]>) {
 
 /// How far the policy that looks at the fit is behind the best one, in each kind of column.
 fn regret(rows: &[Row], cost: impl Fn(usize) -> f64) {
-    let mut places: Vec<&str> = rows.iter().map(|row| row.place).collect();
+    // Of maps, only some keep order, so that the quickest would say nothing.
+    let mut places: Vec<&str> =
+        rows.iter().map(|row| row.place).filter(|place| *place != "map").collect();
     places.dedup();
     for place in places {
         let here = || (0..rows.len()).filter(|i| rows[*i].place == place);

@@ -1,5 +1,5 @@
 use super::columns::{Column, Elias, Packed, Raw};
-use super::model::{Blocks, Hybrid, Hybridization, Model, Searched, Whole, learn};
+use super::model::{Blocks, Hybrid, Hybridization, Model, Searched, Top, Whole, learn};
 use super::pla::Pla;
 use super::policy::{Fitted, Pgm, RadixSpline, SplineOverBlocks};
 use super::sets;
@@ -146,4 +146,22 @@ fn a_line_stays_one_part_and_separators_of_even_keys_take_few_bytes() {
     let eights = learn::<Hybrid<Eights, Blocks<16>>>(keys.iter().copied());
     let tree = learn::<Hybrid<Tree, Blocks<16>>>(keys.iter().copied());
     assert!(tree.bytes() * 2 < eights.bytes(), "{} {}", tree.bytes(), eights.bytes());
+}
+
+#[test]
+fn a_top_finds_the_part_that_begins_with_a_key() {
+    fn check<T: Top>(keys: &[u64]) {
+        let model = learn::<Hybrid<T, Pla<4>>>(keys.iter().copied());
+        for (part, first) in model.firsts.iter().enumerate() {
+            assert_eq!(model.top.part(&model.firsts, *first), part, "{first}");
+        }
+    }
+    for name in ["uniform", "cells", "huge-gaps"] {
+        let keys = sets::make(name, 5_000, 1).unwrap();
+        check::<Tree>(&keys);
+        check::<Eights>(&keys);
+        check::<Searched<Whole>>(&keys);
+        check::<Searched<Radix>>(&keys);
+        check::<Searched<RadixSpline<4>>>(&keys);
+    }
 }
