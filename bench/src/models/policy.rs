@@ -16,21 +16,27 @@ pub(super) type RadixSpline<const E: usize> = Hybrid<Searched<Radix>, Spline<E>>
 /// A spline over the first keys of blocks.
 pub(super) type SplineOverBlocks<const N: usize> = Hybrid<Searched<RadixSpline<4>>, Blocks<N>>;
 
-/// Lines where they are few and a table finds them, else a tree over blocks: the policy to use where
-/// nothing is known.
+/// Lines where they are few and a table finds them, near ones if these too are few, else a tree over
+/// blocks: the policy to use where nothing is known.
 pub(super) struct Fitted<const N: usize, const E: usize>;
 
 type Lines<const E: usize> = Hybrid<Searched<Radix>, Pla<E>>;
 type Nodes<const N: usize> = Hybrid<Eights, Blocks<N>>;
 
+/// How far near lines may be off, in positions: a window has a cache line or two.
+const NEAR: usize = 4;
+
 /// What was chosen.
 pub(super) enum Fit<const N: usize, const E: usize> {
+    Near(ModelOf<Lines<NEAR>>),
     Lines(ModelOf<Lines<E>>),
     Nodes(ModelOf<Nodes<N>>),
 }
 
-/// Keys that a line has to have, in the mean, to pay for its 24 bytes and four or eight in the table.
+/// Keys that a line has to have, in the mean, to pay for its 24 bytes and four or eight in the table;
+/// and where a larger error would do.
 const LEAST_KEYS: usize = 64;
+const LEAST_KEYS_NEAR: usize = 256;
 
 /// Where blocks are large, and so the tree over them small: so many lines pay instead of a block.
 const LINES_OF_BLOCK: usize = 4;
@@ -42,53 +48,75 @@ const MOST_STEPS: usize = 5;
 /// Keys after which lines may be given up.
 const SOME: usize = 1 << 16;
 
-pub(super) struct FitLearner<const N: usize, const E: usize> {
-    /// None, once there are too many.
+/// Lines, until there are too many.
+struct Candidate<const E: usize> {
     lines: Option<<Lines<E> as Hybridization>::Learner>,
-    nodes: <Nodes<N> as Hybridization>::Learner,
+    least_keys: usize,
     keys: usize,
+}
+
+impl<const E: usize> Candidate<E> {
+    fn new(least_keys: usize) -> Self {
+        Self { lines: Some(StackedLearner::default()), least_keys, keys: 0 }
+    }
+
+    fn push(&mut self, key: u64) {
+        self.keys += 1;
+        if let Some(lines) = &mut self.lines {
+            lines.push(key);
+            // What is not learnable is so for long: then its lines are not looked for to the end.
+            if lines.parts() * self.least_keys > self.keys + SOME {
+                self.lines = None;
+            }
+        }
+    }
+
+    /// The lines, if they pay.
+    fn finish(self) -> Option<ModelOf<Lines<E>>> {
+        let lines = self.lines.filter(|lines| lines.parts() * self.least_keys <= self.keys)?;
+        let lines = lines.finish();
+        let parts = lines.firsts.iter().zip(lines.level.0.windows(2));
+        let steps = parts.map(|(first, pair)| {
+            let Window { from, end } = lines.top.0.window(*first);
+            (pair[1].start - pair[0].start) as usize * (end - from + 1).ilog2() as usize
+        });
+        (steps.sum::<usize>() <= MOST_STEPS * self.keys).then_some(lines)
+    }
+}
+
+pub(super) struct FitLearner<const N: usize, const E: usize> {
+    near: Candidate<NEAR>,
+    lines: Candidate<E>,
+    nodes: <Nodes<N> as Hybridization>::Learner,
 }
 
 impl<const N: usize, const E: usize> Default for FitLearner<N, E> {
     fn default() -> Self {
-        Self { lines: Some(StackedLearner::default()), nodes: StackedLearner::default(), keys: 0 }
+        let least_keys = LEAST_KEYS.max(N / LINES_OF_BLOCK);
+        Self {
+            near: Candidate::new(LEAST_KEYS_NEAR.max(least_keys)),
+            lines: Candidate::new(least_keys),
+            nodes: StackedLearner::default(),
+        }
     }
-}
-
-/// Steps of a search between lines, in the sum over keys.
-fn steps<const E: usize>(lines: &ModelOf<Lines<E>>) -> usize {
-    let firsts = lines.firsts.iter();
-    let steps = firsts.zip(lines.level.0.windows(2)).map(|(first, pair)| {
-        let Window { from, end } = lines.top.0.window(*first);
-        (pair[1].start - pair[0].start) as usize * (end - from + 1).ilog2() as usize
-    });
-    steps.sum()
 }
 
 impl<const N: usize, const E: usize> Learner for FitLearner<N, E> {
     type Model = Fit<N, E>;
 
     fn push(&mut self, key: u64) {
+        self.near.push(key);
+        self.lines.push(key);
         self.nodes.push(key);
-        self.keys += 1;
-        if let Some(lines) = &mut self.lines {
-            lines.push(key);
-            // What is not learnable is so for long: then its lines are not looked for to the end.
-            if lines.parts() * LEAST_KEYS.max(N / LINES_OF_BLOCK) > self.keys + SOME {
-                self.lines = None;
-            }
-        }
     }
 
     fn finish(self) -> Fit<N, E> {
-        let least = LEAST_KEYS.max(N / LINES_OF_BLOCK);
-        let are_few = |lines: &StackedLearner<_, _>| lines.parts() * least <= self.keys;
-        if let Some(lines) = self.lines.filter(are_few).map(Learner::finish)
-            && steps(&lines) <= MOST_STEPS * self.keys
-        {
-            Fit::Lines(lines)
-        } else {
-            Fit::Nodes(self.nodes.finish())
+        if let Some(lines) = self.near.finish() {
+            return Fit::Near(lines);
+        }
+        match self.lines.finish() {
+            Some(lines) => Fit::Lines(lines),
+            None => Fit::Nodes(self.nodes.finish()),
         }
     }
 }
@@ -97,6 +125,7 @@ impl<const N: usize, const E: usize> Model for Fit<N, E> {
     #[inline(always)]
     fn window(&self, key: u64) -> Window {
         match self {
+            Self::Near(model) => model.window(key),
             Self::Lines(model) => model.window(key),
             Self::Nodes(model) => model.window(key),
         }
@@ -104,6 +133,7 @@ impl<const N: usize, const E: usize> Model for Fit<N, E> {
 
     fn bytes(&self) -> usize {
         match self {
+            Self::Near(model) => model.bytes(),
             Self::Lines(model) => model.bytes(),
             Self::Nodes(model) => model.bytes(),
         }
@@ -111,6 +141,7 @@ impl<const N: usize, const E: usize> Model for Fit<N, E> {
 
     fn widest(&self) -> usize {
         match self {
+            Self::Near(model) => model.widest(),
             Self::Lines(model) => model.widest(),
             Self::Nodes(model) => model.widest(),
         }
