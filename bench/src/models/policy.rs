@@ -41,9 +41,11 @@ const LEAST_KEYS_NEAR: usize = 256;
 /// Where blocks are large, and so the tree over them small: so many lines pay instead of a block.
 const LINES_OF_BLOCK: usize = 4;
 
-/// Steps of a search between the lines that a table leads to, in the mean over keys, from which on
-/// the steps of a tree are fewer.
-const MOST_STEPS: usize = 5;
+/// Instructions, as counted: a level of the tree; a look into the table and along a line; a step of
+/// the search between the lines that the table leads to, wrong guesses of their number included.
+const LEVEL: usize = 28;
+const LINE: usize = 55;
+const STEP: usize = 16;
 
 /// Keys after which lines may be given up.
 const SOME: usize = 1 << 16;
@@ -71,8 +73,8 @@ impl<const E: usize> Candidate<E> {
         }
     }
 
-    /// The lines, if they pay.
-    fn finish(self) -> Option<ModelOf<Lines<E>>> {
+    /// The lines, if they pay instead of a tree over so many blocks.
+    fn finish(self, blocks: usize) -> Option<ModelOf<Lines<E>>> {
         let lines = self.lines.filter(|lines| lines.parts() * self.least_keys <= self.keys)?;
         let lines = lines.finish();
         let parts = lines.firsts.iter().zip(lines.level.0.windows(2));
@@ -80,7 +82,9 @@ impl<const E: usize> Candidate<E> {
             let Window { from, end } = lines.top.0.window(*first);
             (pair[1].start - pair[0].start) as usize * (end - from + 1).ilog2() as usize
         });
-        (steps.sum::<usize>() <= MOST_STEPS * self.keys).then_some(lines)
+        let levels = (blocks.max(2) - 1).ilog2() as usize / 3 + 1;
+        let spared = (levels * LEVEL).saturating_sub(LINE) * self.keys;
+        (steps.sum::<usize>() * STEP <= spared).then_some(lines)
     }
 }
 
@@ -111,10 +115,11 @@ impl<const N: usize, const E: usize> Learner for FitLearner<N, E> {
     }
 
     fn finish(self) -> Fit<N, E> {
-        if let Some(lines) = self.near.finish() {
+        let blocks = self.near.keys.div_ceil(N);
+        if let Some(lines) = self.near.finish(blocks) {
             return Fit::Near(lines);
         }
-        match self.lines.finish() {
+        match self.lines.finish(blocks) {
             Some(lines) => Fit::Lines(lines),
             None => Fit::Nodes(self.nodes.finish()),
         }
