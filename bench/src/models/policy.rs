@@ -38,9 +38,6 @@ pub(super) enum Fit<const N: usize, const E: usize> {
 const LEAST_KEYS: usize = 64;
 const LEAST_KEYS_NEAR: usize = 256;
 
-/// Where blocks are large, and so the tree over them small: so many lines pay instead of a block.
-const LINES_OF_BLOCK: usize = 4;
-
 /// Instructions, as counted: a level of the tree; a look into the table and along a line; a step of
 /// the search between the lines that the table leads to, wrong guesses of their number included.
 const LEVEL: usize = 28;
@@ -96,7 +93,8 @@ pub(super) struct FitLearner<const N: usize, const E: usize> {
 
 impl<const N: usize, const E: usize> Default for FitLearner<N, E> {
     fn default() -> Self {
-        let least_keys = LEAST_KEYS.max(N / LINES_OF_BLOCK);
+        // More lines than blocks would take more of the cache than the tree.
+        let least_keys = LEAST_KEYS.max(N);
         Self {
             near: Candidate::new(LEAST_KEYS_NEAR.max(least_keys)),
             lines: Candidate::new(least_keys),
