@@ -3,7 +3,7 @@
 use crate::keys::{self, Files};
 use crate::measure::{Depth, Sink};
 use crate::run::{self, Plan};
-use crate::{compare, peers, record, report, scale};
+use crate::{compare, models, peers, record, report, scale};
 use clap::{Args, Parser, Subcommand};
 use std::io::Write;
 use std::path::PathBuf;
@@ -26,6 +26,8 @@ enum Command {
     Full(Choices),
     /// MemKV alone: 1.25 billion integers and 100 million URLs, streamed into segments
     Scale(scale::Options),
+    /// Models of integer keys beside each other: lines, splines, trees, over three kinds of columns
+    Models(models::Options),
     /// Turns a run into BENCHMARKS.md and charts
     Report(report::Options),
     /// Compares two runs of the same plan
@@ -165,6 +167,7 @@ pub(crate) fn main() -> Result<(), String> {
         Command::Standard(choices) => run::execute(&choices.plan("standard")?),
         Command::Full(choices) => run::execute(&choices.plan("full")?),
         Command::Scale(options) => scale::execute(&options),
+        Command::Models(options) => models::execute(&options),
         Command::Report(options) => report::execute(&options),
         Command::Compare { old, new } => compare::execute(&old, &new),
         Command::List => {

@@ -8,6 +8,7 @@ mod keys;
 mod kind;
 mod measure;
 mod memory;
+mod models;
 mod peer;
 mod peers;
 mod perf;

@@ -58,6 +58,20 @@ fn a_run_is_reported_and_compared() {
 }
 
 #[test]
+fn models_and_maps_are_measured_on_every_set() {
+    let folder = tempfile::tempdir().unwrap();
+    for arguments in [&["--keys", "300"][..], &["--keys", "300", "--maps"]] {
+        let output =
+            bench(folder.path()).args(["models", "--probes", "50"]).args(arguments).output();
+        let output = output.unwrap();
+        assert!(output.status.success(), "{}", text(&output));
+        let rows = if arguments.len() > 2 { "map | MemKV" } else { "elias-fano | fitted" };
+        assert_eq!(text(&output).matches(rows).count(), 11, "{}", text(&output));
+        assert!(!text(&output).contains("wrong"), "{}", text(&output));
+    }
+}
+
+#[test]
 fn a_missing_file_is_named() {
     let folder = tempfile::tempdir().unwrap();
     for arguments in
