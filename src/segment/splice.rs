@@ -6,7 +6,7 @@
 use super::build::{SegmentBuilder, shared_with};
 use super::format::Section;
 use super::front::{KeyBuffer, SourceBlocks, SpliceStage};
-use super::{CodecChoice, Keys, Known, Ordinal, Segment};
+use super::{CodecChoice, Keys, Known, Segment};
 use crate::bytes::common_prefix;
 use crate::cursor::Cursor;
 use crate::error::Error;
@@ -54,8 +54,8 @@ pub(crate) fn splice(
         return Ok(Outcome::Refused);
     }
     let Some(source) = SourceBlocks::new(keys)? else { return Ok(Outcome::Refused) };
-    let mut prefix = Vec::new();
-    shared_prefix(base, newer, &mut prefix)?;
+    let mut prefix = source.prefix().to_vec();
+    shared_prefix(newer, &mut prefix)?;
     let bump = Bump::new();
     let stage = SpliceStage::new(&bump, keys, prefix)?;
     let mut splice = Splice {
@@ -103,16 +103,8 @@ pub(crate) fn splice(
     Ok(Outcome::Spliced(Spliced { segment, new_bytes, kept, copied }))
 }
 
-/// Makes `prefix` what all keys of both share.
-fn shared_prefix(
-    base: &Segment,
-    newer: &mut impl Cursor,
-    prefix: &mut Vec<u8>,
-) -> Result<(), Error> {
-    let mut key = Vec::new();
-    base.key_at(Ordinal(0), prefix)?;
-    base.key_at(Ordinal(base.len() - 1), &mut key)?;
-    prefix.truncate(common_prefix(prefix, &key));
+/// Makes `prefix`, which is what the stored keys share, what newer ones share too.
+fn shared_prefix(newer: &mut impl Cursor, prefix: &mut Vec<u8>) -> Result<(), Error> {
     newer.last();
     if newer.valid() {
         prefix.truncate(common_prefix(prefix, newer.key()));
@@ -195,6 +187,10 @@ impl Splice<'_, '_> {
             if newer.key().len() > self.longest {
                 self.is_refused = true;
                 return Ok(());
+            }
+            if !self.stage.takes(newer.key()) {
+                // It is not between the first and the last one.
+                return Err(self.source.damaged().into());
             }
             let before = self.last;
             self.tell_last()?;

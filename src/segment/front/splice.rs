@@ -63,6 +63,11 @@ impl<'b> SpliceStage<'b> {
         if self.encoder.is_some() { MAX_KEY_LEN / 2 } else { MAX_KEY_LEN }
     }
 
+    /// Whether a key begins with what all keys share.
+    pub(in super::super) fn takes(&self, key: &[u8]) -> bool {
+        key.starts_with(&self.prefix)
+    }
+
     /// Whether the next key is the first of a block.
     #[inline]
     pub(in super::super) fn is_at_start(&self) -> bool {
@@ -183,15 +188,19 @@ impl<'a> SourceBlocks<'a> {
         let (common, head) = self.block.start();
         self.steps[0] = (prefix_len, head);
         self.len = 1;
+        let mut longest = 0;
         for ((shared, suffix), step) in self.block.steps().zip(&mut self.steps[1..]) {
             *step = (prefix_len + common + shared, suffix);
+            longest = longest.max(step.0).max(suffix.1);
             self.len += 1;
         }
-        if self.len as u64 == (self.keys.entries - self.first()).min(1 << BLOCK_SHIFT) {
-            Ok(())
-        } else {
-            Err(self.damaged())
-        }
+        let is_whole = self.len as u64 == (self.keys.entries - self.first()).min(1 << BLOCK_SHIFT);
+        if is_whole && longest <= MAX_KEY_LEN { Ok(()) } else { Err(self.damaged()) }
+    }
+
+    /// What all keys start with.
+    pub(in super::super) fn prefix(&self) -> &'a [u8] {
+        self.front.prefix
     }
 
     /// The ordinal of its first key.
