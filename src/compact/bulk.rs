@@ -88,7 +88,8 @@ impl Core {
     }
 
     /// All live entries as of now, as they are in a file: cut by size alone, wherever the
-    /// partitions end. Bases that end there already are taken as they are.
+    /// partitions end. Bases that end there already are taken as they are, unless what they are hangs on
+    /// how they came about.
     pub(crate) fn gather(&self) -> Result<Vec<Base>, Error> {
         let limits = self.file_limits();
         let view = self.view_all();
@@ -101,7 +102,14 @@ impl Core {
             if let Some((layers, base)) = base
                 && ends_as_in_a_file(base, layers.raw_bytes, limits, is_last)?
             {
-                segments.push(Arc::clone(base));
+                if layers.is_spliced {
+                    let mut entries = SegmentCursor::new(Arc::clone(base));
+                    entries.first();
+                    entries.status()?;
+                    segments.extend(self.encoded(entries, limits)?);
+                } else {
+                    segments.push(Arc::clone(base));
+                }
             } else if !pinned.is_blank() {
                 let mut rest = view.cursor();
                 // By its place, where damage cannot make a search miss it.
@@ -110,13 +118,7 @@ impl Core {
                     _ => rest.seek(view.bound(at)),
                 }
                 rest.status()?;
-                let pieces = pieces::cut(
-                    &mut Walked(rest),
-                    limits,
-                    self.width(),
-                    policy::codec(&self.options),
-                )?;
-                segments.extend(pieces.into_iter().filter_map(|piece| piece.layers.base));
+                segments.extend(self.encoded(rest, limits)?);
                 break;
             }
         }
@@ -143,6 +145,17 @@ impl Core {
             bases.push(Base { bound, segment });
         }
         Ok(bases)
+    }
+
+    /// Bases of what comes from this cursor on.
+    fn encoded(
+        &self,
+        entries: impl Cursor,
+        limits: Limits,
+    ) -> Result<impl Iterator<Item = Arc<Segment>>, Error> {
+        let codec = policy::codec(&self.options);
+        let pieces = pieces::cut(&mut Walked(entries), limits, self.width(), codec)?;
+        Ok(pieces.into_iter().filter_map(|piece| piece.layers.base))
     }
 
     /// Where bases of files end.

@@ -139,7 +139,8 @@ fn spliced(
     options: &Options,
     go_on: &dyn Fn() -> bool,
 ) -> Result<Option<Option<Folded>>, Error> {
-    let Some(base) = &layers.base else { return Ok(None) };
+    // Where a file ends a partition hangs on its raw bytes, which are counted from those of the base.
+    let (Some(base), Some(old_bytes)) = (&layers.base, layers.raw_bytes) else { return Ok(None) };
     let is_as_before = policy::codec(options) == CodecChoice::Automatic
         && policy::suits(base, options)
         && layers.live.checked_ilog2() == base.len().checked_ilog2();
@@ -147,21 +148,25 @@ fn spliced(
         return Ok(None);
     }
     let mut newer = layers.merged(Depth::Overlay);
-    let Spliced { segment, new_bytes, kept, copied } = match splice(base, &mut newer, go_on) {
+    let spliced = match splice(base, &mut newer, go_on) {
         Ok(Outcome::Refused) => return Ok(None),
         Ok(Outcome::Cancelled) => return Ok(Some(None)),
         Ok(Outcome::Spliced(spliced)) => spliced,
         Err(error) => return Err(in_order(error)),
     };
+    let Spliced { segment, new_bytes, gone_bytes, has_other_keys, copied } = spliced;
     let written = segment.as_ref().map_or(0, |segment| segment.len());
     if written != layers.live {
         return Err(miscounted(written));
     }
-    // Those of the entries that are gone were as long as the others, about.
-    let old_bytes = layers.raw_bytes.unwrap_or(base.image().len() as u64);
-    let kept_bytes = u128::from(old_bytes) * u128::from(kept) / u128::from(base.len().max(1));
-    let raw_bytes = segment.as_ref().map(|_| kept_bytes as u64 + new_bytes);
-    let layers = Layers { base: segment, live: written, raw_bytes, copied, ..Layers::default() };
+    let layers = Layers {
+        raw_bytes: segment.as_ref().map(|_| (old_bytes + new_bytes).saturating_sub(gone_bytes)),
+        base: segment,
+        live: written,
+        copied,
+        is_spliced: layers.is_spliced || has_other_keys,
+        ..Layers::default()
+    };
     let pieces = vec![Piece { bound: Box::default(), layers }];
     Ok(Some(Some(Folded { pieces, encoded: written - copied })))
 }

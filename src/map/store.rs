@@ -46,7 +46,8 @@ impl<K: Key, V: Value> MemKV<K, V> {
     /// # Complexity
     /// O(bytes of the map). From the first partition on that has entries which have not been folded
     /// into its base, or that does not end where the file's would, all is encoded anew, which takes
-    /// up to the memory of the map once more meanwhile. For a map that was loaded sorted or opened
+    /// up to the memory of the map once more meanwhile; before it, partitions of text are that keys have
+    /// come to or gone from. For a map that was loaded sorted or opened
     /// and not changed it takes 1 MiB and up to two thousandths of the file.
     ///
     /// # Errors

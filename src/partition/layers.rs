@@ -52,6 +52,8 @@ pub(crate) struct Layers {
     pub(crate) raw_bytes: Option<u64>,
     /// Keys of the base that were copied, as they are stored, from the one before.
     pub(crate) copied: u64,
+    /// The base may be another image than what is made of its entries at once.
+    pub(crate) is_spliced: bool,
 }
 
 impl Layers {

@@ -3,13 +3,14 @@
 //! A fold meets a fifth of a base's keys at most. To unpack the others, and with symbols to write them
 //! again, was most of what it took. SCRATCHPAD.md section 2.2.
 
-use super::build::{SegmentBuilder, shared_with};
+use super::build::{SegmentBuilder, raw_len, shared_with};
 use super::format::Section;
 use super::front::{KeyBuffer, SourceBlocks, SpliceStage};
-use super::{CodecChoice, Keys, Known, Segment};
+use super::{CodecChoice, Keys, Known, Ordinal, Segment};
 use crate::bytes::common_prefix;
 use crate::cursor::Cursor;
-use crate::error::Error;
+use crate::entry::{ValueBuf, ValueWidth};
+use crate::error::{Corruption, Error};
 use crate::planted::{Bug, planted};
 use crate::sync::Arc;
 use bumpalo::Bump;
@@ -22,10 +23,11 @@ const LOOK_EVERY: u64 = 64;
 pub(crate) struct Spliced {
     /// `None` if no entry is left.
     pub(crate) segment: Option<Arc<Segment>>,
-    /// Bytes of keys and values that are new.
+    /// Raw bytes of entries that are new, and of those that are not there any more.
     pub(crate) new_bytes: u64,
-    /// Entries of the old base that are in it.
-    pub(crate) kept: u64,
+    pub(crate) gone_bytes: u64,
+    /// It has other keys than the old base: written at once, it might be another image.
+    pub(crate) has_other_keys: bool,
     /// Keys that were copied as they are stored.
     pub(crate) copied: u64,
 }
@@ -69,7 +71,8 @@ pub(crate) fn splice(
         last_key: KeyBuffer::default(),
         text: KeyBuffer::default(),
         is_refused: false,
-        kept: 0,
+        gone_bytes: 0,
+        has_other_keys: false,
         copied: 0,
     };
     newer.first();
@@ -91,7 +94,7 @@ pub(crate) fn splice(
         splice.take(newer)?;
     }
     newer.status()?;
-    let Splice { stage, rest, kept, copied, is_refused, .. } = splice;
+    let Splice { stage, rest, gone_bytes, has_other_keys, copied, is_refused, .. } = splice;
     if is_refused {
         return Ok(Outcome::Refused);
     }
@@ -100,7 +103,7 @@ pub(crate) fn splice(
         0 => None,
         _ => Some(Arc::new(rest.finish_with(stage.finish()?)?)),
     };
-    Ok(Outcome::Spliced(Spliced { segment, new_bytes, kept, copied }))
+    Ok(Outcome::Spliced(Spliced { segment, new_bytes, gone_bytes, has_other_keys, copied }))
 }
 
 /// Makes `prefix`, which is what the stored keys share, what newer ones share too.
@@ -139,7 +142,8 @@ struct Splice<'s, 'b> {
     /// Bytes of a key at most, so that there is room for its codes.
     longest: usize,
     is_refused: bool,
-    kept: u64,
+    gone_bytes: u64,
+    has_other_keys: bool,
     copied: u64,
 }
 
@@ -167,10 +171,13 @@ impl Splice<'_, '_> {
                 continue;
             }
             let entry = newer.entry();
+            self.gone_bytes += self.raw_len(at, newer.key())?;
             if entry.live().is_some() {
                 // The key stays.
                 self.pass_key(at)?;
                 self.rest.push_value(newer.key(), entry)?;
+            } else {
+                self.has_other_keys = true;
             }
             at += 1;
             newer.next();
@@ -194,6 +201,7 @@ impl Splice<'_, '_> {
             }
             let before = self.last;
             self.tell_last()?;
+            self.has_other_keys = true;
             let key = newer.key();
             let shared = shared_with(self.last_key.as_slice(), key, self.rest.len())?;
             self.stage.push(key, shared)?;
@@ -217,8 +225,17 @@ impl Splice<'_, '_> {
             self.pass_key(slot)?;
         }
         let ordinals = first + slots.start as u64..first + slots.end as u64;
-        self.kept += slots.len() as u64;
         self.rest.pass_values(self.base, &self.known.layout, ordinals)
+    }
+
+    /// Raw bytes of the entry at a slot, which has this key.
+    fn raw_len(&self, slot: usize, key: &[u8]) -> Result<u64, Corruption> {
+        if let ValueWidth::Fixed(width) = self.base.width {
+            return Ok(key.len() as u64 + u64::from(width));
+        }
+        let (layout, buf) = (&self.known.layout, ValueBuf::default());
+        let ordinal = Ordinal(self.source.first() + slot as u64);
+        Ok(raw_len(key, self.base.entry_of(layout, self.base.values(layout), ordinal, &buf)?))
     }
 
     /// Appends a key of the block.
