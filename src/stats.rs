@@ -147,8 +147,8 @@ pub struct Stats {
     pub failed_folds: u64,
     /// Entries written into segments by all folds together, but for those that were copied.
     pub entries_encoded: u64,
-    /// Entries of the bases as they are whose keys the last fold copied, as they are stored, from the base
-    /// before: the others it wrote anew.
+    /// Entries of the bases whose keys the last fold copied, as they are stored, from the base before:
+    /// the others it wrote anew.
     pub entries_copied: u64,
     /// Times that partitions were put in the place of others: divided, joined with a neighbour, or
     /// added by a bulk load.

@@ -373,3 +373,57 @@ fn files_are_saved_and_opened_whole_or_not_at_all() {
     }
     tally.finish(20);
 }
+
+/// Folds of bases of text, from which most is copied, refused at each large allocation in turn.
+fn sweep_splices(what: &str, count: u64, key: impl Fn(u64) -> Vec<u8>) {
+    let mut tally = Tally::new("splices without memory");
+    let all: Vec<Vec<u8>> = (0..count).map(&key).collect();
+    let layered = || {
+        let kv: MemKV<Vec<u8>, u64> = MemKV::with_options(manual());
+        kv.extend(
+            all.iter().zip(0..).filter(|(_, n)| n % 10 != 3).map(|(key, n)| (key.clone(), n)),
+        );
+        kv.compact().expect("memory");
+        for (n, key) in all.iter().enumerate() {
+            match n % 20 {
+                3 | 13 => kv.put(key.as_slice(), n as u64),
+                4 => kv.delete(key.as_slice()),
+                _ => {}
+            }
+        }
+        kv
+    };
+    let mut copied = 0;
+    sweep_fresh(
+        &mut tally,
+        what,
+        layered,
+        |kv| kv.compact(),
+        |kv, _| {
+            assert_eq!(kv.len() as u64, count - count / 20);
+            kv.compact().expect("memory is back");
+            kv.verify().expect("sound");
+            copied = kv.stats().entries_copied;
+            assert_eq!(kv.len() as u64, count - count / 20);
+            assert!(
+                (0..count)
+                    .all(|n| kv.get(all[n as usize].as_slice()) == (n % 20 != 4).then_some(n))
+            );
+        },
+    );
+    assert!(copied > 0);
+    tally.finish(10);
+}
+
+#[test]
+fn folds_that_copy_text_publish_everything_or_nothing() {
+    sweep_splices("text", 700, |n| format!("some/key/{n:06}").into_bytes());
+}
+
+#[test]
+fn folds_that_copy_codes_publish_everything_or_nothing() {
+    sweep_splices("codes", 1_500, |n| {
+        let mixed = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20;
+        format!("https://example.org/{}/some/longer/page-{mixed:08x}", mixed % 97).into_bytes()
+    });
+}

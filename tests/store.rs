@@ -606,3 +606,149 @@ fn the_same_entries_give_the_golden_files_of_version_1() {
     golden_integers().save_to(&path).expect("a working disk");
     assert!(fs::read(&path).unwrap() == fs::read(golden(WRITTEN[1])).unwrap());
 }
+
+fn expect_the_file_of_the_entries(make: impl Fn(&MemKV<String, u64>)) {
+    let folder = folder();
+    let map = MemKV::<String, u64>::with_options(manual());
+    make(&map);
+    let entries: BTreeMap<String, u64> = map.iter().collect();
+    map.verify().expect("sound");
+    map.save_to(folder.path().join("spliced")).expect("disk");
+    let fresh = MemKV::<String, u64>::from_sorted(&entries).expect("sorted");
+    fresh.save_to(folder.path().join("fresh")).expect("disk");
+    let read = |name: &str| fs::read(folder.path().join(name)).expect("file");
+    assert!(read("spliced") == read("fresh"), "the file depends on the entries alone");
+}
+
+#[test]
+fn a_prefix_that_was_cut_off_for_a_time_leaves_no_trace_in_a_file() {
+    expect_the_file_of_the_entries(|map| {
+        map.put("a", 0);
+        (0..1_000).for_each(|n| map.put(format!("prefix/of/all/{:06}", scrambled(n) % 999_983), n));
+        map.compact().expect("memory");
+        map.delete("a");
+        map.compact().expect("memory");
+    });
+}
+
+#[test]
+fn symbols_that_a_fold_goes_on_with_leave_no_trace_in_a_file() {
+    let key =
+        |n: u64| format!("https://example.org/{}/page-{:08x}", scrambled(n) % 97, scrambled(n));
+    expect_the_file_of_the_entries(|map| {
+        (0..20_000).for_each(|n| map.put(key(n), n));
+        map.compact().expect("memory");
+        (20_000..20_400).for_each(|n| map.put(key(n), n));
+        map.compact().expect("memory");
+    });
+}
+
+#[test]
+fn keys_that_are_of_one_length_again_leave_no_trace_in_a_file() {
+    expect_the_file_of_the_entries(|map| {
+        map.put("x", 0);
+        (0..4_000).for_each(|n| map.put(format!("{:08x}", scrambled(n) as u32), n));
+        map.compact().expect("memory");
+        map.delete("x");
+        map.compact().expect("memory");
+    });
+}
+
+#[test]
+fn symbols_go_when_the_keys_that_they_were_made_for_do() {
+    // A window over keys: text goes, hashes in base 128 come; always 20,000 entries.
+    let map = MemKV::<Vec<u8>, u64>::with_options(manual());
+    let old =
+        |n: u64| format!("https://example.org/{}/page-{:08x}", scrambled(n) % 97, scrambled(n));
+    let new = |n: u64| {
+        let mut key = vec![b'i'];
+        for i in 0..4 {
+            key.extend(scrambled(n * 4 + i).to_le_bytes()[..5].iter().map(|byte| byte | 0x80));
+        }
+        key
+    };
+    (0..20_000).for_each(|n| map.put(old(n).as_bytes(), n));
+    map.compact().expect("memory");
+    for from in (0..20_000).step_by(1_000) {
+        (from..from + 1_000).for_each(|n| {
+            map.delete(old(n).as_bytes());
+            map.put(new(n).as_slice(), n);
+        });
+        map.compact().expect("memory");
+    }
+    let entries: BTreeMap<Vec<u8>, u64> = map.iter().collect();
+    let fresh = MemKV::<Vec<u8>, u64>::from_sorted(&entries).expect("sorted");
+    let bytes = |map: &MemKV<Vec<u8>, u64>| map.stats().base.expect("base").key_bytes;
+    assert!(bytes(&map) * 10 < bytes(&fresh) * 11, "{} {}", bytes(&map), bytes(&fresh));
+}
+
+#[test]
+fn symbols_that_do_not_fit_take_no_map_past_its_limit() {
+    const LIMIT: usize = 4 << 20;
+    let options = Options { memory_limit_bytes: std::num::NonZeroUsize::new(LIMIT), ..manual() };
+    let map = MemKV::<Vec<u8>, u64>::with_options(options);
+    let old =
+        |n: u64| format!("https://example.org/{}/page-{:08x}", scrambled(n) % 97, scrambled(n));
+    (0..10_000).for_each(|n| map.put(old(n).as_bytes(), n));
+    map.compact().expect("memory");
+    let mut n = 0;
+    loop {
+        let key: Vec<u8> =
+            (0..200).flat_map(|i| scrambled(n * 200 + i).to_le_bytes()[..5].to_vec()).collect();
+        let key: Vec<u8> = key.iter().map(|byte| byte | 0x80).collect();
+        if map.try_put(key.as_slice(), n).is_err() {
+            break;
+        }
+        n += 1;
+    }
+    map.compact().expect("memory");
+    assert!(map.memory_usage().total() <= LIMIT + (8 << 10), "{}", map.memory_usage().total());
+}
+
+#[test]
+fn a_removal_without_effect_leaves_no_trace_in_a_file() {
+    let folder = folder();
+    let options = Options {
+        compaction: Compaction::Inline,
+        delta_floor_bytes: 1 << 10,
+        ..Options::default()
+    };
+    let entries: BTreeMap<String, u64> =
+        (0..3_000).map(|n| (format!("prefix/of/all/{n:06}"), n)).collect();
+    let fresh = MemKV::<String, u64>::from_sorted(&entries).expect("sorted");
+    let map = MemKV::<String, u64>::from_sorted_with_options(&entries, options).expect("sorted");
+    map.put("a", 7);
+    // Until it is in an overlay.
+    for (key, n) in entries.iter().step_by(7) {
+        map.put(key, *n);
+        if map.stats().overlay.is_some() && map.stats().delta_entries == 0 {
+            break;
+        }
+    }
+    assert!(map.stats().overlay.is_some());
+    map.delete("a");
+    map.compact().expect("memory");
+    map.verify().expect("sound");
+    map.save_to(folder.path().join("spliced")).expect("disk");
+    fresh.save_to(folder.path().join("fresh")).expect("disk");
+    let read = |name: &str| fs::read(folder.path().join(name)).expect("file");
+    assert!(read("spliced") == read("fresh"), "the file depends on the entries alone");
+}
+
+#[test]
+fn numbers_are_numbers_again_when_the_odd_key_is_gone() {
+    let map = MemKV::<Vec<u8>, u64>::with_options(manual());
+    map.put(b"x".as_slice(), 0);
+    for n in 0..40_000u64 {
+        let bytes: Vec<u8> = (n * 5).to_le_bytes().iter().rev().copied().collect();
+        map.put(bytes, n);
+    }
+    map.compact().expect("memory");
+    map.delete(b"x".as_slice());
+    map.compact().expect("memory");
+    map.compact().expect("memory");
+    let entries: BTreeMap<Vec<u8>, u64> = map.iter().collect();
+    let fresh = MemKV::<Vec<u8>, u64>::from_sorted(&entries).expect("sorted");
+    let bytes = |map: &MemKV<Vec<u8>, u64>| map.stats().base.expect("base").key_bytes;
+    assert!(bytes(&map) < 2 * bytes(&fresh), "{} {}", bytes(&map), bytes(&fresh));
+}

@@ -102,7 +102,7 @@ impl Core {
             if let Some((layers, base)) = base
                 && ends_as_in_a_file(base, layers.raw_bytes, limits, is_last)?
             {
-                if layers.is_spliced {
+                if layers.changed_keys > 0 {
                     let mut entries = SegmentCursor::new(Arc::clone(base));
                     entries.first();
                     entries.status()?;

@@ -132,7 +132,8 @@ fn miscounted(written: u64) -> Error {
 }
 
 /// One base, of what stays of the old one and what is newer, if that is stored as it would be now and
-/// has not doubled since all of it was written at once: what was chosen then goes on.
+/// has not got or lost as many keys as it has since all of it was written at once: what was chosen then
+/// goes on.
 #[expect(clippy::option_option, reason = "not this way, or not at all")]
 fn spliced(
     layers: &Layers,
@@ -143,7 +144,7 @@ fn spliced(
     let (Some(base), Some(old_bytes)) = (&layers.base, layers.raw_bytes) else { return Ok(None) };
     let is_as_before = policy::codec(options) == CodecChoice::Automatic
         && policy::suits(base, options)
-        && layers.live.checked_ilog2() == base.len().checked_ilog2();
+        && layers.changed_keys + layers.newer_entries() <= base.len();
     if !is_as_before {
         return Ok(None);
     }
@@ -154,7 +155,7 @@ fn spliced(
         Ok(Outcome::Spliced(spliced)) => spliced,
         Err(error) => return Err(in_order(error)),
     };
-    let Spliced { segment, new_bytes, gone_bytes, has_other_keys, copied } = spliced;
+    let Spliced { segment, new_bytes, gone_bytes, changed_keys, copied } = spliced;
     let written = segment.as_ref().map_or(0, |segment| segment.len());
     if written != layers.live {
         return Err(miscounted(written));
@@ -164,7 +165,7 @@ fn spliced(
         base: segment,
         live: written,
         copied,
-        is_spliced: layers.is_spliced || has_other_keys,
+        changed_keys: layers.changed_keys + changed_keys,
         ..Layers::default()
     };
     let pieces = vec![Piece { bound: Box::default(), layers }];

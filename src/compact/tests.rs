@@ -2,7 +2,8 @@
 //!
 //! `cargo test --release --lib compact::tests::measure_rules -- --ignored --nocapture`, and
 //! `measure_shares`; the environment variable `MEMKV_MEASURE` names one of the key sets,
-//! `MEMKV_MEASURE_KEYS` their number of keys, `MEMKV_MEASURE_OVERLAY` one share of overlays. All but the times are the same in each run.
+//! `MEMKV_MEASURE_KEYS` their number of keys, `MEMKV_MEASURE_OVERLAY` one share of overlays. All but
+//! the times are the same in each run.
 
 use super::Core;
 use super::policy::Dirt;

@@ -52,8 +52,9 @@ pub(crate) struct Layers {
     pub(crate) raw_bytes: Option<u64>,
     /// Keys of the base that were copied, as they are stored, from the one before.
     pub(crate) copied: u64,
-    /// The base may be another image than what is made of its entries at once.
-    pub(crate) is_spliced: bool,
+    /// Keys that have come to the base or gone since all of it was written at once. If there are any, it may
+    /// be another image than what is made of its entries.
+    pub(crate) changed_keys: u64,
 }
 
 impl Layers {
@@ -155,7 +156,7 @@ impl Layers {
     }
 
     /// Entries above the base.
-    pub(super) fn newer_entries(&self) -> u64 {
+    pub(crate) fn newer_entries(&self) -> u64 {
         let frozen = self.frozen.as_ref().map_or(0, |frozen| frozen.tree.len());
         frozen + self.overlay().map_or(0, |overlay| overlay.len())
     }

@@ -7,6 +7,7 @@ use super::build::{SegmentBuilder, raw_len, shared_with};
 use super::format::Section;
 use super::front::{KeyBuffer, SourceBlocks, SpliceStage};
 use super::{CodecChoice, Keys, Known, Ordinal, Segment};
+use crate::arena::OutOfMemory;
 use crate::bytes::common_prefix;
 use crate::cursor::Cursor;
 use crate::entry::{ValueBuf, ValueWidth};
@@ -26,8 +27,8 @@ pub(crate) struct Spliced {
     /// Raw bytes of entries that are new, and of those that are not there any more.
     pub(crate) new_bytes: u64,
     pub(crate) gone_bytes: u64,
-    /// It has other keys than the old base: written at once, it might be another image.
-    pub(crate) has_other_keys: bool,
+    /// Keys that are new or gone. If there are any, written at once it might be another image.
+    pub(crate) changed_keys: u64,
     /// Keys that were copied as they are stored.
     pub(crate) copied: u64,
 }
@@ -42,7 +43,8 @@ pub(crate) enum Outcome {
 }
 
 /// A base of the entries of `base`, which is one, and those of `newer`, which take the place of those
-/// with the same key. Refused if `base` has no blocks of text or codes, or is none after all.
+/// with the same key. Refused if `base` has no blocks of text or codes, or is none after all, and if its
+/// keys would be stored in another way by now.
 pub(crate) fn splice(
     base: &Segment,
     newer: &mut impl Cursor,
@@ -56,8 +58,15 @@ pub(crate) fn splice(
         return Ok(Outcome::Refused);
     }
     let Some(source) = SourceBlocks::new(keys)? else { return Ok(Outcome::Refused) };
-    let mut prefix = source.prefix().to_vec();
+    if !go_on() {
+        return Ok(Outcome::Cancelled);
+    }
+    let mut prefix = Vec::new();
+    prefix.try_reserve(source.prefix().len()).map_err(OutOfMemory::from)?;
+    prefix.extend_from_slice(source.prefix());
     shared_prefix(newer, &mut prefix)?;
+    // Of keys that come to nothing too: they make it shorter.
+    let changed_keys = u64::from(prefix.len() < source.prefix().len());
     let bump = Bump::new();
     let stage = SpliceStage::new(&bump, keys, prefix)?;
     let mut splice = Splice {
@@ -72,7 +81,7 @@ pub(crate) fn splice(
         text: KeyBuffer::default(),
         is_refused: false,
         gone_bytes: 0,
-        has_other_keys: false,
+        changed_keys,
         copied: 0,
     };
     newer.first();
@@ -92,10 +101,13 @@ pub(crate) fn splice(
     }
     while newer.valid() && !splice.is_refused {
         splice.take(newer)?;
+        if splice.changed_keys.is_multiple_of(16 * LOOK_EVERY) && !go_on() {
+            return Ok(Outcome::Cancelled);
+        }
     }
     newer.status()?;
-    let Splice { stage, rest, gone_bytes, has_other_keys, copied, is_refused, .. } = splice;
-    if is_refused {
+    let Splice { stage, rest, gone_bytes, changed_keys, copied, is_refused, .. } = splice;
+    if is_refused || !stage.is_worth_it() {
         return Ok(Outcome::Refused);
     }
     let new_bytes = rest.raw_bytes();
@@ -103,7 +115,7 @@ pub(crate) fn splice(
         0 => None,
         _ => Some(Arc::new(rest.finish_with(stage.finish()?)?)),
     };
-    Ok(Outcome::Spliced(Spliced { segment, new_bytes, gone_bytes, has_other_keys, copied }))
+    Ok(Outcome::Spliced(Spliced { segment, new_bytes, gone_bytes, changed_keys, copied }))
 }
 
 /// Makes `prefix`, which is what the stored keys share, what newer ones share too.
@@ -143,7 +155,7 @@ struct Splice<'s, 'b> {
     longest: usize,
     is_refused: bool,
     gone_bytes: u64,
-    has_other_keys: bool,
+    changed_keys: u64,
     copied: u64,
 }
 
@@ -177,7 +189,7 @@ impl Splice<'_, '_> {
                 self.pass_key(at)?;
                 self.rest.push_value(newer.key(), entry)?;
             } else {
-                self.has_other_keys = true;
+                self.changed_keys += 1;
             }
             at += 1;
             newer.next();
@@ -201,7 +213,7 @@ impl Splice<'_, '_> {
             }
             let before = self.last;
             self.tell_last()?;
-            self.has_other_keys = true;
+            self.changed_keys += 1;
             let key = newer.key();
             let shared = shared_with(self.last_key.as_slice(), key, self.rest.len())?;
             self.stage.push(key, shared)?;

@@ -5,6 +5,7 @@
 //! share. So between two keys that are new or gone, suffixes are copied; only what comes behind those,
 //! and the heads of blocks, are put together and written anew. Symbols stay what they are.
 
+use super::super::int::MAX_WIDTH;
 use super::block::{Block, BlockStage, MAX_KEYS, Text, len_field};
 use super::buffer::KeyBuffer;
 use super::build::{FinishedFront, Separators};
@@ -32,6 +33,10 @@ pub(in super::super) struct SpliceStage<'b> {
     separators: Separators<'b>,
     codes: Vec<u8>,
     out: Vec<u8>,
+    /// Bytes of text that were encoded, and of their codes.
+    encoded: (usize, usize),
+    /// The lengths of the shortest and the longest key, unless there are symbols.
+    lens: (usize, usize),
 }
 
 impl<'b> SpliceStage<'b> {
@@ -54,6 +59,8 @@ impl<'b> SpliceStage<'b> {
             separators: Separators::new(bump),
             codes: Vec::new(),
             out: Vec::new(),
+            encoded: (0, 0),
+            lens: (usize::MAX, 0),
         })
     }
 
@@ -91,8 +98,11 @@ impl<'b> SpliceStage<'b> {
             self.codes.clear();
             self.codes.try_reserve(2 * text.len())?;
             encoder.encode(&self.out, text.len(), &mut self.codes);
+            self.encoded.0 += text.len();
+            self.encoded.1 += self.codes.len();
             text = &self.codes;
         }
+        self.lens = (self.lens.0.min(key.len()), self.lens.1.max(key.len()));
         self.block.try_reserve(text)?;
         if is_head {
             self.block.start(text, key.len());
@@ -112,7 +122,19 @@ impl<'b> SpliceStage<'b> {
     ) -> Result<(), OutOfMemory> {
         self.block.try_reserve(suffix)?;
         self.block.append(shared, suffix);
+        let len = shared + suffix.len();
+        self.lens = (self.lens.0.min(len), self.lens.1.max(len));
         Ok(())
+    }
+
+    /// Whether the keys are still as they would be stored if all were written at once, as far as that can
+    /// be told in passing: symbols do not make the new ones longer, and text is not numbers.
+    pub(in super::super) fn is_worth_it(&self) -> bool {
+        let (text, codes) = self.encoded;
+        let (shortest, longest) = self.lens;
+        let is_numbers =
+            self.encoder.is_none() && shortest == longest && (1..=MAX_WIDTH).contains(&longest);
+        codes <= text && !is_numbers
     }
 
     fn close_block(&mut self) -> Result<(), OutOfMemory> {

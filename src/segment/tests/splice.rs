@@ -1,7 +1,9 @@
 //! Segments put together from others, against the same made anew.
 
+use super::super::exercise::{exercise, reopened};
+use super::super::format::reseal;
 use super::*;
-use crate::testing::keys;
+use crate::testing::keys::{self, Alphabet};
 use crate::testing::rng::Rng;
 
 fn spliced(base: &Segment, newer: &Segment) -> Option<Spliced> {
@@ -40,7 +42,7 @@ fn contents(segment: &Segment) -> Vec<(Vec<u8>, Vec<u8>)> {
 fn what_is_spliced_is_as_if_made_anew() {
     let mut rng = Rng::new(91);
     let widths = [ValueWidth::Fixed(0), ValueWidth::Fixed(8), ValueWidth::Bytes];
-    let mut by_text = 0;
+    let (mut by_text, mut by_codes) = (0, 0);
     for set in keys::hostile_sets() {
         for (width, one_in) in widths.into_iter().flat_map(|width| [2, 9, 70].map(|n| (width, n))) {
             let all = model_of(set.keys.iter().cloned(), width, false);
@@ -69,11 +71,14 @@ fn what_is_spliced_is_as_if_made_anew() {
             for choice in [CodecChoice::Front, CodecChoice::Symbols] {
                 let old = built(&base, width, choice);
                 let Some(spliced) = spliced(&old, &newer_segment) else {
-                    let longest = expected.keys().chain(base.keys()).map(Vec::len).max();
-                    assert!(longest > Some(MAX_KEY_LEN / 2) && choice == CodecChoice::Symbols);
+                    // Symbols would make the new ones longer, or there is no room for their codes; or all
+                    // are numbers now.
+                    let len = expected.keys().next().map_or(0, Vec::len);
+                    let is_numbers = len <= 8 && expected.keys().all(|key| key.len() == len);
+                    assert!(choice == CodecChoice::Symbols || is_numbers, "{}", set.name);
                     continue;
                 };
-                let Spliced { segment, new_bytes, gone_bytes, has_other_keys, copied } = spliced;
+                let Spliced { segment, new_bytes, gone_bytes, changed_keys, copied } = spliced;
                 let raw = |model: &Model| {
                     let value_len = |value: &Option<Vec<u8>>| match value.as_ref().map(Vec::len) {
                         Some(len) if width == ValueWidth::Bytes && len > 1024 => 0,
@@ -84,7 +89,10 @@ fn what_is_spliced_is_as_if_made_anew() {
                     model.iter().map(len).sum::<usize>() as u64
                 };
                 assert_eq!(raw(&base) + new_bytes, raw(&expected) + gone_bytes);
-                assert_eq!(has_other_keys, !expected.keys().eq(base.keys()));
+                let differing = base.keys().filter(|key| !expected.contains_key(*key)).count()
+                    + expected.keys().filter(|key| !base.contains_key(*key)).count();
+                // And one for a prefix that is shorter than it was.
+                assert!((differing as u64..=differing as u64 + 1).contains(&changed_keys));
                 let Some(segment) = segment else {
                     assert!(expected.is_empty());
                     continue;
@@ -104,11 +112,13 @@ fn what_is_spliced_is_as_if_made_anew() {
                 if choice == CodecChoice::Front && spans {
                     assert!(image_of(&segment) == image_of(&fresh), "{} {width:?}", set.name);
                     by_text += 1;
+                } else if choice == CodecChoice::Symbols {
+                    by_codes += 1;
                 }
             }
         }
     }
-    assert!(by_text > 20, "{by_text}");
+    assert!(by_text > 20 && by_codes > 20, "{by_text} {by_codes}");
 }
 
 #[test]
@@ -143,8 +153,8 @@ fn most_keys_are_copied_if_few_change_and_all_if_only_values_do() {
         (key, owned)
     });
     let newer: Model = newer.collect();
-    let Spliced { segment, copied, has_other_keys, .. } = splice(&newer);
-    assert!(!has_other_keys);
+    let Spliced { segment, copied, changed_keys, .. } = splice(&newer);
+    assert_eq!(changed_keys, 0);
     let segment = segment.expect("keys");
     assert_eq!((segment.len(), copied), (20_000, 20_000 - 20_000 / 16));
     let fresh = built(&together(&base, &newer), width, CodecChoice::Automatic);
@@ -161,18 +171,28 @@ fn what_is_not_spliced_is_refused() {
     for choice in CODECS {
         for is_mixed in [false, true] {
             let model = model_of(keys_for(choice), ValueWidth::Fixed(8), is_mixed);
+            let newer = model.clone().into_iter().filter(|(_, owned)| owned.value.is_some());
+            let newer = built(&newer.take(1).collect(), ValueWidth::Fixed(8), CodecChoice::Plain);
             let base = built(&model, ValueWidth::Fixed(8), choice);
-            let has_blocks = matches!(choice, CodecChoice::Front | CodecChoice::Symbols);
-            assert_eq!(spliced(&base, &newer).is_some(), has_blocks && !is_mixed, "{choice:?}");
+            let is_spliced = spliced(&base, &newer).is_some();
+            match choice {
+                CodecChoice::Front => assert_eq!(is_spliced, !is_mixed),
+                // Symbols may make more of these keys.
+                CodecChoice::Symbols => assert!(!is_mixed || !is_spliced),
+                _ => assert!(!is_spliced, "{choice:?}"),
+            }
         }
     }
     let model = model_of(keys_for(CodecChoice::Front), ValueWidth::Fixed(8), false);
     let many =
         model_of((0..3_000u32).map(|i| i.to_le_bytes().to_vec()), ValueWidth::Fixed(8), false);
-    for (model, is_asked) in [(model, false), (many, true)] {
-        let base = built(&model, ValueWidth::Fixed(8), CodecChoice::Front);
-        let outcome = splice(&base, &mut SegmentCursor::new(&newer), &|| false).expect("sound");
-        assert_eq!(matches!(outcome, Outcome::Cancelled), is_asked);
+    // At the start, and between blocks.
+    for (model, asked_first) in [(&model, false), (&many, false), (&many, true)] {
+        let base = built(model, ValueWidth::Fixed(8), CodecChoice::Front);
+        let answers = std::cell::Cell::new(asked_first);
+        let go_on = || answers.replace(false);
+        let outcome = splice(&base, &mut SegmentCursor::new(&newer), &go_on).expect("sound");
+        assert!(matches!(outcome, Outcome::Cancelled));
     }
 }
 
@@ -255,5 +275,147 @@ fn numbers_are_woven_as_if_pushed_one_by_one() {
             assert_eq!(segment.weight(), fresh.weight());
             assert!(width == 1 || woven * 2 > fresh.len(), "{woven} of {}", fresh.len());
         }
+    }
+}
+
+#[test]
+fn a_chain_of_splices_is_what_a_map_would_be() {
+    let mut rng = Rng::new(77);
+    let (mut done, mut refused) = (0, 0);
+    for round in 0..120 {
+        let alphabet =
+            [Alphabet::Edges, Alphabet::Words, Alphabet::AnyBytes, Alphabet::DenseIntegers]
+                [round % 4];
+        let stem = vec![b'p'; [0, 3, 300][rng.below(3)]];
+        let key = |rng: &mut Rng| [stem.clone(), alphabet.key(rng)].concat();
+        let width = [ValueWidth::Fixed(0), ValueWidth::Fixed(8), ValueWidth::Bytes][rng.below(3)];
+        let choice = [CodecChoice::Front, CodecChoice::Symbols][rng.below(2)];
+        let count = 1 + rng.below(400);
+        let mut model = model_of((0..count).map(|_| key(&mut rng)), width, false);
+        let mut base = built(&model, width, choice);
+        for _ in 0..8 {
+            let mut newer = Model::new();
+            let each = [1, 3, 20, 200][rng.below(4)];
+            for _ in 0..each {
+                let key = if rng.below(3) > 0 {
+                    let at = rng.below(model.len());
+                    model.keys().nth(at).cloned().expect("some")
+                } else {
+                    match rng.below(12) {
+                        0 => vec![],
+                        1 => vec![0xff; 3],
+                        2 => stem[..rng.below(stem.len() + 1)].to_vec(),
+                        _ => key(&mut rng),
+                    }
+                };
+                let len = match width {
+                    ValueWidth::Fixed(width) => usize::from(width),
+                    ValueWidth::Bytes => [0, 4, 1_024, 1_025][rng.below(4)],
+                };
+                let value = (rng.below(3) > 0).then(|| vec![rng.below(256) as u8; len]);
+                newer.insert(key, Owned { value, live_below: true });
+            }
+            let newer_segment = built(&newer, width, CodecChoice::Plain);
+            let expected = together(&model, &newer);
+            let Some(Spliced { segment, new_bytes, gone_bytes, copied, .. }) =
+                spliced(&base, &newer_segment)
+            else {
+                refused += 1;
+                break;
+            };
+            let raw = |model: &Model| -> u64 {
+                let len = |v: &Vec<u8>| {
+                    if width == ValueWidth::Bytes && v.len() > 1024 { 0 } else { v.len() }
+                };
+                model.iter().map(|(k, o)| (k.len() + o.value.as_ref().map_or(0, len)) as u64).sum()
+            };
+            assert_eq!(raw(&model) + new_bytes, raw(&expected) + gone_bytes);
+            let Some(segment) = segment.and_then(|segment| Arc::try_unwrap(segment).ok()) else {
+                assert!(expected.is_empty());
+                break;
+            };
+            assert!(copied < segment.len());
+            segment.verify().expect("sound");
+            let fresh = built(&expected, width, choice);
+            assert_eq!(segment.weight(), fresh.weight());
+            assert!(contents(&segment) == contents(&fresh), "{round}");
+            for key in expected.keys() {
+                assert!(segment.find(key).expect("sound").is_some());
+            }
+            done += 1;
+            model = expected;
+            base = segment;
+        }
+    }
+    assert!(done > 500 && refused < 80, "{done} splices, {refused} refused");
+}
+
+#[test]
+fn damaged_bases_are_spliced_without_a_panic() {
+    let mut random = Random(99);
+    let mut outcomes = [0usize; 4];
+    for width in [ValueWidth::Fixed(0), ValueWidth::Fixed(8), ValueWidth::Bytes] {
+        for choice in [CodecChoice::Front, CodecChoice::Symbols] {
+            for set in 0..3 {
+                let stem = vec![b'p'; [0, 5, 400][set]];
+                let keys: Vec<Vec<u8>> =
+                    small_keys().into_iter().map(|key| [stem.clone(), key].concat()).collect();
+                let model = model_of(keys.clone(), width, false);
+                let good = built(&model, width, choice);
+                let layout = good.layout().expect("sound");
+                let blocks = layout.span(Section::KeyBlocks);
+                let index = layout.span(Section::HeadIndex);
+                for _ in 0..300 {
+                    let mut bad = image_of(&good).to_vec();
+                    for _ in 0..=random.below(4) {
+                        let span = if random.below(4) == 0 { &index } else { &blocks };
+                        let at = span.start + random.below(span.len());
+                        bad[at] = match random.below(5) {
+                            0 => 0,
+                            1 => 0xff,
+                            2 => bad[span.start + random.below(span.len())],
+                            3 => bad[at].wrapping_add(1),
+                            _ => random.below(256) as u8,
+                        };
+                    }
+                    reseal(&mut bad);
+                    let Ok(segment) = reopened(&bad, &extents_of(&good), width) else { continue };
+                    let newer: Vec<Vec<u8>> =
+                        (0..6).map(|_| keys[random.below(keys.len())].clone()).collect();
+                    let newer = built(&model_of(newer, width, true), width, CodecChoice::Plain);
+                    let outcome = splice(&segment, &mut SegmentCursor::new(&newer), &|| true);
+                    outcomes[match &outcome {
+                        Ok(Outcome::Spliced(_)) => 0,
+                        Ok(_) => 1,
+                        Err(Error::Corrupted(_)) => 2,
+                        Err(_) => 3,
+                    }] += 1;
+                    if let Ok(Outcome::Spliced(Spliced { segment: Some(segment), .. })) = outcome {
+                        let _ = segment.verify();
+                    }
+                    exercise(&segment, &keys[..16]);
+                }
+            }
+        }
+    }
+    assert!(outcomes[0] > 1_000 && outcomes[2] > 1_000 && outcomes[3] == 0, "{outcomes:?}");
+}
+
+#[test]
+fn a_forged_key_that_shares_more_with_the_last_than_all_do_is_survived() {
+    let width = ValueWidth::Fixed(8);
+    let keys = (b'a'..=b'z').flat_map(|c| (0..4).map(move |i| vec![c, c, c, i]));
+    let good = built(&model_of(keys, width, false), width, CodecChoice::Front);
+    let start = good.layout().expect("sound").span(Section::KeyBlocks).start;
+    let mut bad = image_of(&good).to_vec();
+    assert_eq!(bad[start..start + 6], [4, 0, b'a', b'a', b'a', 0]);
+    bad[start + 2..start + 5].copy_from_slice(b"zzz");
+    reseal(&mut bad);
+    let bad = reopened(&bad, &[], width).expect("a sound frame");
+    let newer = built(&model_of([b"zzz\x07".to_vec()], width, false), width, CodecChoice::Plain);
+    if let Ok(Outcome::Spliced(Spliced { segment: Some(segment), .. })) =
+        splice(&bad, &mut SegmentCursor::new(&newer), &|| true)
+    {
+        assert!(segment.verify().is_err());
     }
 }
