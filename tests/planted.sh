@@ -32,7 +32,7 @@ bugs() {
     FstSeekSkipsExact          | segment:: map::
     BlockSearchPassesBy        | segment:: map::
     TailsForgotten             | segment:: map::
-    SpliceKeepsSuffix          | segment:: map::
+    SpliceKeepsSuffix          | segment::tests::splice map::
     PinsReadRelaxed            | loom:models::what_a_pin loom:models::
     PublishBeforeFill          | loom:models::reads_and loom:models::
     SweepIgnoresOlderPins      | loom:models::blocks_in loom:models::
