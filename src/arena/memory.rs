@@ -28,6 +28,14 @@ impl From<TryReserveError> for OutOfMemory {
     }
 }
 
+/// Makes `buffer` hold these bytes.
+pub(crate) fn replace(buffer: &mut Vec<u8>, bytes: &[u8]) -> Result<(), OutOfMemory> {
+    buffer.clear();
+    buffer.try_reserve(bytes.len())?;
+    buffer.extend_from_slice(bytes);
+    Ok(())
+}
+
 /// An owned, uninitialised block of memory that never moves.
 pub(crate) struct Block {
     start: NonNull<u8>,

@@ -15,7 +15,7 @@ mod refs;
 mod shadow;
 mod table;
 
-pub(crate) use memory::{Buffer, OutOfMemory};
+pub(crate) use memory::{Buffer, OutOfMemory, replace};
 pub(crate) use prefetch::{CACHE_LINE, prefetch, prefetch_line, prefetch_value};
 pub(crate) use refs::Ref;
 pub(crate) use table::{OutOfLine, Table};

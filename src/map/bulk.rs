@@ -1,7 +1,7 @@
 //! Many entries at once, in any order or sorted.
 
 use super::MemKV;
-use crate::arena::OutOfMemory;
+use crate::arena::replace;
 use crate::compact::Core;
 use crate::error::Error;
 use crate::key::{Key, KeyForm};
@@ -146,14 +146,6 @@ impl<K: Key, V: Value> MemKV<K, V> {
             self.put(key, value);
         }
     }
-}
-
-/// Makes `buffer` hold these bytes.
-fn replace(buffer: &mut Vec<u8>, bytes: &[u8]) -> Result<(), OutOfMemory> {
-    buffer.clear();
-    buffer.try_reserve(bytes.len())?;
-    buffer.extend_from_slice(bytes);
-    Ok(())
 }
 
 /// Entries in any order; of entries with the same key the last counts. See

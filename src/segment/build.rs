@@ -9,7 +9,7 @@ use super::plain::PlainStage;
 use super::slabs::Column;
 use super::values::ValueStage;
 use super::{Extents, Image, Ordinal, Segment};
-use crate::arena::{Buffer, OutOfMemory};
+use crate::arena::{Buffer, OutOfMemory, replace};
 use crate::batch::LentValues;
 use crate::bytes::common_prefix;
 use crate::entry::{Below, Entry, EntryKind, ValueBuf, ValueRef, ValueWidth};
@@ -296,9 +296,7 @@ impl<'b> SegmentBuilder<'b> {
             }
         }
         let last_key = keys.key(range.end - 1, &mut bytes);
-        self.last_key.clear();
-        self.last_key.try_reserve(last_key.len()).map_err(|_| OutOfMemory)?;
-        self.last_key.extend_from_slice(last_key);
+        replace(&mut self.last_key, last_key)?;
         let count = range.end - first;
         let tombstones = self.tombstones.push_range(segment.tombstones(layout), range.clone())?;
         let below = self.below.push_range(segment.live_below(layout), range)?;
@@ -329,9 +327,7 @@ impl<'b> SegmentBuilder<'b> {
         let count = keys.len() as u64;
         self.values.push_lent(LentValues::Bytes(values), count, &mut self.unpacked)?;
         let last = spelled(*last, stage.width(), &mut bytes);
-        self.last_key.clear();
-        self.last_key.try_reserve(last.len()).map_err(|_| OutOfMemory)?;
-        self.last_key.extend_from_slice(last);
+        replace(&mut self.last_key, last)?;
         self.raw_bytes += count * last.len() as u64 + values.len() as u64;
         self.count_values(count)
     }
@@ -340,7 +336,7 @@ impl<'b> SegmentBuilder<'b> {
     /// `max_raw_bytes`. Answers the ordinal behind them.
     fn push_values(&mut self, run: &Run<'_>, most: u64, max_raw_bytes: u64) -> Result<u64, Error> {
         let Run { segment, layout, keys, ref range } = *run;
-        let (first, values) = (range.start, segment.values(layout));
+        let first = range.start;
         let mut end = first;
         if let ValueWidth::Fixed(width) = self.width {
             let width = u64::from(width);
@@ -359,18 +355,10 @@ impl<'b> SegmentBuilder<'b> {
                     self.raw_bytes += (end - first) * each;
                 }
             }
-            if let Some((values, _)) = values.lend(first..end) {
-                self.values.push_lent(values, end - first, &mut self.unpacked)?;
-                return Ok(end);
-            }
-            // They cannot be read together: one by one, for the error of the first that cannot.
-            for ordinal in first..end {
-                let buf = ValueBuf::default();
-                let entry = segment.entry_of(layout, values, Ordinal(ordinal), &buf)?;
-                self.values.push(present(entry))?;
-            }
+            self.copy_values(segment, layout, first..end)?;
             return Ok(end);
         }
+        let values = segment.values(layout);
         while end < most && self.raw_bytes < max_raw_bytes {
             let buf = ValueBuf::default();
             let entry = segment.entry_of(layout, values, Ordinal(end), &buf)?;
@@ -379,6 +367,26 @@ impl<'b> SegmentBuilder<'b> {
             end += 1;
         }
         Ok(end)
+    }
+
+    /// Appends the values of some entries of another segment.
+    fn copy_values(
+        &mut self,
+        segment: &Segment,
+        layout: &Layout,
+        range: Range<u64>,
+    ) -> Result<(), Error> {
+        let values = segment.values(layout);
+        if let Some((values, _)) = values.lend(range.clone()) {
+            return self.values.push_lent(values, range.end - range.start, &mut self.unpacked);
+        }
+        // They cannot be read together: one by one, for the error of the first that cannot.
+        for ordinal in range {
+            let buf = ValueBuf::default();
+            let entry = segment.entry_of(layout, values, Ordinal(ordinal), &buf)?;
+            self.values.push(present(entry))?;
+        }
+        Ok(())
     }
 
     /// Puts the keys so far where those up to the next one, of this length, belong.
@@ -436,10 +444,7 @@ impl<'b> SegmentBuilder<'b> {
                 rival.push(key, number)?;
             }
             number += 1;
-            last.clear();
-            last.try_reserve(key.len()).map_err(|_| OutOfMemory)?;
-            last.extend_from_slice(key);
-            Ok::<(), Error>(())
+            Ok::<(), Error>(replace(&mut last, key)?)
         };
         match &self.keys {
             KeyStage::Plain(plain) => plain.replay(&mut Vec::new(), push)?,
@@ -466,19 +471,11 @@ impl<'b> SegmentBuilder<'b> {
         layout: &Layout,
         range: Range<u64>,
     ) -> Result<(), Error> {
-        let (values, count) = (segment.values(layout), range.end - range.start);
+        let count = range.end - range.start;
         if count == 0 {
             return Ok(());
         }
-        if let Some((values, _)) = values.lend(range.clone()) {
-            self.values.push_lent(values, count, &mut self.unpacked)?;
-        } else {
-            for ordinal in range {
-                let buf = ValueBuf::default();
-                let entry = segment.entry_of(layout, values, Ordinal(ordinal), &buf)?;
-                self.values.push(present(entry))?;
-            }
-        }
+        self.copy_values(segment, layout, range)?;
         self.count_values(count)
     }
 

@@ -9,7 +9,7 @@ use super::format::Section;
 use super::front::{DirectKeys, FrontBlock};
 use super::int::{IntPiece, MAX_WIDTH, number_of_width};
 use super::{Keys, Known, Ordinal, Segment, SegmentBuilder};
-use crate::arena::OutOfMemory;
+use crate::arena::{OutOfMemory, replace};
 use crate::batch::LentValues;
 use crate::cursor::Cursor;
 use crate::entry::Below;
@@ -197,7 +197,7 @@ impl<'s> Pass<'s> {
         if *at == end {
             let mut bytes = [0; MAX_WIDTH];
             let last = piece.key(end - 1, &mut bytes);
-            note(&mut self.skipped, last)?;
+            replace(self.skipped.get_or_insert_default(), last)?;
         }
         Ok(true)
     }
@@ -215,7 +215,7 @@ impl<'s> Pass<'s> {
         let is_live_below = self.segment.live_below(&self.known.layout).bit(self.at)?;
         self.at += 1;
         if self.at == self.unpacked_end() {
-            note(&mut self.skipped, key)?;
+            replace(self.skipped.get_or_insert_default(), key)?;
         }
         Ok(Some(if is_live_below { Below::Live } else { Below::Absent }))
     }
@@ -272,13 +272,4 @@ impl<'s> Pass<'s> {
             Unpacked::Int(piece) => RunKeys::Int(piece),
         }
     }
-}
-
-/// Keeps a key that was skipped.
-fn note(skipped: &mut Option<Vec<u8>>, key: &[u8]) -> Result<(), OutOfMemory> {
-    let mut copy = Vec::new();
-    copy.try_reserve(key.len())?;
-    copy.extend_from_slice(key);
-    *skipped = Some(copy);
-    Ok(())
 }

@@ -7,7 +7,7 @@ use super::build::{SegmentBuilder, raw_len, shared_with};
 use super::format::Section;
 use super::front::{KeyBuffer, SourceBlocks, SpliceStage};
 use super::{CodecChoice, Keys, Known, Ordinal, Segment};
-use crate::arena::OutOfMemory;
+use crate::arena::replace;
 use crate::bytes::common_prefix;
 use crate::cursor::Cursor;
 use crate::entry::{ValueBuf, ValueWidth};
@@ -62,8 +62,7 @@ pub(crate) fn splice(
         return Ok(Outcome::Cancelled);
     }
     let mut prefix = Vec::new();
-    prefix.try_reserve(source.prefix().len()).map_err(OutOfMemory::from)?;
-    prefix.extend_from_slice(source.prefix());
+    replace(&mut prefix, source.prefix())?;
     shared_prefix(newer, &mut prefix)?;
     // Of keys that come to nothing too: they make it shorter.
     let changed_keys = u64::from(prefix.len() < source.prefix().len());

@@ -509,6 +509,23 @@ impl BlockStage {
         self.suffixes.len() + self.keys * (1 + 3 + 3)
     }
 
+    /// Appends the block, of which this is stored of the first key, and all keys share a prefix of so many
+    /// bytes.
+    pub(super) fn put_whole(
+        &self,
+        head: &[u8],
+        prefix_len: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), OutOfMemory> {
+        out.try_reserve(2 * 3 + head.len() + self.rest_bound())?;
+        for len in [head.len(), self.common - prefix_len] {
+            out.extend_from_slice(len_field(len, &mut [0; 3]));
+        }
+        out.extend_from_slice(head);
+        self.put_rest(out);
+        Ok(())
+    }
+
     /// Appends what comes after the head.
     pub(super) fn put_rest(&self, out: &mut Vec<u8>) {
         let steps = || (1..self.keys).map(|i| (self.step(i), usize::from(self.lens[i])));

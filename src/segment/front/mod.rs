@@ -43,7 +43,7 @@ use block::{Block, MAX_BLOCK_LEN, MAX_KEYS};
 use direct::DirectBlock;
 use forms::KeyBlock;
 use std::ops::RangeInclusive;
-use symbols::{Symbols, TABLE_LEN};
+use symbols::{SymbolList, Symbols, TABLE_LEN};
 use tree::{Leaf, Reached, Shape, Tree};
 use wanted::Wanted;
 
@@ -191,6 +191,13 @@ impl<'a> FrontKeys<'a> {
             return Ok(None);
         }
         Ok(Symbols::of(self.symbols.all()?))
+    }
+
+    /// The symbols in a list, unless bytes stand for themselves.
+    fn symbol_list(self) -> Result<Option<SymbolList>, Corruption> {
+        let rule = "symbols have 1 to 8 bytes and ascend, and zeros follow them";
+        let list = |symbols: Symbols<'_>| symbols.check().ok_or_else(|| damaged(SYMBOLS, 0, rule));
+        self.symbols()?.map(list).transpose()
     }
 
     #[inline]

@@ -6,14 +6,14 @@
 //! and the heads of blocks, are put together and written anew. Symbols stay what they are.
 
 use super::super::int::MAX_WIDTH;
-use super::block::{Block, BlockStage, MAX_KEYS, Text, len_field};
+use super::block::{Block, BlockStage, MAX_KEYS, Text};
 use super::buffer::KeyBuffer;
 use super::build::{FinishedFront, Separators};
 use super::encode::Encoder;
 use super::recode::CodedBlocks;
 use super::symbols::{Piece, SYMBOL_LEN};
 use super::wanted::Wanted;
-use super::{BLOCK_SHIFT, Form, Front, FrontKeys, KeyBlock, SYMBOLS, damaged, no_block};
+use super::{BLOCK_SHIFT, Form, Front, FrontKeys, KeyBlock, no_block};
 use crate::arena::OutOfMemory;
 use crate::bytes::strip_prefix;
 use crate::error::{Corruption, Error};
@@ -46,10 +46,7 @@ impl<'b> SpliceStage<'b> {
         keys: FrontKeys<'_>,
         prefix: Vec<u8>,
     ) -> Result<Self, Corruption> {
-        let symbols = match keys.symbols()? {
-            None => None,
-            Some(symbols) => Some(symbols.check().ok_or_else(|| damaged(SYMBOLS, 0, TABLE))?),
-        };
+        let symbols = keys.symbol_list()?;
         Ok(Self {
             bump,
             prefix,
@@ -140,12 +137,7 @@ impl<'b> SpliceStage<'b> {
     fn close_block(&mut self) -> Result<(), OutOfMemory> {
         let Self { block, out, prefix, .. } = self;
         out.clear();
-        out.try_reserve(2 * 3 + block.head().len() + block.rest_bound())?;
-        for len in [block.head().len(), block.common() - prefix.len()] {
-            out.extend_from_slice(len_field(len, &mut [0; 3]));
-        }
-        out.extend_from_slice(block.head());
-        block.put_rest(out);
+        block.put_whole(block.head(), prefix.len(), out)?;
         block.clear();
         self.stored.push(out)
     }
@@ -294,5 +286,3 @@ impl<'a> SourceBlocks<'a> {
         no_block(self.number)
     }
 }
-
-const TABLE: &str = "symbols have 1 to 8 bytes and ascend, and zeros follow them";

@@ -1,16 +1,16 @@
 //! Proves front-coded keys right: they ascend, and all bytes are those that we would write.
 
 use super::super::points::{PointHash, PointTable};
-use super::block::{Block, BlockStage, len_field};
+use super::block::{Block, BlockStage};
 use super::buffer::DecodedKeys;
 use super::encode::Encoder;
 use super::recode::recode;
 use super::tree::{FAN, LEVELS, NODE_LEN, TreeBuilder, TreeSink};
 use super::{
-    ALIGN, BLOCK_SHIFT, BLOCKS, DirectKeys, Form, Front, FrontKeys, INDEX, PREFIX_AT, SYMBOLS,
-    TAILS, ZEROS_AT, damaged, direct, no_block,
+    ALIGN, BLOCK_SHIFT, BLOCKS, DirectKeys, Form, Front, FrontKeys, INDEX, PREFIX_AT, TAILS,
+    ZEROS_AT, damaged, direct, no_block,
 };
-use crate::arena::OutOfMemory;
+use crate::arena::{OutOfMemory, replace};
 use crate::bytes::common_prefix;
 use crate::error::{Corruption, Error};
 
@@ -33,13 +33,7 @@ impl FrontKeys<'_> {
             let is_empty = front.prefix.is_empty();
             return if is_empty { Ok(()) } else { Err(damaged(INDEX, 0, PREFIX).into()) };
         }
-        let encoder = match self.symbols()? {
-            None => None,
-            Some(symbols) => {
-                let list = symbols.check().ok_or_else(|| damaged(SYMBOLS, 0, TABLE))?;
-                Some(Encoder::new(list.as_slice()))
-            }
-        };
+        let encoder = self.symbol_list()?.map(|list| Encoder::new(list.as_slice()));
         let (mut codes, mut coded) = (Vec::new(), Vec::new());
         let mut expected = Expected { keys: self, front, nodes: [0; LEVELS], tails: 0 };
         let mut tree = TreeBuilder::new();
@@ -84,9 +78,7 @@ impl FrontKeys<'_> {
             keys.iter().for_each(&mut note);
             end += block.len() as u64;
             let key = keys.iter().last().unwrap_or(&[]);
-            last.clear();
-            last.try_reserve(key.len()).map_err(|_| OutOfMemory)?;
-            last.extend_from_slice(key);
+            replace(&mut last, key)?;
         }
         tree.finish(&mut expected)?;
         // What all keys share beyond it is left where a base was put together from another one.
@@ -134,13 +126,7 @@ fn rewrite(
         direct::put_common(&stage.head()[..stage.common()], front.prefix.len(), written);
         return stage.put_suffixes(written);
     }
-    written.try_reserve(2 * 3 + stage.head().len() + stage.rest_bound())?;
-    for len in [stage.head().len(), stage.common()] {
-        written.extend_from_slice(len_field(len - front.prefix.len(), &mut [0; 3]));
-    }
-    written.extend_from_slice(&stage.head()[front.prefix.len()..]);
-    stage.put_rest(written);
-    Ok(())
+    stage.put_whole(&stage.head()[front.prefix.len()..], front.prefix.len(), written)
 }
 
 /// The last leaf has zeros for the blocks that it does not have.
@@ -153,8 +139,6 @@ fn verify_unused_offsets(front: Front<'_>) -> Result<(), Corruption> {
     }
     Ok(())
 }
-
-const TABLE: &str = "symbols have 1 to 8 bytes and ascend, and zeros follow them";
 
 const PREFIX: &str = "the prefix is what all keys share, or less where keys were copied";
 
