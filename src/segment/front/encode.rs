@@ -1,99 +1,159 @@
 //! Text as codes of symbols: from its start on, each time the longest symbol that it goes on with.
 
 use super::symbols::{ESCAPE, SYMBOLS, Symbol};
+use crate::arena::OutOfMemory;
 use std::cmp::Reverse;
+use std::hint::select_unpredictable;
 
 /// Lists of symbols that begin alike, or seem to.
-const LISTS: usize = 512;
+const LISTS: usize = 1024;
 
-/// Which list symbols of two or more bytes are in that start like `word`.
+/// Symbols of a list that are looked at in any case.
+const AHEAD: usize = 2;
+
+/// Which list symbols of three or more bytes are in that start like `word`.
 #[inline]
 fn list_of(word: u64) -> usize {
-    ((word & 0xffff).wrapping_mul(0x9e37_79b1) >> 20) as usize % LISTS
+    ((word as u32 & 0x00ff_ffff).wrapping_mul(0x9e37_79b1) >> 22) as usize % LISTS
 }
 
-/// A symbol of two or more bytes.
+/// A symbol of three or more bytes.
 #[derive(Clone, Copy)]
 struct Listed {
     word: u64,
     /// All bits of its bytes.
     mask: u64,
-    len: u8,
     code: u8,
+    len: u8,
 }
 
-/// What finds the longest symbol.
+impl Listed {
+    /// Whether text starts with it that has none of the bits of `beyond`.
+    #[inline]
+    fn starts(&self, word: u64, beyond: u64) -> bool {
+        (word ^ self.word | beyond) & self.mask == 0
+    }
+}
+
+/// Symbols that begin alike, or seem to, the longest first.
+#[derive(Clone, Copy, Default)]
+struct List {
+    start: u8,
+    /// Those that are not looked at in any case.
+    more: u8,
+}
+
+/// What finds the longest symbol. Text does not tell in advance which will be found, so that each jump
+/// that depends on it is mispredicted as often as not: the usual way through has none.
+/// SCRATCHPAD.md section 3.9.
 pub(super) struct Encoder {
-    /// List by list, in each the longest first.
-    listed: [Listed; SYMBOLS],
-    /// Where each list starts, and the last one ends.
-    starts: [u8; LISTS + 1],
+    /// List by list, and behind the last one what is not looked for.
+    listed: [Listed; SYMBOLS + AHEAD],
+    lists: [List; LISTS],
+    /// For each two bytes the code of the symbol that is just these, or `ESCAPE`.
+    pairs: Box<[u8; 1 << 16]>,
     /// For each byte the code of the symbol that is just this one, or `ESCAPE`.
     bytes: [u8; 256],
 }
 
 impl Encoder {
     /// An encoder with these symbols, by their code; at most 255.
-    pub(super) fn new(symbols: &[Symbol]) -> Self {
+    pub(super) fn new(symbols: &[Symbol]) -> Result<Self, OutOfMemory> {
+        let mut pairs = Vec::new();
+        pairs.try_reserve_exact(1 << 16)?;
+        pairs.resize(1 << 16, ESCAPE);
+        let none = Listed { word: 0, mask: u64::MAX, code: ESCAPE, len: 1 };
         let mut encoder = Self {
-            listed: [Listed { word: 0, mask: 0, len: 0, code: 0 }; SYMBOLS],
-            starts: [0; LISTS + 1],
+            listed: [none; SYMBOLS + AHEAD],
+            lists: [List::default(); LISTS],
+            pairs: pairs.into_boxed_slice().try_into().map_err(|_| OutOfMemory)?,
             bytes: [ESCAPE; 256],
         };
         let mut order = [0; SYMBOLS];
         let mut count = 0;
         for (code, symbol) in (0..ESCAPE).zip(symbols) {
-            if symbol.len == 1 {
-                encoder.bytes[usize::from(symbol.word as u8)] = code;
-            } else {
-                order[count] = code;
-                count += 1;
-                encoder.starts[list_of(symbol.word) + 1] += 1;
+            match symbol.len {
+                1 => encoder.bytes[usize::from(symbol.word as u8)] = code,
+                2 => encoder.pairs[usize::from(symbol.word as u16)] = code,
+                _ => {
+                    order[count] = code;
+                    count += 1;
+                }
             }
         }
-        let place = |code: &u8| {
-            let symbol = symbols[usize::from(*code)];
-            (list_of(symbol.word), Reverse(symbol.len), *code)
+        // Nothing but zeros starts with what is behind the last list, and then these have no longer ones.
+        let zeros = match encoder.pairs[0] {
+            ESCAPE => Listed { code: encoder.bytes[0], ..none },
+            code => Listed { code, len: 2, ..none },
         };
-        order[..count].sort_unstable_by_key(place);
-        for (listed, &code) in encoder.listed.iter_mut().zip(&order[..count]) {
-            let symbol = symbols[usize::from(code)];
-            *listed = Listed { word: symbol.word, mask: symbol.mask(), len: symbol.len, code };
+        encoder.listed[count..].fill(zeros);
+        let symbol = |code: u8| symbols[usize::from(code)];
+        let order = &mut order[..count];
+        order.sort_unstable_by_key(|&code| {
+            let Symbol { word, len } = symbol(code);
+            (list_of(word), Reverse(len), code)
+        });
+        let mut start = 0;
+        for list in order.chunk_by(|a, b| list_of(symbol(*a).word) == list_of(symbol(*b).word)) {
+            encoder.lists[list_of(symbol(list[0]).word)] =
+                List { start, more: list.len().saturating_sub(AHEAD) as u8 };
+            for &code in list {
+                let Symbol { word, len } = symbol(code);
+                encoder.listed[usize::from(start)] =
+                    Listed { word, mask: symbol(code).mask(), code, len };
+                start += 1;
+            }
         }
-        for list in 0..LISTS {
-            encoder.starts[list + 1] += encoder.starts[list];
-        }
-        encoder
+        Ok(encoder)
     }
 
     /// The code of the longest symbol that text with so many bytes left starts with, and its length;
     /// `ESCAPE` if there is none. The lowest byte of `word` is the first; what is behind the end may
     /// be anything. At least one byte is left.
     #[inline]
+    #[expect(clippy::needless_bitwise_bool, reason = "a jump is what this is to do without")]
     pub(super) fn longest(&self, word: u64, left: usize) -> (u8, usize) {
-        let list = list_of(word);
-        let range = usize::from(self.starts[list])..usize::from(self.starts[list + 1]);
-        for listed in self.listed.get(range).unwrap_or(&[]) {
-            if (word ^ listed.word) & listed.mask == 0 && usize::from(listed.len) <= left {
+        let beyond = if left < 8 { u64::MAX << (8 * left) } else { 0 };
+        let List { start, more } = self.lists[list_of(word)];
+        let start = usize::from(start);
+        // Those of another list are never what the text starts with.
+        let (first, second) = (&self.listed[start], &self.listed[start + 1]);
+        let is_first = first.starts(word, beyond);
+        let is_long = is_first | second.starts(word, beyond);
+        if more > 0 && !is_long {
+            let rest = &self.listed[start + AHEAD..][..usize::from(more)];
+            if let Some(listed) = rest.iter().find(|listed| listed.starts(word, beyond)) {
                 return (listed.code, usize::from(listed.len));
             }
         }
-        (self.bytes[usize::from(word as u8)], 1)
+        let pair = self.pairs[usize::from(word as u16)];
+        let is_pair = (pair != ESCAPE) & (left > 1);
+        let byte = (self.bytes[usize::from(word as u8)], 1);
+        let short = select_unpredictable(is_pair, (pair, 2), byte);
+        let long = select_unpredictable(is_first, first, second);
+        let (code, len) = select_unpredictable(is_long, (long.code, long.len), short);
+        (code, usize::from(len))
     }
 
     /// Appends the codes of the first `len` bytes of `text`, which has as many. It is read faster if
     /// there are eight more behind them.
     pub(super) fn encode(&self, text: &[u8], len: usize, out: &mut Vec<u8>) {
-        let mut at = 0;
+        let start = out.len();
+        // A byte has two codes at most.
+        out.resize(start + 2 * len, 0);
+        let codes = &mut out[start..];
+        let (mut at, mut end) = (0, 0);
         while at < len {
             let word = word_at(text, at);
             let (code, taken) = self.longest(word, len - at);
-            out.push(code);
-            if code == ESCAPE {
-                out.push(word as u8);
+            // What follows a code that is no escape is written over.
+            if let Some(place) = codes.get_mut(end..).and_then(|rest| rest.first_chunk_mut()) {
+                *place = [code, word as u8];
             }
+            end += 1 + usize::from(code == ESCAPE);
             at += taken;
         }
+        out.truncate(start + end);
     }
 }
 
@@ -153,7 +213,7 @@ mod tests {
             let stored = Symbols::of(&table).expect("a whole table");
             let list = stored.check().expect("our own table");
             assert_eq!(list.as_slice(), symbols.as_slice());
-            let encoder = Encoder::new(list.as_slice());
+            let encoder = Encoder::new(list.as_slice()).expect("memory for a test");
             let mut all = 0;
             for text in texts {
                 // Whatever follows makes no difference.

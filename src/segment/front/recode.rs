@@ -84,7 +84,7 @@ impl<'b> FinishedFront<'b> {
         }
         let sample = self.sample()?;
         let symbols = train(&sample)?;
-        let encoder = Encoder::new(symbols.as_slice());
+        let encoder = Encoder::new(symbols.as_slice())?;
         let spared = sample.len().saturating_sub(sample.coded_len(&encoder)) as u64;
         // Of a key, all but its tag are head or suffix.
         let text = self.blocks_len().saturating_sub(entries) as u64;

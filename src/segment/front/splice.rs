@@ -45,12 +45,14 @@ impl<'b> SpliceStage<'b> {
         bump: &'b Bump,
         keys: FrontKeys<'_>,
         prefix: Vec<u8>,
-    ) -> Result<Self, Corruption> {
+    ) -> Result<Self, Error> {
         let symbols = keys.symbol_list()?;
+        let encoder = symbols.as_ref().map(|symbols| Encoder::new(symbols.as_slice()));
+        let encoder = encoder.transpose()?;
         Ok(Self {
             bump,
             prefix,
-            encoder: symbols.as_ref().map(|symbols| Encoder::new(symbols.as_slice())),
+            encoder,
             block: BlockStage::default(),
             stored: CodedBlocks::new(bump, symbols),
             separators: Separators::new(bump),

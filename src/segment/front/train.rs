@@ -89,7 +89,7 @@ pub(super) fn train(sample: &Sample) -> Result<SymbolList, OutOfMemory> {
     let mut symbols = SymbolList::default();
     let mut candidates = Vec::new();
     for share in ROUNDS {
-        let encoder = Encoder::new(symbols.as_slice());
+        let encoder = Encoder::new(symbols.as_slice())?;
         counts.count(sample, share, &encoder)?;
         counts.propose(symbols.as_slice(), share, &mut candidates)?;
         symbols = best(&mut candidates);

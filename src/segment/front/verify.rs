@@ -33,7 +33,8 @@ impl FrontKeys<'_> {
             let is_empty = front.prefix.is_empty();
             return if is_empty { Ok(()) } else { Err(damaged(INDEX, 0, PREFIX).into()) };
         }
-        let encoder = self.symbol_list()?.map(|list| Encoder::new(list.as_slice()));
+        let encoder = self.symbol_list()?;
+        let encoder = encoder.map(|list| Encoder::new(list.as_slice())).transpose()?;
         let (mut codes, mut coded) = (Vec::new(), Vec::new());
         let mut expected = Expected { keys: self, front, nodes: [0; LEVELS], tails: 0 };
         let mut tree = TreeBuilder::new();
