@@ -5,7 +5,7 @@
 //! Filters", 2007), because a delta that nobody folds may hold any number of keys; a delta within
 //! its budget has one generation. About 12 bits a key; 2 to 3 % false positives.
 
-use crate::arena::OutOfMemory;
+use crate::arena::{OutOfMemory, prefetch_value};
 use crate::planted::{Bug, planted};
 use rustc_hash::FxHasher;
 use std::hash::Hasher;
@@ -93,6 +93,12 @@ impl Filter {
         let bits = hash.bits();
         let has = |words: &[u64]| words[hash.word(words.len())] & bits == bits;
         has(&self.last) || self.full.iter().any(|words| has(words))
+    }
+
+    /// Asks for the memory that will be looked at for a key, if it is not one of a full generation.
+    #[inline]
+    pub(crate) fn ask(&self, hash: KeyHash) {
+        prefetch_value(&self.last[hash.word(self.last.len())]);
     }
 
     /// Heap bytes owned.

@@ -47,8 +47,8 @@ pub(crate) struct Layers {
     pub(crate) base: Option<Arc<Segment>>,
     /// Live keys in all of them together.
     pub(crate) live: u64,
-    /// Bytes of the keys and values in the base, but for large values, as they were when it was
-    /// built; `None` if it is from a file, or not there.
+    /// What the entries of the base count for where partitions end, as it was when it was built;
+    /// `None` if it is from a file, or not there.
     pub(crate) raw_bytes: Option<u64>,
     /// Keys of the base that were copied, as they are stored, from the one before.
     pub(crate) copied: u64,
@@ -111,6 +111,17 @@ impl Layers {
             return Ok((Some(entry), Some(3)));
         }
         Ok((None, None))
+    }
+
+    /// Asks for what a search for `key` reads first of the overlay's filter and of the base.
+    #[inline]
+    pub(super) fn ask(&self, key: &[u8], hash: KeyHash) {
+        if let Some(filter) = self.overlay.as_ref().and_then(|overlay| overlay.filter.as_ref()) {
+            filter.ask(hash);
+        }
+        if let Some(base) = &self.base {
+            base.ask(key);
+        }
     }
 
     /// The frozen delta's entry of `key`. `hash` is the key's, if it was made.

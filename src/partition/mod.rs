@@ -201,11 +201,12 @@ impl Partition {
         let _aside = self.set_aside(writes, &state, key, value)?;
         state.ask_for_layers();
         let State { delta, layers, .. } = &mut *state;
+        let layers = layers.as_deref();
         let delta = delta.get_or_insert_with(|| Box::new(Delta::new(self.width)));
+        let mut hash = layers.map(|layers| delta.ask_below(layers, key));
         let plan = delta.tree.plan(key)?;
-        let mut hash = None;
         let buf = ValueBuf::default();
-        let (below, is_new) = match (delta.tree.existing(&plan), &layers) {
+        let (below, is_new) = match (delta.tree.existing(&plan), layers) {
             (Some(entry), _) => {
                 entry.live().map(old);
                 (entry.below, false)
@@ -220,7 +221,7 @@ impl Partition {
             }
         };
         if is_new {
-            delta.filter_key(key, hash, layers.as_deref())?;
+            delta.filter_key(key, hash, layers)?;
         }
         delta.tree.apply(plan, key, Entry::value(value, below))?;
         Ok(self.tell_if_grown(writes, &mut state))
@@ -242,7 +243,9 @@ impl Partition {
         if delta.is_none() && layers.is_none() {
             return Ok(None);
         }
+        let layers = layers.as_deref();
         let delta = delta.get_or_insert_with(|| Box::new(Delta::new(self.width)));
+        let mut hash = layers.map(|layers| delta.ask_below(layers, key));
         let plan = delta.tree.plan(key)?;
         match (delta.tree.existing(&plan), layers) {
             (Some(entry), _) => {
@@ -255,7 +258,7 @@ impl Partition {
                 }
             }
             (None, Some(layers)) => {
-                let (mut hash, buf) = (None, ValueBuf::default());
+                let buf = ValueBuf::default();
                 let found = layers.find(key, &mut hash, &buf)?.0.and_then(Entry::live);
                 let Some(value) = found else { return Ok(None) };
                 old(value);
@@ -740,6 +743,21 @@ impl Delta {
         usage.extents += self.tree.extent_bytes();
         usage.overhead += size_of::<Self>() + self.tree.overhead_bytes();
         usage.filter += self.filter.as_deref().map_or(0, Filter::heap_bytes);
+    }
+
+    /// Asks for what a write of `key` reads below, unless the delta seems to have it: so that it arrives
+    /// while the place in the delta is looked for, which takes as long.
+    #[inline]
+    fn ask_below(&self, layers: &Layers, key: &[u8]) -> KeyHash {
+        let hash = KeyHash::of(key);
+        let may_hold = match &self.filter {
+            Some(filter) => filter.may_contain(hash),
+            None => self.tree.len() > 0,
+        };
+        if !may_hold {
+            layers.ask(key, hash);
+        }
+        hash
     }
 
     /// Lets the filter know of a key that is about to be added (I6). One is made only above

@@ -298,6 +298,20 @@ impl Segment {
         found.map(|ordinal| self.entry_of(layout, values, Ordinal(ordinal), buf)).transpose()
     }
 
+    /// Asks for the memory that a [`get`](Self::get) of `key` waits for first, behind what is read so often
+    /// that it is near.
+    #[inline]
+    pub(crate) fn ask(&self, key: &[u8]) {
+        let Ok(known) = self.known() else { return };
+        // What these begin is dropped. Damage will be met again.
+        match self.keys_of(known) {
+            Keys::Front(keys) => drop(keys.begin(key)),
+            Keys::Int(keys) => drop(keys.begin(key, |_| ())),
+            Keys::Direct(keys) => drop(keys.begin(key)),
+            Keys::Plain(_) | Keys::Fst(_) => {}
+        }
+    }
+
     /// As [`get`](Self::get), through the point index, which most often tells without anything else
     /// that a key is absent: nothing else is made ready before.
     #[inline]
