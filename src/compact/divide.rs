@@ -13,7 +13,7 @@ use crate::directory::Directory;
 use crate::error::{Corruption, Error};
 use crate::partition::{Depth, Layers, Load, Partition, Retiring, Shared, WriteError};
 use crate::segment::SegmentCursor;
-use crate::sync::{Arc, AtomicU64, Ordering, Striped};
+use crate::sync::{Arc, AtomicU64, Mutex, Ordering, Striped};
 use std::ops::Range;
 
 /// A partition and its layers when a fold read them.
@@ -222,7 +222,8 @@ impl Core {
     /// Makes the map one of many partitions, which it was not yet.
     fn divide(&self, directory: &Arc<Directory>, shared: Shared) {
         let exchanges = AtomicU64::new(0);
-        let many = Box::new(Many { routes: Striped::new(directory), shared, exchanges });
+        let waiting = Mutex::default();
+        let many = Box::new(Many { routes: Striped::new(directory), shared, exchanges, waiting });
         assert!(self.many.set(many).is_ok(), "set under `publishing`, or by who makes the map");
     }
 

@@ -11,6 +11,7 @@
 mod abreast;
 mod batch;
 mod bulk;
+mod choice;
 mod divide;
 mod fold;
 mod fork;
@@ -39,10 +40,12 @@ use crate::segment::Segment;
 use crate::snapshot::View;
 use crate::stats::{MemoryUsage, Stats};
 use crate::sync::{
-    Arc, AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, RwLock, SetOnce, Striped, Weak,
+    Arc, AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Mutex, Ordering, RwLock, SetOnce, Striped,
+    Weak,
 };
-use policy::{Dirt, Pressure, Sizes, Target};
+use policy::{Pressure, Sizes, Target};
 use slot::FoldSlot;
+use std::collections::VecDeque;
 use std::fmt;
 use std::ops::{Bound, Deref};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -80,6 +83,8 @@ struct Many {
     shared: Shared,
     /// Times that partitions were put in the place of others.
     exchanges: AtomicU64,
+    /// What the last look at all of them chose to be folded next.
+    waiting: Mutex<VecDeque<Arc<Partition>>>,
 }
 
 /// A partition that outlives the directory it was found in.
@@ -456,7 +461,7 @@ impl Core {
         let mut is_any_left = false;
         for partition in core.partitions() {
             let gauge = partition.gauge();
-            if !Self::is_worth_a_try(&partition) || gauge.load().bytes < policy::MIN_AGED_BYTES {
+            if !choice::is_worth_a_try(&partition) || gauge.load().bytes < policy::MIN_AGED_BYTES {
                 // If it stays, being too small now, its next growth is watched again.
                 continue;
             }
@@ -469,49 +474,6 @@ impl Core {
         }
         if is_any_left {
             Self::watch(core);
-        }
-    }
-
-    /// Whether the delta has not met damage, or has doubled since.
-    fn is_worth_a_try(partition: &Partition) -> bool {
-        let gauge = partition.gauge();
-        gauge.load().bytes >> 10 >= gauge.retry_kib.load(Ordering::Relaxed) as usize
-    }
-
-    /// Folds the deltas that are chosen by the policy until none is due, as many at once as there are
-    /// threads to do so; whether anything was folded. The slot is held.
-    ///
-    /// Deltas that are not worth a try are not counted: else one that cannot be folded would make
-    /// every write fold others, however small they are.
-    fn fold_chosen(&self) -> bool {
-        let partitions = self.partitions();
-        let clock = self.shared().map_or(0, Shared::clock);
-        let mut rest = self.load();
-        let mut dirt: Vec<Dirt> = partitions
-            .iter()
-            .map(|partition| {
-                let gauge = partition.gauge();
-                let age = clock.saturating_sub(gauge.born.load(Ordering::Relaxed));
-                if Self::is_worth_a_try(partition) {
-                    return Dirt { load: gauge.load(), age };
-                }
-                let out = gauge.load();
-                rest = rest.without(out);
-                Dirt { load: Load::default(), age }
-            })
-            .collect();
-        let mut chosen = Vec::new();
-        while chosen.len() <= self.options.threads as usize
-            && policy::pressure(rest, &self.options) >= Pressure::Due
-            && let Some(next) = policy::choose(dirt.iter().copied())
-        {
-            rest = rest.without(std::mem::take(&mut dirt[next]).load);
-            chosen.push(&*partitions[next]);
-        }
-        match chosen[..] {
-            [] => false,
-            [one] => matches!(self.fold_one(one), Ok(Folded::Published)),
-            _ => self.fold_abreast(&chosen),
         }
     }
 

@@ -78,23 +78,33 @@ impl Dirt {
     }
 }
 
-/// Which of these deltas to fold, by its number: the one with the largest gain for its cost. `None`
-/// if there is nothing in any.
+/// Whether there is anything in a delta.
+pub(super) fn is_filled(load: Load) -> bool {
+    load.entries > 0 || load.kept > 0
+}
+
+/// Which of these deltas to fold: those with the largest gain for their cost, at most so many, the best
+/// one first; the number of each, and its load. None without anything in it.
 ///
 /// Folding costs the size of the partition, and is paid again when as much has gathered. If new
 /// entries come to a partition at a constant rate, the cost of all folds is least when what is in
 /// each delta is proportional to the square root of rate times size; so the one furthest above that
 /// goes first. (The Lagrange condition of the least sum of rate·size/delta for a given sum of
 /// deltas.)
-pub(super) fn choose(deltas: impl Iterator<Item = Dirt>) -> Option<usize> {
+pub(super) fn choose(deltas: impl Iterator<Item = Dirt>, most: usize) -> Vec<(usize, Load)> {
     #[cfg(test)]
     let score = super::tests::rule().unwrap_or(gain);
     #[cfg(not(test))]
     let score = gain;
-    let is_filled = |load: Load| load.entries > 0 || load.kept > 0;
     let filled = deltas.enumerate().filter(|(_, dirt)| is_filled(dirt.load));
-    let scored = filled.map(|(i, dirt)| (i, score(&dirt)));
-    scored.max_by(|(_, a), (_, b)| a.total_cmp(b)).map(|(i, _)| i)
+    let mut scored: Vec<_> = filled.map(|(i, dirt)| (score(&dirt), i, dirt.load)).collect();
+    let is_better = |(a, ..): &(f64, usize, Load), (b, ..): &(f64, usize, Load)| b.total_cmp(a);
+    if scored.len() > most {
+        scored.select_nth_unstable_by(most, is_better);
+        scored.truncate(most);
+    }
+    scored.sort_unstable_by(is_better);
+    scored.into_iter().map(|(_, i, load)| (i, load)).collect()
 }
 
 /// `entries / sqrt(entries / age * size)`, squared.
@@ -203,7 +213,11 @@ mod tests {
             load: Load { bytes: 40 * entries as usize, entries, live, ..Load::default() },
             age,
         };
-        let choose = |deltas: &[Dirt]| choose(deltas.iter().copied());
+        let best = |deltas: &[Dirt], most| {
+            let best = choose(deltas.iter().copied(), most);
+            best.into_iter().map(|(number, _)| number).collect::<Vec<_>>()
+        };
+        let choose = |deltas: &[Dirt]| best(deltas, 1).first().copied();
         assert_eq!(choose(&[]), None);
         assert_eq!(choose(&[dirt(0, 1_000, 500)]), None);
         // The same rate and size: the fuller one.
@@ -215,6 +229,10 @@ mod tests {
         // What pins keep counts.
         let kept = Load { bytes: 1 << 20, kept: 1 << 20, entries: 1, live: 1_000, held: 0 };
         assert_eq!(choose(&[dirt(10, 1_000, 50), Dirt { load: kept, age: 50 }]), Some(1));
+        // The best ones first, and none that is empty.
+        let deltas = [10, 30, 0, 20, 40].map(|entries| dirt(entries, 1_000, 50));
+        assert_eq!(best(&deltas, 3), [4, 1, 3]);
+        assert_eq!(best(&deltas, 9), [4, 1, 3, 0]);
     }
 
     #[test]

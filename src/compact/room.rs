@@ -46,7 +46,11 @@ impl Core {
     /// The number of the partition in which a fold wins most, if it wins enough in any.
     fn roomiest(&self) -> Option<usize> {
         let room = |partition: &Partition| {
-            if Self::is_worth_a_try(partition) { partition.room() } else { Room::default() }
+            if super::choice::is_worth_a_try(partition) {
+                partition.room()
+            } else {
+                Room::default()
+            }
         };
         policy::roomiest(self.partitions().iter().map(|partition| room(partition)))
     }
