@@ -12,7 +12,7 @@ use crate::options::Options;
 use crate::partition::{Depth, FILTER_FROM, LayerCursor, Layers, Overlay};
 use crate::planted::{Bug, planted};
 use crate::segment::{
-    CodecChoice, Outcome, Pass, Room, SegmentBuilder, SegmentCursor, Spliced, splice,
+    CodecChoice, Outcome, Pass, Room, SegmentBuilder, SegmentCursor, Spliced, SplicedPiece, splice,
 };
 use crate::sync::Arc;
 use bumpalo::Bump;
@@ -103,10 +103,23 @@ pub(super) fn bases(
         bytes: even_share(bytes, PIECE_BYTES).min(2 * PIECE_BYTES),
         heap: u64::MAX,
     };
+    bases_within(layers, limits, width, options, go_on)
+}
+
+/// As [`bases`], cut at these limits.
+pub(super) fn bases_within(
+    layers: &[&Layers],
+    limits: Limits,
+    width: ValueWidth,
+    options: &Options,
+    go_on: &dyn Fn() -> bool,
+) -> Result<Option<Folded>, Error> {
+    let live = layers.iter().map(|layers| layers.live).sum::<u64>();
+    let bytes = layers.iter().map(|layers| about_bytes(layers)).sum::<u64>();
+    let pieces = live.div_ceil(limits.entries.max(1)).max(bytes.div_ceil(limits.bytes.max(1)));
+    let most = if pieces > 1 { live.div_ceil(pieces) } else { u64::MAX };
     if let [layers] = layers
-        && limits.entries >= live
-        && limits.bytes >= bytes
-        && let Some(spliced) = spliced(layers, options, go_on)?
+        && let Some(spliced) = spliced(layers, most, options, go_on)?
     {
         return Ok(spliced);
     }
@@ -119,11 +132,7 @@ pub(super) fn bases(
     if written != live {
         return Err(miscounted(written));
     }
-    let mut pieces = pieces;
-    if pieces.is_empty() {
-        pieces.push(Piece { bound: Box::default(), layers: Layers::default() });
-    }
-    Ok(Some(Folded { pieces, encoded: written }))
+    Ok(Some(Folded { pieces: or_blank(pieces), encoded: written }))
 }
 
 /// The count of an opened file is taken at its word until all of it is read.
@@ -133,10 +142,12 @@ fn miscounted(written: u64) -> Error {
 
 /// One base, of what stays of the old one and what is newer, if that is stored as it would be now and
 /// has not got or lost as many keys as it has since all of it was written at once: what was chosen then
-/// goes on.
+/// goes on. Several bases if it would have more than `most` entries. To each of those the keys of the
+/// others have gone, so that its next fold writes all of it: then it is smallest.
 #[expect(clippy::option_option, reason = "not this way, or not at all")]
 fn spliced(
     layers: &Layers,
+    most: u64,
     options: &Options,
     go_on: &dyn Fn() -> bool,
 ) -> Result<Option<Option<Folded>>, Error> {
@@ -149,27 +160,42 @@ fn spliced(
         return Ok(None);
     }
     let mut newer = layers.merged(Depth::Overlay);
-    let spliced = match splice(base, &mut newer, go_on) {
+    let spliced = match splice(base, &mut newer, most, go_on) {
         Ok(Outcome::Refused) => return Ok(None),
         Ok(Outcome::Cancelled) => return Ok(Some(None)),
         Ok(Outcome::Spliced(spliced)) => spliced,
         Err(error) => return Err(in_order(error)),
     };
-    let Spliced { segment, new_bytes, gone_bytes, changed_keys, copied } = spliced;
-    let written = segment.as_ref().map_or(0, |segment| segment.len());
+    let Spliced { pieces, new_bytes, gone_bytes, changed_keys } = spliced;
+    let written = pieces.iter().map(|piece| piece.segment.len()).sum();
     if written != layers.live {
         return Err(miscounted(written));
     }
-    let layers = Layers {
-        raw_bytes: segment.as_ref().map(|_| (old_bytes + new_bytes).saturating_sub(gone_bytes)),
-        base: segment,
-        live: written,
-        copied,
-        changed_keys: layers.changed_keys + changed_keys,
-        ..Layers::default()
-    };
-    let pieces = vec![Piece { bound: Box::default(), layers }];
-    Ok(Some(Some(Folded { pieces, encoded: written - copied })))
+    let copied: u64 = pieces.iter().map(|piece| piece.copied).sum();
+    let changed_keys = layers.changed_keys + changed_keys;
+    let all_bytes = (old_bytes + new_bytes).saturating_sub(gone_bytes);
+    let pieces = pieces.into_iter().map(|SplicedPiece { bound, segment, raw_bytes, copied }| {
+        let live = segment.len();
+        let layers = Layers {
+            base: Some(segment),
+            live,
+            raw_bytes: Some(raw_bytes.unwrap_or(all_bytes)),
+            copied,
+            changed_keys: changed_keys + (written - live),
+            ..Layers::default()
+        };
+        Piece { bound, layers }
+    });
+    let folded = Folded { pieces: or_blank(pieces.collect()), encoded: written - copied };
+    Ok(Some(Some(folded)))
+}
+
+/// The pieces, or a blank one if there are none.
+fn or_blank(mut pieces: Vec<Piece>) -> Vec<Piece> {
+    if pieces.is_empty() {
+        pieces.push(Piece { bound: Box::default(), layers: Layers::default() });
+    }
+    pieces
 }
 
 /// Keys that are not in order are damage where nobody but a file can have brought them.
@@ -218,7 +244,7 @@ fn appended(layers: &Layers, options: &Options) -> Result<Option<Appended>, Erro
     }))
 }
 
-/// Bytes of keys and values in these layers, about.
+/// What the entries of these layers count for, about.
 pub(super) fn about_bytes(layers: &Layers) -> u64 {
     let image = layers.base.as_ref().map_or(0, |base| base.image().len() as u64);
     let frozen = layers.frozen.as_ref().map_or(0, |frozen| frozen.tree.used_bytes() as u64);

@@ -8,15 +8,15 @@ use crate::segment::{CodecChoice, SegmentBuilder};
 use crate::sync::Arc;
 use bumpalo::Bump;
 
-/// Bytes of keys and values, as they are in memory and without large values, that a partition is
-/// meant to have at most. A fold of so many takes some milliseconds.
+/// What the entries of a partition are meant to count for at most: the bytes of their values, without
+/// large ones, and eight times those of their keys. A fold of so many takes some milliseconds.
 pub(super) const PIECE_BYTES: u64 = 4 << 20;
 
 /// Where a piece ends: with the entry that brings it to one of these.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     pub(super) entries: u64,
-    /// Of keys and values, large ones not counted.
+    /// What entries count for together.
     pub(super) bytes: u64,
     /// Heap bytes of all pieces together, above which no more are made.
     pub(super) heap: u64,
@@ -138,7 +138,8 @@ mod tests {
     fn pieces_end_at_the_limits_and_their_bounds_tell_them_apart() {
         let keys: Vec<Vec<u8>> = (0..100u8).map(|n| vec![b'k'; 1 + usize::from(n)]).collect();
         let model = keys::model_of(&keys);
-        for (entries, bytes) in [(7, u64::MAX), (u64::MAX, 300), (7, 300), (1, 1), (1_000, 1 << 20)]
+        for (entries, bytes) in
+            [(7, u64::MAX), (u64::MAX, 2_000), (7, 2_000), (1, 1), (1_000, 1 << 20)]
         {
             let pieces = cut_model(&model, entries, bytes);
             let lens = pieces.iter().map(|piece| piece.layers.live);
@@ -149,7 +150,7 @@ mod tests {
                 let raw_bytes = raw_bytes.expect("it has been built");
                 let is_full = Limits { entries, bytes, heap: 0 }.are_reached(live, raw_bytes);
                 assert!(is_full || i + 1 == pieces.len());
-                assert!(raw_bytes < bytes.saturating_add(8 + 100), "at most one entry over it");
+                assert!(raw_bytes < bytes.saturating_add(8 + 8 * 100), "at most one entry over it");
             }
             let mut start = 0;
             for piece in &pieces {

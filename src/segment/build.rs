@@ -328,7 +328,7 @@ impl<'b> SegmentBuilder<'b> {
         self.values.push_lent(LentValues::Bytes(values), count, &mut self.unpacked)?;
         let last = spelled(*last, stage.width(), &mut bytes);
         replace(&mut self.last_key, last)?;
-        self.raw_bytes += count * last.len() as u64 + values.len() as u64;
+        self.raw_bytes += bulk(count * last.len() as u64, values.len() as u64);
         self.count_values(count)
     }
 
@@ -343,13 +343,13 @@ impl<'b> SegmentBuilder<'b> {
             match keys {
                 RunKeys::Front(_) => {
                     while end < most && self.raw_bytes < max_raw_bytes {
-                        self.raw_bytes += keys.key_len(end) + width;
+                        self.raw_bytes += bulk(keys.key_len(end), width);
                         end += 1;
                     }
                 }
                 // All keys have one length.
                 RunKeys::Int(_) => {
-                    let each = keys.key_len(first) + width;
+                    let each = bulk(keys.key_len(first), width);
                     let room = max_raw_bytes.saturating_sub(self.raw_bytes);
                     end += room.div_ceil(each).min(most - first);
                     self.raw_bytes += (end - first) * each;
@@ -363,7 +363,7 @@ impl<'b> SegmentBuilder<'b> {
             let buf = ValueBuf::default();
             let entry = segment.entry_of(layout, values, Ordinal(end), &buf)?;
             self.values.push(present(entry))?;
-            self.raw_bytes += keys.key_len(end) + value_len(entry.value);
+            self.raw_bytes += bulk(keys.key_len(end), value_len(entry.value));
             end += 1;
         }
         Ok(end)
@@ -564,7 +564,13 @@ impl<'b> SegmentBuilder<'b> {
 
 /// Bytes of an entry as [`SegmentBuilder::raw_bytes`] counts them.
 pub(crate) fn raw_len(key: &[u8], entry: Entry<'_>) -> u64 {
-    key.len() as u64 + value_len(entry.value)
+    bulk(key.len() as u64, value_len(entry.value))
+}
+
+/// What keys and values of so many bytes count for where partitions end. Values are copied, keys are put
+/// together, compared and encoded: a byte of those takes as long as some eight of values.
+pub(crate) fn bulk(key_bytes: u64, value_bytes: u64) -> u64 {
+    8 * key_bytes + value_bytes
 }
 
 /// The value, unless the entry is a tombstone.

@@ -139,21 +139,25 @@ fn exercise_splice(segment: &Segment, probes: &[Vec<u8>], is_sound: bool) {
         newer.push(key, entry).expect("short keys in order");
     }
     let newer = newer.finish().expect("memory");
-    let outcome = splice(segment, &mut SegmentCursor::new(&newer), &|| true);
-    if is_sound {
-        assert!(outcome.is_ok());
-    }
-    let Ok(Outcome::Spliced(Spliced { segment: Some(spliced), .. })) = outcome else { return };
-    if is_sound {
-        assert!(spliced.verify().is_ok());
-        for (i, key) in sorted.iter().enumerate() {
-            let found = spliced.find(key).expect("verified");
-            assert_eq!(found.is_some(), i % 3 != 2);
+    for most in [u64::MAX, 1 + segment.len() / 3] {
+        let outcome = splice(segment, &mut SegmentCursor::new(&newer), most, &|| true);
+        if is_sound {
+            assert!(outcome.is_ok());
+        }
+        let Ok(Outcome::Spliced(Spliced { pieces, .. })) = outcome else { continue };
+        if is_sound {
+            assert!(pieces.iter().all(|piece| piece.segment.verify().is_ok()));
+            for (i, key) in sorted.iter().enumerate() {
+                let found = |piece: &SplicedPiece| piece.segment.find(key).expect("verified");
+                assert_eq!(pieces.iter().any(|piece| found(piece).is_some()), i % 3 != 2);
+            }
+        }
+        for piece in pieces {
+            let mut cursor = SegmentCursor::new(&*piece.segment);
+            cursor.first();
+            walk(&mut cursor, Direction::Forward, is_sound);
         }
     }
-    let mut cursor = SegmentCursor::new(&*spliced);
-    cursor.first();
-    walk(&mut cursor, Direction::Forward, is_sound);
 }
 
 /// Gets in steps that take turns: each answers what a get answers, the same error included.

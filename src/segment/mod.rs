@@ -33,7 +33,7 @@ pub(crate) use extents::{EXTENT_ROW_LEN, Extents, extent_row};
 pub(crate) use format::{announced_extents, field_offsets, reseal};
 pub(crate) use lookup::{Lookup, Stepped};
 pub(crate) use pass::{Pass, Room};
-pub(crate) use splice::{Outcome, Spliced, splice};
+pub(crate) use splice::{Outcome, Spliced, SplicedPiece, splice};
 
 use crate::arena::Buffer;
 use crate::blocks::{Blocks, Bytes};

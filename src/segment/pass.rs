@@ -4,6 +4,7 @@
 //! entry takes a thousand instructions; here keys are unpacked together and go where they have the
 //! same form, and between two entries that are newer, all is copied that stands there.
 
+use super::build::bulk;
 use super::build::{Run, RunKeys};
 use super::format::Section;
 use super::front::{DirectKeys, FrontBlock};
@@ -146,7 +147,7 @@ impl<'s> Pass<'s> {
         self.unpack()?;
         let Self { segment, known: Known { layout, .. }, unpacked, at, woven, .. } = self;
         let Unpacked::Int(piece) = unpacked else { return Ok(false) };
-        let most = room.left(builder, (width + value_width) as u64);
+        let most = room.left(builder, bulk(width as u64, value_width as u64));
         let end = piece.ordinals().end;
         let range = *at..end.min(*at + most);
         let Some((values, stored_width)) = segment.values(layout).lend(range.clone()) else {

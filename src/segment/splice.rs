@@ -3,11 +3,11 @@
 //! A fold meets a fifth of a base's keys at most. To unpack the others, and with symbols to write them
 //! again, was most of what it took. SCRATCHPAD.md section 2.2.
 
-use super::build::{SegmentBuilder, raw_len, shared_with};
+use super::build::{SegmentBuilder, bulk, raw_len, shared_with};
 use super::format::Section;
-use super::front::{KeyBuffer, SourceBlocks, SpliceStage};
+use super::front::{FrontKeys, KeyBuffer, SourceBlocks, SpliceStage};
 use super::{CodecChoice, Keys, Known, Ordinal, Segment};
-use crate::arena::replace;
+use crate::arena::{OutOfMemory, replace};
 use crate::bytes::common_prefix;
 use crate::cursor::Cursor;
 use crate::entry::{ValueBuf, ValueWidth};
@@ -15,20 +15,30 @@ use crate::error::{Corruption, Error};
 use crate::planted::{Bug, planted};
 use crate::sync::Arc;
 use bumpalo::Bump;
+use std::mem;
 use std::ops::Range;
 
 /// Blocks between two looks at whether to go on.
 const LOOK_EVERY: u64 = 64;
 
-/// A base that was put together.
+/// A base that was put together, or several in its place.
 pub(crate) struct Spliced {
-    /// `None` if no entry is left.
-    pub(crate) segment: Option<Arc<Segment>>,
+    /// None if no entry is left.
+    pub(crate) pieces: Vec<SplicedPiece>,
     /// Raw bytes of entries that are new, and of those that are not there any more.
     pub(crate) new_bytes: u64,
     pub(crate) gone_bytes: u64,
     /// Keys that are new or gone. If there are any, written at once it might be another image.
     pub(crate) changed_keys: u64,
+}
+
+/// One of the bases.
+pub(crate) struct SplicedPiece {
+    /// Above all keys of the one before, and not above its own; that of the first is empty.
+    pub(crate) bound: Box<[u8]>,
+    pub(crate) segment: Arc<Segment>,
+    /// What its entries count for, if they are not all that there are.
+    pub(crate) raw_bytes: Option<u64>,
     /// Keys that were copied as they are stored.
     pub(crate) copied: u64,
 }
@@ -45,16 +55,20 @@ pub(crate) enum Outcome {
 /// A base of the entries of `base`, which is one, and those of `newer`, which take the place of those
 /// with the same key. Refused if `base` has no blocks of text or codes, or is none after all, and if its
 /// keys would be stored in another way by now.
+///
+/// Several bases of `most` entries each, if there are more: of values of one width.
 pub(crate) fn splice(
     base: &Segment,
     newer: &mut impl Cursor,
+    most: u64,
     go_on: &dyn Fn() -> bool,
 ) -> Result<Outcome, Error> {
     let known = base.known()?;
     let is_left_out = |section| known.layout.span(section).is_empty();
     let is_base = is_left_out(Section::Tombstones) && is_left_out(Section::LiveBelow);
     let Keys::Front(keys) = base.keys_of(known) else { return Ok(Outcome::Refused) };
-    if !is_base {
+    let is_divided = most < u64::MAX;
+    if !is_base || is_divided && base.width == ValueWidth::Bytes {
         return Ok(Outcome::Refused);
     }
     let Some(source) = SourceBlocks::new(keys)? else { return Ok(Outcome::Refused) };
@@ -67,18 +81,28 @@ pub(crate) fn splice(
     // Of keys that come to nothing too: they make it shorter.
     let changed_keys = u64::from(prefix.len() < source.prefix().len());
     let bump = Bump::new();
-    let stage = SpliceStage::new(&bump, keys, prefix)?;
+    let stage = SpliceStage::new(&bump, keys, &prefix)?;
     let mut splice = Splice {
+        bump: &bump,
         base,
         known,
+        keys,
+        prefix,
         source,
         longest: stage.longest(),
         stage,
         rest: SegmentBuilder::new(base.width, &bump, CodecChoice::Plain)?,
+        most: most.max(1),
+        is_divided,
+        pieces: Vec::new(),
+        bound: Box::default(),
+        ended: 0,
+        key_bytes: 0,
         last: Last::Told,
         last_key: KeyBuffer::default(),
         text: KeyBuffer::default(),
         is_refused: false,
+        new_bytes: 0,
         gone_bytes: 0,
         changed_keys,
         copied: 0,
@@ -105,16 +129,12 @@ pub(crate) fn splice(
         }
     }
     newer.status()?;
-    let Splice { stage, rest, gone_bytes, changed_keys, copied, is_refused, .. } = splice;
-    if is_refused || !stage.is_worth_it() {
+    splice.end_piece()?;
+    let Splice { pieces, new_bytes, gone_bytes, changed_keys, is_refused, .. } = splice;
+    if is_refused {
         return Ok(Outcome::Refused);
     }
-    let new_bytes = rest.raw_bytes();
-    let segment = match rest.len() {
-        0 => None,
-        _ => Some(Arc::new(rest.finish_with(stage.finish()?)?)),
-    };
-    Ok(Outcome::Spliced(Spliced { segment, new_bytes, gone_bytes, changed_keys, copied }))
+    Ok(Outcome::Spliced(Spliced { pieces, new_bytes, gone_bytes, changed_keys }))
 }
 
 /// Makes `prefix`, which is what the stored keys share, what newer ones share too.
@@ -140,12 +160,26 @@ enum Last {
 }
 
 struct Splice<'s, 'b> {
+    bump: &'b Bump,
     base: &'s Segment,
     known: &'s Known,
+    keys: FrontKeys<'s>,
+    /// What all keys share.
+    prefix: Vec<u8>,
     source: SourceBlocks<'s>,
+    /// The piece on its way: its keys, and everything else.
     stage: SpliceStage<'b>,
-    /// Everything but the keys.
     rest: SegmentBuilder<'b>,
+    /// Entries that a piece has at most, if there are to be several.
+    most: u64,
+    is_divided: bool,
+    pieces: Vec<SplicedPiece>,
+    /// That of the piece on its way.
+    bound: Box<[u8]>,
+    /// Entries of those that have ended.
+    ended: u64,
+    /// Bytes of the keys of the piece on its way, which are counted if there are to be several.
+    key_bytes: u64,
     last: Last,
     last_key: KeyBuffer,
     /// Another key that is put together.
@@ -153,12 +187,54 @@ struct Splice<'s, 'b> {
     /// Bytes of a key at most, so that there is room for its codes.
     longest: usize,
     is_refused: bool,
+    new_bytes: u64,
     gone_bytes: u64,
     changed_keys: u64,
+    /// Of the piece on its way.
     copied: u64,
 }
 
 impl Splice<'_, '_> {
+    /// Ends a piece that has as many entries as it may, before another one is appended.
+    fn make_room(&mut self) -> Result<(), Error> {
+        if self.rest.len() >= self.most { self.end_piece() } else { Ok(()) }
+    }
+
+    /// Ends the piece, if it has any entries.
+    fn end_piece(&mut self) -> Result<(), Error> {
+        let entries = self.rest.len();
+        if entries == 0 {
+            return Ok(());
+        }
+        // The next one begins with what its first key does not share with it.
+        self.tell_last()?;
+        let stage = SpliceStage::new(self.bump, self.keys, &self.prefix)?;
+        let stage = mem::replace(&mut self.stage, stage);
+        let rest = SegmentBuilder::new(self.base.width, self.bump, CodecChoice::Plain)?;
+        let rest = mem::replace(&mut self.rest, rest);
+        if !stage.is_worth_it() {
+            self.is_refused = true;
+            return Ok(());
+        }
+        self.ended += entries;
+        self.new_bytes += rest.raw_bytes();
+        let raw_bytes = match self.base.width {
+            ValueWidth::Fixed(width) if self.is_divided => {
+                Some(bulk(self.key_bytes, entries * u64::from(width)))
+            }
+            _ => None,
+        };
+        self.pieces.try_reserve(1).map_err(|_| OutOfMemory)?;
+        self.pieces.push(SplicedPiece {
+            bound: mem::take(&mut self.bound),
+            segment: Arc::new(rest.finish_with(stage.finish()?)?),
+            raw_bytes,
+            copied: mem::take(&mut self.copied),
+        });
+        self.key_bytes = 0;
+        Ok(())
+    }
+
     /// Appends the keys of a block, and what is newer and belongs before or between them.
     fn block(&mut self, newer: &mut impl Cursor) -> Result<(), Error> {
         let mut at = 0;
@@ -185,6 +261,7 @@ impl Splice<'_, '_> {
             self.gone_bytes += self.raw_len(at, newer.key())?;
             if entry.live().is_some() {
                 // The key stays.
+                self.make_room()?;
                 self.pass_key(at)?;
                 self.rest.push_value(newer.key(), entry)?;
             } else {
@@ -210,11 +287,17 @@ impl Splice<'_, '_> {
                 // It is not between the first and the last one.
                 return Err(self.source.damaged().into());
             }
+            self.make_room()?;
             let before = self.last;
             self.tell_last()?;
             self.changed_keys += 1;
             let key = newer.key();
-            let shared = shared_with(self.last_key.as_slice(), key, self.rest.len())?;
+            let index = self.ended + self.rest.len();
+            let shared = shared_with(self.last_key.as_slice(), key, index)?;
+            if self.rest.len() == 0 && self.ended > 0 {
+                self.bound = key[..=shared].into();
+            }
+            self.key_bytes += key.len() as u64;
             self.stage.push(key, shared)?;
             self.rest.push_value(key, entry)?;
             self.last_key.set(key)?;
@@ -231,18 +314,25 @@ impl Splice<'_, '_> {
 
     /// Appends entries of the block.
     fn pass(&mut self, slots: Range<usize>) -> Result<(), Error> {
-        let first = self.source.first();
-        for slot in slots.clone() {
-            self.pass_key(slot)?;
+        let (first, mut slots) = (self.source.first(), slots);
+        while !slots.is_empty() && !self.is_refused {
+            self.make_room()?;
+            let room = usize::try_from(self.most - self.rest.len()).unwrap_or(usize::MAX);
+            let taken = slots.start..slots.end.min(slots.start.saturating_add(room));
+            slots.start = taken.end;
+            for slot in taken.clone() {
+                self.pass_key(slot)?;
+            }
+            let ordinals = first + taken.start as u64..first + taken.end as u64;
+            self.rest.pass_values(self.base, &self.known.layout, ordinals)?;
         }
-        let ordinals = first + slots.start as u64..first + slots.end as u64;
-        self.rest.pass_values(self.base, &self.known.layout, ordinals)
+        Ok(())
     }
 
     /// Raw bytes of the entry at a slot, which has this key.
     fn raw_len(&self, slot: usize, key: &[u8]) -> Result<u64, Corruption> {
         if let ValueWidth::Fixed(width) = self.base.width {
-            return Ok(key.len() as u64 + u64::from(width));
+            return Ok(bulk(key.len() as u64, u64::from(width)));
         }
         let (layout, buf) = (&self.known.layout, ValueBuf::default());
         let ordinal = Ordinal(self.source.first() + slot as u64);
@@ -257,6 +347,9 @@ impl Splice<'_, '_> {
         if known == Some(shared) && !self.stage.is_at_start() {
             self.copied += 1;
             self.last = Last::Slot(slot);
+            if self.is_divided {
+                self.key_bytes += self.source.key_len(slot);
+            }
             return Ok(self.stage.pass(shared, suffix)?);
         }
         if known.is_none() {
@@ -273,9 +366,13 @@ impl Splice<'_, '_> {
             None => false,
             Some(byte) => known.is_some() || last.get(shared).is_none_or(|last| last < byte),
         };
-        if !is_above && self.rest.len() > 0 {
+        if !is_above && self.ended + self.rest.len() > 0 {
             return Err(self.source.damaged().into());
         }
+        if self.rest.len() == 0 && self.ended > 0 {
+            self.bound = text[..=shared].into();
+        }
+        self.key_bytes += text.len() as u64;
         self.stage.push(text, shared)?;
         self.last = Last::Slot(slot);
         Ok(())

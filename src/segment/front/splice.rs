@@ -14,7 +14,7 @@ use super::recode::CodedBlocks;
 use super::symbols::{Piece, SYMBOL_LEN};
 use super::wanted::Wanted;
 use super::{BLOCK_SHIFT, Form, Front, FrontKeys, KeyBlock, no_block};
-use crate::arena::OutOfMemory;
+use crate::arena::{OutOfMemory, replace};
 use crate::bytes::strip_prefix;
 use crate::error::{Corruption, Error};
 use crate::key::MAX_KEY_LEN;
@@ -40,12 +40,14 @@ pub(in super::super) struct SpliceStage<'b> {
 }
 
 impl<'b> SpliceStage<'b> {
-    /// No keys yet, to be stored as these are, all of which will begin with `prefix`.
+    /// No keys yet, to be stored as these are, all of which will begin with `shared`.
     pub(in super::super) fn new(
         bump: &'b Bump,
         keys: FrontKeys<'_>,
-        prefix: Vec<u8>,
+        shared: &[u8],
     ) -> Result<Self, Error> {
+        let mut prefix = Vec::new();
+        replace(&mut prefix, shared)?;
         let symbols = keys.symbol_list()?;
         let encoder = symbols.as_ref().map(|symbols| Encoder::new(symbols.as_slice()));
         let encoder = encoder.transpose()?;
@@ -234,6 +236,12 @@ impl<'a> SourceBlocks<'a> {
     pub(in super::super) fn step(&self, slot: usize) -> (usize, &'a [u8]) {
         let (shared, (suffix, len)) = self.steps[slot];
         (shared, suffix.get(..len).unwrap_or(&[]))
+    }
+
+    /// Bytes of the key at a slot.
+    pub(in super::super) fn key_len(&self, slot: usize) -> u64 {
+        let (shared, (suffix, len)) = self.steps[slot];
+        (shared + Piece::new(suffix, len, self.block.symbols()).decoded_len()) as u64
     }
 
     /// Where `key` would be.
