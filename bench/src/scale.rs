@@ -6,6 +6,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use memkv::MemKV;
 use std::fmt::Write as _;
+use std::hint::black_box;
 use std::time::Instant;
 
 #[derive(Args)]
@@ -16,6 +17,9 @@ pub(crate) struct Options {
     /// URLs; 0 for none
     #[arg(long, default_value_t = 100_000_000)]
     urls: u64,
+    /// A set of the integers: no values
+    #[arg(long)]
+    set: bool,
     /// Stop adding entries at this much memory; by default nine tenths of what is free now
     #[arg(long, value_name = "GIB")]
     memory: Option<f64>,
@@ -98,6 +102,15 @@ fn urls(wanted: u64) -> impl Iterator<Item = String> {
     })
 }
 
+/// Whether a map has this value for a key, or the key, if it is a set.
+type Holds<T> = Box<dyn Fn(&T, u64) -> bool>;
+
+/// What so many of a hundred took at most, of sorted times.
+fn percentile(sorted: &[u64], share: f64) -> u64 {
+    let at = (sorted.len() as f64 * share / 100.0).ceil() as usize;
+    sorted.get(at.saturating_sub(1)).copied().unwrap_or(0)
+}
+
 /// Loads a stream, asks for a sample, and says what it took.
 fn load<T: Clone>(
     name: &str,
@@ -105,9 +118,7 @@ fn load<T: Clone>(
     limit_bytes: f64,
     keys: impl Iterator<Item = T>,
     key_bytes: impl Fn(&T) -> usize,
-    build: impl FnOnce(
-        &mut dyn Iterator<Item = (T, u64)>,
-    ) -> Result<Box<dyn Fn(&T) -> Option<u64>>, String>,
+    build: impl FnOnce(&mut dyn Iterator<Item = (T, u64)>) -> Result<Holds<T>, String>,
 ) -> Result<(), String> {
     let style = ProgressStyle::with_template("{bar:30} {human_pos}/{human_len} {eta} left  {msg}");
     let bar = ProgressBar::new(wanted).with_style(style.map_err(|error| error.to_string())?);
@@ -138,7 +149,7 @@ fn load<T: Clone>(
         raw_bytes += key_bytes(&key) as u64;
         Some((key, value))
     });
-    let get = build(&mut stream)?;
+    let holds = build(&mut stream)?;
     drop(stream);
     let seconds = start.elapsed().as_secs_f64();
     count(false);
@@ -147,12 +158,25 @@ fn load<T: Clone>(
     let mut random = Random::new(3);
     random.shuffle(&mut sample);
     let asked = Instant::now();
-    let wrong = sample.iter().filter(|(key, value)| get(key) != Some(*value)).count();
+    let wrong = sample.iter().filter(|(key, value)| !holds(key, *value)).count();
     let ns = asked.elapsed().as_nanos() as f64 / sample.len().max(1) as f64;
+    // One by one, a look at the clock included.
+    random.shuffle(&mut sample);
+    let mut each: Vec<u64> = sample
+        .iter()
+        .map(|(key, value)| {
+            let asked = Instant::now();
+            black_box(holds(key, *value));
+            asked.elapsed().as_nanos() as u64
+        })
+        .collect();
+    each.sort_unstable();
+    let [half, most, nearly_all] = [50.0, 99.0, 99.9].map(|share| percentile(&each, share));
     let per_key = |bytes: isize| bytes as f64 / entries.max(1) as f64;
     println!(
         "{name}: {entries} entries, {:.2} GB of raw keys, in {seconds:.0} s; {:.2} B/key ({:.2} \
-         GiB), at most {:.2} B/key; get {ns:.0} ns over {} sampled keys",
+         GiB), at most {:.2} B/key; get {ns:.0} ns over {} sampled keys, one by one p50 {half}, p99 \
+         {most}, p99.9 {nearly_all} ns",
         raw_bytes as f64 / 1e9,
         per_key(live),
         live as f64 / GIB,
@@ -183,9 +207,13 @@ pub(crate) fn execute(options: &Options) -> Result<(), String> {
             integers(wanted),
             |_| 8,
             |stream| {
-                let map =
-                    MemKV::<u64, u64>::from_sorted(stream).map_err(|error| error.to_string())?;
-                Ok(Box::new(move |key: &u64| map.get(*key)))
+                if options.set {
+                    let keys = stream.map(|(key, _)| (key, ()));
+                    let map = MemKV::<u64, ()>::from_sorted(keys).map_err(|e| e.to_string())?;
+                    return Ok(Box::new(move |key, _| map.contains_key(*key)));
+                }
+                let map = MemKV::<u64, u64>::from_sorted(stream).map_err(|e| e.to_string())?;
+                Ok(Box::new(move |key, value| map.get(*key) == Some(value)))
             },
         );
         failures.extend(result.err());
@@ -194,7 +222,7 @@ pub(crate) fn execute(options: &Options) -> Result<(), String> {
         let wanted = options.urls;
         let result = load("urls", wanted, limit_bytes, urls(wanted), String::len, |stream| {
             let map = MemKV::<String, u64>::from_sorted(stream).map_err(|e| e.to_string())?;
-            Ok(Box::new(move |key: &String| map.get(key.as_str())))
+            Ok(Box::new(move |key, value| map.get(key.as_str()) == Some(value)))
         });
         failures.extend(result.err());
     }
@@ -203,7 +231,14 @@ pub(crate) fn execute(options: &Options) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{integers, urls};
+    use super::{integers, percentile, urls};
+
+    #[test]
+    fn percentiles_are_of_the_nearest_rank() {
+        let times: Vec<u64> = (1..=200).collect();
+        assert_eq!([50.0, 99.0, 99.9, 100.0].map(|p| percentile(&times, p)), [100, 198, 200, 200]);
+        assert_eq!((percentile(&[7], 50.0), percentile(&[], 50.0)), (7, 0));
+    }
 
     #[test]
     fn streams_ascend_and_are_long_enough() {
