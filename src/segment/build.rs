@@ -49,8 +49,10 @@ pub(crate) enum CodecChoice {
     Int,
     /// A transducer, however few entries.
     Fst,
-    /// Blocks of the direct form with a point index, however few entries.
+    /// Blocks of text of the direct form with a point index, however few entries.
     Direct,
+    /// Those of codes, however little they spare.
+    DirectSymbols,
 }
 
 impl CodecChoice {
@@ -59,9 +61,9 @@ impl CodecChoice {
         match self {
             Self::Automatic => Some(Coding::Worthwhile),
             Self::Smallest => Some(Coding::Smaller),
-            Self::Symbols => Some(Coding::Always),
+            Self::Fastest => Some(Coding::Considerable),
+            Self::Symbols | Self::DirectSymbols => Some(Coding::Always),
             Self::Quick
-            | Self::Fastest
             | Self::Direct
             | Self::Plain
             | Self::Front
@@ -169,7 +171,7 @@ impl<'b> SegmentBuilder<'b> {
             CodecChoice::Front | CodecChoice::Symbols => {
                 KeyStage::Front(FrontStage::new(bump, BLOCK_SHIFT, Form::Chained))
             }
-            CodecChoice::Direct => {
+            CodecChoice::Direct | CodecChoice::DirectSymbols => {
                 KeyStage::Front(FrontStage::new(bump, BLOCK_SHIFT, Form::Direct))
             }
             CodecChoice::Fst => KeyStage::Fst(FstStage::new(bump)?),
@@ -401,7 +403,8 @@ impl<'b> SegmentBuilder<'b> {
             | CodecChoice::Front
             | CodecChoice::Symbols
             | CodecChoice::Fst
-            | CodecChoice::Direct => {
+            | CodecChoice::Direct
+            | CodecChoice::DirectSymbols => {
                 return Ok(());
             }
         };

@@ -126,7 +126,7 @@ pub(super) enum Section {
     Pieces = 13,
     /// Direct: the point index.
     PointIndex = 14,
-    /// Front: what the bytes of heads and suffixes stand for, unless for themselves.
+    /// Front and direct: what the bytes of heads and suffixes stand for, unless for themselves.
     Symbols = 15,
 }
 
@@ -167,10 +167,9 @@ impl Section {
         match self {
             Self::KeyOffsets | Self::KeyBytes => codec == Codec::Plain,
             Self::Transducer => codec == Codec::Fst,
-            Self::HeadIndex | Self::HeadTails | Self::KeyBlocks => {
+            Self::HeadIndex | Self::HeadTails | Self::KeyBlocks | Self::Symbols => {
                 matches!(codec, Codec::Front | Codec::Direct)
             }
-            Self::Symbols => codec == Codec::Front,
             Self::PieceIndex | Self::Pieces => codec == Codec::Int,
             Self::PointIndex => codec == Codec::Direct,
             Self::ValueOffsets => width == ValueWidth::Bytes,

@@ -500,8 +500,14 @@ impl Segment {
             value_bytes: bytes_of(&[Section::Values, Section::ValueOffsets]),
             codec: match layout {
                 None => "damaged",
-                Some(layout) if !layout.span(Section::Symbols).is_empty() => "fsst",
-                Some(layout) => layout.codec.name(),
+                Some(layout) => {
+                    let has_symbols = !layout.span(Section::Symbols).is_empty();
+                    match layout.codec {
+                        Codec::Front if has_symbols => "fsst",
+                        Codec::Direct if has_symbols => "direct-fsst",
+                        codec => codec.name(),
+                    }
+                }
             },
         }
     }

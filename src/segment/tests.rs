@@ -28,13 +28,14 @@ struct Owned {
 
 type Model = BTreeMap<Vec<u8>, Owned>;
 
-const CODECS: [CodecChoice; 6] = [
+const CODECS: [CodecChoice; 7] = [
     CodecChoice::Plain,
     CodecChoice::Fst,
     CodecChoice::Front,
     CodecChoice::Int,
     CodecChoice::Symbols,
     CodecChoice::Direct,
+    CodecChoice::DirectSymbols,
 ];
 
 const WIDTHS: [ValueWidth; 5] = [
@@ -641,8 +642,8 @@ fn images_are_the_bytes_of_format_version_1() {
         })
     });
     let expected = [
-        [0x683d_c557, 0x0fae_02cc, 0x59f9_27af, 0x6ed3_093e, 0x844c_480e, 0xc324_89da],
-        [0x45fc_7c6b, 0xd001_6dc0, 0x3e27_6d7e, 0x319c_e821, 0xdd01_eb01, 0x4eba_7ba5],
+        [0x683d_c557, 0x0fae_02cc, 0x59f9_27af, 0x6ed3_093e, 0x844c_480e, 0xc324_89da, 0x6c1e_5bfa],
+        [0x45fc_7c6b, 0xd001_6dc0, 0x3e27_6d7e, 0x319c_e821, 0xdd01_eb01, 0x4eba_7ba5, 0x1f22_6f29],
     ];
     assert_eq!(sums, expected);
     let model = model_of(text(400), ValueWidth::Fixed(8), true);

@@ -374,7 +374,7 @@ impl<'a> Block<'a> {
 
     /// Of each key but the first: what it shares with the one before it, less what all share, and the
     /// suffix. It ends where the block is damaged.
-    pub(super) fn steps(mut self) -> impl Iterator<Item = (usize, Text<'a>)> {
+    pub(super) fn steps(mut self) -> impl Iterator<Item = (usize, Text<'a>)> + use<'a> {
         self.rest.tags.iter().map_while(move |&tag| {
             let Suffix { shared, bytes } = self.rest.take(tag)?;
             let at = self.len - self.rest.bytes.len() - bytes.len();

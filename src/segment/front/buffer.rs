@@ -8,6 +8,7 @@ use super::block::MAX_KEYS;
 use super::symbols::Piece;
 use crate::arena::OutOfMemory;
 use crate::batch::LentKeys;
+use crate::bytes::common_prefix;
 use crate::key::MAX_KEY_LEN;
 use std::ops::Range;
 
@@ -92,6 +93,32 @@ impl DecodedKeys {
         }
         self.last = end..at + len;
         self.close()
+    }
+
+    /// As [`push`](Self::push), of a suffix that may begin as what the last key has in its place.
+    /// Answers how many bytes both keys share.
+    #[inline]
+    pub(super) fn push_beside(&mut self, shared: usize, suffix: Piece<'_>) -> Option<usize> {
+        let Range { start, end } = self.last;
+        if shared > end - start {
+            return None;
+        }
+        let at = end + shared;
+        self.reserve(at + suffix.bound());
+        repeat_chunks(&mut self.bytes, start, end, shared)?;
+        let len = copy_piece(self.bytes.get_mut(at..)?, suffix)?;
+        if shared + len > MAX_KEY_LEN {
+            return None;
+        }
+        let (before, added) = (self.bytes.get(start + shared..end)?, self.bytes.get(at..at + len)?);
+        let met = common_prefix(before, added);
+        // A key that adds nothing to the one before it is not greater.
+        if added.get(met) <= before.get(met) {
+            return None;
+        }
+        self.last = end..at + len;
+        self.close()?;
+        Some(shared + met)
     }
 
     #[inline]

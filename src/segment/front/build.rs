@@ -6,7 +6,8 @@
 use super::super::format::{Section, SectionLens};
 use super::super::points::{PointStage, PointTable};
 use super::super::slabs::Column;
-use super::block::{Block, BlockStage, len_field, len_len};
+use super::block::{BlockStage, len_field, len_len};
+use super::forms::KeyBlock;
 use super::recode::CodedBlocks;
 use super::symbols::TABLE_LEN;
 use super::tree::{LEVELS, NODE_LEN, Shape, TreeBuilder, TreeSink};
@@ -282,7 +283,7 @@ impl<'b> FinishedFront<'b> {
     pub(super) fn each_block(
         &self,
         is_taken: impl Fn(u64) -> bool,
-        mut visit: impl FnMut(Block<'_>) -> Result<bool, OutOfMemory>,
+        mut visit: impl FnMut(KeyBlock<'_>) -> Result<bool, OutOfMemory>,
     ) -> Result<bool, OutOfMemory> {
         let mut staged = self.blocks.reader();
         let mut block = Vec::new();
@@ -294,15 +295,15 @@ impl<'b> FinishedFront<'b> {
             block.clear();
             // Behind it, bytes that words may reach.
             block.try_reserve(lens.len() + COPY_REACH)?;
-            for len in [lens.head, lens.common] {
-                block.extend_from_slice(len_field(len - lens.prefix, &mut [0; 3]));
+            for len in lens.fields() {
+                block.extend_from_slice(len_field(len, &mut [0; 3]));
             }
             let start = block.len();
             block.resize(lens.len() + COPY_REACH, 0);
             staged.skip(lens.prefix);
             staged.read(&mut block[start..lens.len()]);
             let keys = if number + 1 == self.count { self.keys_of_last } else { 1 << self.shift };
-            let parsed = Block::parse(&block, lens.len(), keys, None);
+            let parsed = KeyBlock::parse(self.form, &block, lens.len(), keys, None);
             if !parsed.map_or(Ok(false), &mut visit)? {
                 return Ok(false);
             }
@@ -334,7 +335,7 @@ impl<'b> FinishedFront<'b> {
         lens.set(Section::HeadIndex, index);
         lens.set(Section::HeadTails, tails);
         lens.set(Section::KeyBlocks, blocks);
-        lens.set(Section::PointIndex, self.points.as_ref().map_or(0, PointTable::len));
+        lens.set(Section::PointIndex, self.points_len());
         lens.set(Section::Symbols, symbols);
         Some(())
     }
@@ -344,6 +345,11 @@ impl<'b> FinishedFront<'b> {
         let has_symbols = self.coded.as_ref().is_some_and(|coded| coded.symbols.is_some());
         let symbols = if has_symbols { TABLE_LEN } else { 0 };
         Some([self.shape().end()?, self.tree.tails.len(), self.blocks_len, symbols])
+    }
+
+    /// Bytes of the point index, if there is one.
+    pub(super) fn points_len(&self) -> usize {
+        self.points.as_ref().map_or(0, PointTable::len)
     }
 
     /// How its blocks store keys.

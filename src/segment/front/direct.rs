@@ -6,10 +6,14 @@
 //! Everything is less the prefix that all keys of the segment share. The length has one byte, or 255
 //! and two bytes. An end has one byte if all suffixes together have at most 255, two if at most
 //! 65,535, else four: which it is follows from the length of the block.
+//!
+//! Suffixes may be codes of [symbols](super::symbols), and ends are those of the codes then. The common
+//! part is text in any case: it is short, and each search compares it.
 
-use super::block::{BlockStage, len_field, take_len};
+use super::block::{BlockStage, MAX_KEYS, Text, len_field, take_len};
 use super::buffer::{DecodedKeys, KeyBuffer};
-use super::symbols::Piece;
+use super::encode::Encoder;
+use super::symbols::{Met, Piece, Symbols};
 use super::wanted::Wanted;
 use crate::arena::OutOfMemory;
 use crate::bytes::{common_prefix, equal, strip_prefix, u32_at, u64_at, uint_at};
@@ -68,13 +72,20 @@ pub(super) struct DirectBlock<'a> {
     tail: &'a [u8],
     /// Bytes of all suffixes.
     suffixes: usize,
+    /// What the bytes of suffixes stand for, unless for themselves.
+    symbols: Option<Symbols<'a>>,
 }
 
 impl<'a> DirectBlock<'a> {
     /// The block of `keys` keys, at least one, in the first `len` bytes of `tail`; `None` if its
     /// parts are not inside.
     #[inline]
-    pub(super) fn parse(tail: &'a [u8], len: usize, keys: usize) -> Option<Self> {
+    pub(super) fn parse(
+        tail: &'a [u8],
+        len: usize,
+        keys: usize,
+        symbols: Option<Symbols<'a>>,
+    ) -> Option<Self> {
         let (common_len, front) = take_len(tail)?;
         let (common, rest) = front.split_at_checked(common_len)?;
         let left = len.checked_sub(tail.len() - rest.len())?;
@@ -92,6 +103,7 @@ impl<'a> DirectBlock<'a> {
             keys,
             tail,
             suffixes,
+            symbols,
         })
     }
 
@@ -106,10 +118,26 @@ impl<'a> DirectBlock<'a> {
         (start <= end && end <= self.suffixes).then_some((start, end))
     }
 
+    /// A suffix as it is stored.
     #[inline]
     fn suffix(&self, slot: usize) -> Option<&'a [u8]> {
         let (start, end) = self.span(slot)?;
         self.tail.get(start..end)
+    }
+
+    /// The text of a suffix.
+    #[inline]
+    fn piece(&self, slot: usize) -> Option<Piece<'a>> {
+        let (start, end) = self.span(slot)?;
+        Some(Piece::new(self.tail.get(start..)?, end - start, self.symbols))
+    }
+
+    /// What is stored of each suffix, and what follows it. It ends where the block is damaged.
+    pub(super) fn texts(&self) -> impl Iterator<Item = Text<'a>> {
+        (0..self.keys).map_while(|slot| {
+            let (start, end) = self.span(slot)?;
+            Some((self.tail.get(start..)?, end - start))
+        })
     }
 
     /// Whether the key at `slot` behind the prefix is `key`; `None` if the block is damaged there.
@@ -117,6 +145,10 @@ impl<'a> DirectBlock<'a> {
     pub(super) fn holds(&self, slot: usize, prefix: &[u8], key: &[u8]) -> Option<bool> {
         let (start, end) = self.span(slot)?;
         let Some(rest) = strip_prefix(key, prefix) else { return Some(false) };
+        if let Some(symbols) = self.symbols {
+            let Some(rest) = strip_prefix(rest, self.common) else { return Some(false) };
+            return Some(symbols.spell(self.tail.get(start..end)?, rest));
+        }
         let (common, len) = (self.common.len(), end - start);
         if common + len != rest.len() {
             return Some(false);
@@ -141,18 +173,26 @@ impl<'a> DirectBlock<'a> {
 
     /// The place of `key` in the block: `Ok` if it is there, else `Err` with that of the next larger
     /// one. `None` if the block is damaged, and the damage was met.
-    pub(super) fn search(&self, key: &Wanted<'_>) -> Option<Result<usize, usize>> {
-        let key = key.bytes();
+    pub(super) fn search(&self, wanted: &Wanted<'_>) -> Option<Result<usize, usize>> {
+        let key = wanted.bytes();
         let shared = common_prefix(self.common, key);
         if let Some(byte) = self.common.get(shared) {
             let is_below = key.get(shared).is_none_or(|wanted| wanted < byte);
             return Some(Err(if is_below { 0 } else { self.keys }));
         }
-        let wanted = &key[shared..];
         let (mut low, mut high) = (0, self.keys);
         while low < high {
             let middle = usize::midpoint(low, high);
-            match self.suffix(middle)?.cmp(wanted) {
+            let suffix = self.suffix(middle)?;
+            let order = match self.symbols {
+                None => suffix.cmp(&key[shared..]),
+                Some(symbols) => match symbols.meet(suffix, wanted, shared) {
+                    Met::Below(_) => Ordering::Less,
+                    Met::Equal => Ordering::Equal,
+                    Met::Above => Ordering::Greater,
+                },
+            };
+            match order {
                 Ordering::Less => low = middle + 1,
                 Ordering::Equal => return Some(Ok(middle)),
                 Ordering::Greater => high = middle,
@@ -164,14 +204,10 @@ impl<'a> DirectBlock<'a> {
     /// Replaces what follows the first `start` bytes of `key` by the key at `slot`, at most the last
     /// one; `None` if the block is damaged there.
     pub(super) fn key_at(&self, slot: usize, key: &mut Vec<u8>, start: usize) -> Option<()> {
-        let suffix = self.suffix(slot)?;
-        if self.common.len() + suffix.len() > MAX_KEY_LEN {
-            return None;
-        }
+        let most = MAX_KEY_LEN.checked_sub(start + self.common.len())?;
         key.truncate(start);
         key.extend_from_slice(self.common);
-        key.extend_from_slice(suffix);
-        Some(())
+        self.piece(slot)?.append_to(key, most)
     }
 
     /// Makes `key` the one at `slot`, at most the last one, behind the prefix; `None` if the block is
@@ -182,19 +218,26 @@ impl<'a> DirectBlock<'a> {
         prefix: &[u8],
         key: &mut KeyBuffer,
     ) -> Option<()> {
-        let (start, end) = self.span(slot)?;
-        let shared = prefix.len() + self.common.len();
-        if shared + (end - start) > MAX_KEY_LEN {
-            return None;
-        }
+        let suffix = self.piece(slot)?;
         key.replace(0, Piece::new(prefix, prefix.len(), None))?;
         key.replace(prefix.len(), Piece::new(self.common, self.common.len(), None))?;
-        key.replace(shared, Piece::new(self.tail.get(start..)?, end - start, None))
+        key.replace(prefix.len() + self.common.len(), suffix)
     }
 
-    /// Bytes of all keys together, each with a prefix of so many.
-    pub(super) fn room(&self, prefix_len: usize) -> usize {
-        self.keys * (prefix_len + self.common.len()) + self.suffixes
+    /// Room that decoding needs for all keys together, each with a prefix of so many bytes, and behind
+    /// the last for what its codes might be; `None` if the block is damaged.
+    pub(super) fn room(&self, prefix_len: usize) -> Option<usize> {
+        let common = prefix_len + self.common.len();
+        if self.symbols.is_none() {
+            return Some(self.keys * common + self.suffixes);
+        }
+        let (mut len, mut behind) = (0, 0);
+        for slot in 0..self.keys {
+            let suffix = self.piece(slot)?;
+            len += (common + suffix.decoded_len()).min(MAX_KEY_LEN);
+            behind = behind.max(suffix.bound());
+        }
+        Some(len + behind)
     }
 
     /// Decodes all keys; `None` if the block is damaged or they do not ascend. Tells `note` of each
@@ -210,6 +253,15 @@ impl<'a> DirectBlock<'a> {
         let common = prefix.len() + self.common.len();
         if common > MAX_KEY_LEN {
             return None;
+        }
+        if self.symbols.is_some() {
+            let [prefix, shared] =
+                [prefix, self.common].map(|part| Piece::new(part, part.len(), None));
+            keys.push_first([prefix, shared, self.piece(0)?])?;
+            for slot in 1..self.keys {
+                note(keys.push_beside(common, self.piece(slot)?)?);
+            }
+            return Some(());
         }
         let mut before = self.suffix(0)?;
         if common + before.len() > MAX_KEY_LEN {
@@ -261,6 +313,38 @@ impl BlockStage {
     }
 }
 
+/// Writes a block of text as one of codes; false if a key has more of them than can be written.
+pub(super) fn recode(
+    block: &DirectBlock<'_>,
+    encoder: &Encoder,
+    codes: &mut Vec<u8>,
+    out: &mut Vec<u8>,
+) -> Result<bool, OutOfMemory> {
+    out.clear();
+    codes.clear();
+    // A byte has two codes at most.
+    codes.try_reserve(2 * block.suffixes)?;
+    let mut ends = [0; MAX_KEYS];
+    let mut start = 0;
+    for (end, (text, len)) in ends.iter_mut().zip(block.texts()) {
+        encoder.encode(text, len, codes);
+        if codes.len() - start > MAX_KEY_LEN {
+            return Ok(false);
+        }
+        start = codes.len();
+        // At most 32 times that.
+        *end = start as u32;
+    }
+    let width = end_width(codes.len());
+    out.try_reserve(3 + block.common.len() + width * block.keys + codes.len())?;
+    put_common(block.common, 0, out);
+    for end in &ends[..block.keys] {
+        out.extend_from_slice(&end.to_le_bytes()[..width]);
+    }
+    out.extend_from_slice(codes);
+    Ok(true)
+}
+
 /// Appends the front of a block: the common part, less the prefix of so many bytes.
 pub(super) fn put_common(common: &[u8], prefix_len: usize, out: &mut Vec<u8>) {
     let common = &common[prefix_len..];
@@ -302,7 +386,7 @@ mod tests {
             block.push(0);
             for room in [0, 9] {
                 let tail = [&block[..], &vec![0xaa; room]].concat();
-                let parsed = DirectBlock::parse(&tail, block.len(), 2).expect("whole");
+                let parsed = DirectBlock::parse(&tail, block.len(), 2, None).expect("whole");
                 assert_eq!(parsed.holds(0, &key[..prefix], key), Some(true));
                 assert_eq!(parsed.holds(1, &key[..prefix], key), Some(false));
                 assert_eq!(parsed.holds(0, &key[..prefix], &[key, &[0]].concat()), Some(false));

@@ -120,7 +120,7 @@ impl<'a> FrontKeys<'a> {
     fn holds(self, front: Front<'a>, place: Place, key: &[u8]) -> Result<bool, Corruption> {
         let Place { span, slot } = place;
         let (tail, keys) = self.tail(front, span)?;
-        let block = DirectBlock::parse(tail, span.end - span.start, keys);
+        let block = DirectBlock::parse(tail, span.end - span.start, keys, self.symbols()?);
         let holds = block.and_then(|block| block.holds(slot, front.prefix, key));
         holds.ok_or_else(|| no_block(span.block))
     }

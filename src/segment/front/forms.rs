@@ -1,8 +1,9 @@
 //! The two forms of a block.
 
-use super::block::Block;
+use super::block::{Block, Text};
 use super::buffer::{DecodedKeys, KeyBuffer};
 use super::direct::DirectBlock;
+use super::symbols::Symbols;
 use super::wanted::Wanted;
 
 /// How all blocks of a segment store their keys.
@@ -21,7 +22,38 @@ pub(super) enum KeyBlock<'a> {
     Direct(DirectBlock<'a>),
 }
 
-impl KeyBlock<'_> {
+impl<'a> KeyBlock<'a> {
+    /// The block of `keys` keys, at least one, in the first `len` bytes of `tail`; `None` if its front
+    /// is not inside.
+    #[inline]
+    pub(super) fn parse(
+        form: Form,
+        tail: &'a [u8],
+        len: usize,
+        keys: usize,
+        symbols: Option<Symbols<'a>>,
+    ) -> Option<Self> {
+        match form {
+            Form::Chained => Block::parse(tail, len, keys, symbols).map(Self::Chained),
+            Form::Direct => DirectBlock::parse(tail, len, keys, symbols).map(Self::Direct),
+        }
+    }
+
+    /// Calls `visit` with all that is text or codes: of a head or a suffix what is stored, and what
+    /// follows it. It ends where the block is damaged.
+    pub(super) fn each_text<E>(
+        &self,
+        mut visit: impl FnMut(Text<'a>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        match self {
+            Self::Chained(block) => {
+                visit(block.start().1)?;
+                block.steps().try_for_each(|(_, suffix)| visit(suffix))
+            }
+            Self::Direct(block) => block.texts().try_for_each(visit),
+        }
+    }
+
     /// The place of `key` in the block: `Ok` if it is there, else `Err` with that of the next larger
     /// one. `None` if the block is damaged, and the damage was met.
     #[inline]
@@ -60,7 +92,7 @@ impl KeyBlock<'_> {
     pub(super) fn room(self, prefix_len: usize) -> Option<usize> {
         match self {
             Self::Chained(block) => block.room(prefix_len),
-            Self::Direct(block) => Some(block.room(prefix_len)),
+            Self::Direct(block) => block.room(prefix_len),
         }
     }
 

@@ -39,8 +39,7 @@ use crate::arena::{CACHE_LINE, prefetch};
 use crate::blocks::Bytes;
 use crate::bytes::strip_prefix;
 use crate::error::Corruption;
-use block::{Block, MAX_BLOCK_LEN, MAX_KEYS};
-use direct::DirectBlock;
+use block::{MAX_BLOCK_LEN, MAX_KEYS};
 use forms::KeyBlock;
 use std::ops::RangeInclusive;
 use symbols::{SymbolList, Symbols, TABLE_LEN};
@@ -304,11 +303,7 @@ impl<'a> FrontKeys<'a> {
     fn block_in(self, front: Front<'a>, span: Span) -> Result<KeyBlock<'a>, Corruption> {
         let (tail, keys) = self.tail(front, span)?;
         let len = span.end - span.start;
-        let block = match front.form {
-            Form::Chained => Block::parse(tail, len, keys, self.symbols()?).map(KeyBlock::Chained),
-            Form::Direct => DirectBlock::parse(tail, len, keys).map(KeyBlock::Direct),
-        };
-        block.ok_or_else(|| no_block(span.block))
+        KeyBlock::parse(front.form, tail, len, keys, self.symbols()?).ok_or_else(|| no_block(span.block))
     }
 
     /// The bytes of a block, with all that follows, and the number of its keys.

@@ -6,7 +6,9 @@
 use super::super::slabs::Column;
 use super::block::{Block, MAX_KEYS, len_field, put_extras, put_tag};
 use super::build::FinishedFront;
+use super::direct;
 use super::encode::Encoder;
+use super::forms::KeyBlock;
 use super::symbols::{SymbolList, TABLE_LEN};
 use super::train::{Sample, train};
 use crate::arena::OutOfMemory;
@@ -31,6 +33,8 @@ const LEAST_HALVES: usize = 3;
 pub(in super::super) enum Coding {
     /// Where they spare so much that it makes up for gets that take longer.
     Worthwhile,
+    /// Where they spare so much that it makes up for gets that compare code by code.
+    Considerable,
     /// Where they spare anything.
     Smaller,
     /// Wherever keys can be written with them.
@@ -70,11 +74,13 @@ impl<'b> FinishedFront<'b> {
         let Some(key_bytes) = self.lens().map(|lens| lens.iter().sum::<usize>()) else {
             return Ok(self);
         };
+        let key_bytes = key_bytes + self.points_len();
         let entries = self.entries() as usize;
         let least = match coding {
             Coding::Worthwhile => {
                 (key_bytes / 128 * LEAST_SHARE).max(entries * LEAST_HALVES / 2) + TABLE_LEN
             }
+            Coding::Considerable => key_bytes / 4 + TABLE_LEN,
             Coding::Smaller => TABLE_LEN + 1,
             Coding::Always => 0,
         };
@@ -105,10 +111,9 @@ impl<'b> FinishedFront<'b> {
         let is_taken = |number: u64| number % step == step / 2;
         let mut sample = Sample::default();
         self.each_block(is_taken, |block| {
-            let suffixes = block.steps().map(|(_, suffix)| suffix);
-            for (text, len) in std::iter::once(block.start().1).chain(suffixes) {
-                sample.try_push(text.get(..len.min(PIECE_LEN)).unwrap_or(&[]))?;
-            }
+            block.each_text(|(text, len)| {
+                sample.try_push(text.get(..len.min(PIECE_LEN)).unwrap_or(&[]))
+            })?;
             Ok(true)
         })?;
         Ok(sample)
@@ -128,7 +133,7 @@ impl<'b> FinishedFront<'b> {
         let is_whole = self.each_block(
             |_| true,
             |block| {
-                if !recode(block, encoder, &mut codes, &mut out)? {
+                if !recode(&block, encoder, &mut codes, &mut out)? {
                     return Ok(false);
                 }
                 if coded.blocks.len() + out.len() > most {
@@ -144,7 +149,19 @@ impl<'b> FinishedFront<'b> {
 
 /// Writes a block of text as one of codes; false if a key has more of them than can be written.
 pub(super) fn recode(
-    block: Block<'_>,
+    block: &KeyBlock<'_>,
+    encoder: &Encoder,
+    codes: &mut Vec<u8>,
+    out: &mut Vec<u8>,
+) -> Result<bool, OutOfMemory> {
+    match block {
+        KeyBlock::Chained(block) => recode_chained(block, encoder, codes, out),
+        KeyBlock::Direct(block) => direct::recode(block, encoder, codes, out),
+    }
+}
+
+fn recode_chained(
+    block: &Block<'_>,
     encoder: &Encoder,
     codes: &mut Vec<u8>,
     out: &mut Vec<u8>,

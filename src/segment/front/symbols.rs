@@ -8,6 +8,7 @@
 //! cut from its start on, and each time the longest symbol is taken that it goes on with.
 
 use super::wanted::Wanted;
+use crate::bytes::u64_at;
 use crate::key::MAX_KEY_LEN;
 
 /// Symbols at most.
@@ -122,6 +123,22 @@ impl<'a> Symbols<'a> {
         }
     }
 
+    /// Whether `codes` stand for `text`. Nothing is put together.
+    #[inline]
+    pub(super) fn spell(self, codes: &[u8], text: &[u8]) -> bool {
+        let mut codes = codes.iter();
+        let mut at = 0;
+        while let Some((stored, len)) = self.next(&mut codes) {
+            let wanted = u64_at(text, at).unwrap_or_else(|| end_word(text, at));
+            if ((stored ^ wanted).trailing_zeros() as usize / 8) < len {
+                return false;
+            }
+            at += len;
+        }
+        // Zeros of the text may have been taken for those behind its end.
+        at == text.len()
+    }
+
     /// The symbols, if they are stored as they have to be.
     pub(super) fn check(self) -> Option<SymbolList> {
         let mut list = SymbolList::default();
@@ -144,6 +161,17 @@ impl<'a> Symbols<'a> {
             list.push(symbol)?;
         }
         None
+    }
+}
+
+/// Less than 8 bytes at the end of `text`, and zeros behind them.
+#[inline]
+fn end_word(text: &[u8], at: usize) -> u64 {
+    let rest = text.get(at..).unwrap_or(&[]);
+    match u64_at(text, text.len().wrapping_sub(SYMBOL_LEN)) {
+        // The bytes before it are shifted out.
+        Some(word) => word.checked_shr(u64::BITS - 8 * rest.len() as u32).unwrap_or(0),
+        None => rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
     }
 }
 

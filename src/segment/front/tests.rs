@@ -57,10 +57,11 @@ impl Sections {
     }
 }
 
-/// Compares searches with those of the list, on keys and on what is next to them, in blocks of text
-/// of both forms, and of codes.
+/// Compares searches with those of the list, on keys and on what is next to them, in blocks of
+/// both forms, of text and of codes.
 fn expect_all(keys: &BTreeSet<Vec<u8>>, shift: u32) -> Sections {
     expect_keys(keys, shift, Form::Direct, None);
+    expect_keys(keys, shift, Form::Direct, Some(Coding::Always));
     expect_keys(keys, shift, Form::Chained, Some(Coding::Always));
     expect_keys(keys, shift, Form::Chained, None)
 }
@@ -179,9 +180,10 @@ fn forged_fields_give_answers_or_errors() {
     let text = Sections::of(&words, 4, Form::Chained, None);
     let codes = Sections::of(&words, 4, Form::Chained, Some(Coding::Always));
     let direct = Sections::of(&words, 4, Form::Direct, None);
+    let direct_codes = Sections::of(&words, 4, Form::Direct, Some(Coding::Always));
     assert_eq!(codes.symbols.len(), TABLE_LEN);
-    for round in 0..9000 {
-        let good = [&text, &codes, &direct][round / 3000];
+    for round in 0..12_000 {
+        let good = [&text, &codes, &direct, &direct_codes][round / 3000];
         let mut bad = Sections {
             index: good.index.clone(),
             tails: good.tails.clone(),

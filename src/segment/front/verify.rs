@@ -1,9 +1,10 @@
 //! Proves front-coded keys right: they ascend, and all bytes are those that we would write.
 
 use super::super::points::{PointHash, PointTable};
-use super::block::{Block, BlockStage};
+use super::block::BlockStage;
 use super::buffer::DecodedKeys;
 use super::encode::Encoder;
+use super::forms::KeyBlock;
 use super::recode::recode;
 use super::tree::{FAN, LEVELS, NODE_LEN, TreeBuilder, TreeSink};
 use super::{
@@ -63,9 +64,9 @@ impl FrontKeys<'_> {
             rewrite(front, &keys, &mut stage, &mut written)?;
             let mut block = &written;
             if let Some(encoder) = &encoder {
-                let text = Block::parse(&written, written.len(), keys.len(), None);
+                let text = KeyBlock::parse(front.form, &written, written.len(), keys.len(), None);
                 let text = text.ok_or_else(|| no_block(number))?;
-                if !recode(text, encoder, &mut codes, &mut coded)? {
+                if !recode(&text, encoder, &mut codes, &mut coded)? {
                     return Err(no_block(number).into());
                 }
                 block = &coded;

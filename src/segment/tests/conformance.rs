@@ -11,7 +11,7 @@ use bumpalo::Bump;
 
 /// How keys are stored: 0 plain, 1 transducer, 2 blocks, 3 packed numbers where keys allow it, 4 the
 /// smallest of them, 5 blocks of codes, 6 blocks with a point index.
-const CHOICES: [CodecChoice; 7] = [
+const CHOICES: [CodecChoice; 8] = [
     CodecChoice::Plain,
     CodecChoice::Fst,
     CodecChoice::Front,
@@ -19,6 +19,7 @@ const CHOICES: [CodecChoice; 7] = [
     CodecChoice::Smallest,
     CodecChoice::Symbols,
     CodecChoice::Direct,
+    CodecChoice::DirectSymbols,
 ];
 
 /// A segment whose keys are stored as `CHOICES[CODEC]` says.

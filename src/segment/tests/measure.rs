@@ -325,6 +325,9 @@ fn measure(name: &str, keys: &[Vec<u8>], rng: &mut Rng) {
         (CodecChoice::Smallest, 1 << 16),
         (CodecChoice::Direct, all),
         (CodecChoice::Direct, 1 << 16),
+        (CodecChoice::DirectSymbols, all),
+        (CodecChoice::DirectSymbols, 1 << 16),
+        (CodecChoice::Fastest, 1 << 16),
         (CodecChoice::Fst, all),
     ] {
         measure_segment(keys, &hits, &misses, choice, part);

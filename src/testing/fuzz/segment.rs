@@ -66,6 +66,7 @@ pub(super) fn built(input: &mut Input<'_>, width: ValueWidth) -> Vec<u8> {
         CodecChoice::Smallest,
         CodecChoice::Symbols,
         CodecChoice::Direct,
+        CodecChoice::DirectSymbols,
     ]);
     let mut keys: BTreeSet<Vec<u8>> = (0..input.byte() % 64).map(|_| input.key()).collect();
     keys.extend(input.fan());
