@@ -525,9 +525,13 @@ impl Segment {
     fn locate(&self, ordinal: Ordinal) -> Result<Located, Corruption> {
         self.check_ordinal(ordinal)?;
         let layout = self.layout()?;
-        let is_below = self.live_below(layout).bit(ordinal.0)?;
-        let below = if is_below { Below::Live } else { Below::Absent };
-        if self.tombstones(layout).bit(ordinal.0)? {
+        // A base has neither column.
+        let is_set = |column| {
+            let is_left_out = layout.span(column).is_empty();
+            if is_left_out { Ok(false) } else { self.bits(layout, column).bit(ordinal.0) }
+        };
+        let below = if is_set(Section::LiveBelow)? { Below::Live } else { Below::Absent };
+        if is_set(Section::Tombstones)? {
             return Ok(Located { kind: EntryKind::Tombstone, below, value: Place::Inline(0..0) });
         }
         let value = match self.values(layout).place(ordinal.0)? {

@@ -320,15 +320,27 @@ impl<'a> Block<'a> {
         prefix: &[u8],
         key: &mut KeyBuffer,
     ) -> Option<()> {
+        // Of the suffixes, only those that a later one leaves something of: each shares more than all
+        // before it.
+        let mut steps = [(0, 0, 0); MAX_KEYS];
+        let mut count = 0;
+        for &tag in self.rest.tags.get(..slot)? {
+            let Suffix { shared, bytes } = self.rest.take(tag)?;
+            while count > 0 && steps[count - 1].0 >= shared {
+                count -= 1;
+            }
+            let at = self.len - self.rest.bytes.len() - bytes.len();
+            *steps.get_mut(count)? = (shared, at, bytes.len());
+            count += 1;
+        }
         key.replace(0, Piece::new(prefix, prefix.len(), None))?;
         key.replace(prefix.len(), self.head())?;
-        for &tag in self.rest.tags.get(..slot)? {
-            let (shared, suffix) = self.take(tag)?;
+        for &(shared, at, len) in &steps[..count] {
             let shared = prefix.len() + shared;
             if shared > key.len() {
                 return None;
             }
-            key.replace(shared, suffix)?;
+            key.replace(shared, Piece::new(self.tail.get(at..)?, len, self.symbols))?;
         }
         Some(())
     }
@@ -386,16 +398,62 @@ impl<'a> Block<'a> {
     /// but the first what it shares with the one before it.
     #[inline]
     pub(super) fn decode(
-        mut self,
+        self,
         prefix: &[u8],
         keys: &mut DecodedKeys,
         mut note: impl FnMut(usize),
     ) -> Option<()> {
         keys.push_first([Piece::new(prefix, prefix.len(), None), self.head()])?;
+        self.decode_rest(prefix.len(), keys, &mut note)
+    }
+
+    /// Decodes the keys from `slot` on, where `key` is, which begins with a prefix of so many bytes;
+    /// `None` if the block is damaged, or they do not ascend.
+    pub(super) fn decode_from(
+        mut self,
+        slot: usize,
+        key: &[u8],
+        prefix_len: usize,
+        keys: &mut DecodedKeys,
+    ) -> Option<()> {
+        let (before, behind) = self.rest.tags.split_at_checked(slot)?;
+        for &tag in before {
+            self.rest.take(tag)?;
+        }
+        self.rest.tags = behind;
+        keys.push_first([Piece::new(key, key.len(), None)])?;
+        self.decode_rest(prefix_len, keys, &mut |_| ())
+    }
+
+    /// Decodes the keys that are left.
+    #[inline]
+    fn decode_rest(
+        self,
+        prefix_len: usize,
+        keys: &mut DecodedKeys,
+        note: &mut impl FnMut(usize),
+    ) -> Option<()> {
+        // Which of both it is, no key has to ask again.
+        match self.symbols {
+            None => self.decode_each(None, prefix_len, keys, note),
+            Some(symbols) => self.decode_each(Some(symbols), prefix_len, keys, note),
+        }
+    }
+
+    #[inline(always)]
+    fn decode_each(
+        mut self,
+        symbols: Option<Symbols<'a>>,
+        prefix_len: usize,
+        keys: &mut DecodedKeys,
+        note: &mut impl FnMut(usize),
+    ) -> Option<()> {
         for &tag in self.rest.tags {
-            let (shared, suffix) = self.take(tag)?;
-            keys.push(prefix.len() + shared, suffix)?;
-            note(prefix.len() + shared);
+            let Suffix { shared, bytes } = self.rest.take(tag)?;
+            let at = self.len - self.rest.bytes.len() - bytes.len();
+            let suffix = Piece::new(self.tail.get(at..)?, bytes.len(), symbols);
+            keys.push(prefix_len + shared, suffix)?;
+            note(prefix_len + shared);
         }
         Some(())
     }

@@ -74,7 +74,7 @@ impl DecodedKeys {
 
     /// Appends a key: the first `shared` bytes of the last one, and a suffix. `None` if it has not as
     /// many, or the key would be too long or not greater.
-    #[inline]
+    #[inline(always)]
     pub(super) fn push(&mut self, shared: usize, suffix: Piece<'_>) -> Option<()> {
         let Range { start, end } = self.last;
         if shared > end - start {
@@ -204,10 +204,10 @@ impl KeyBuffer {
 
 /// Bytes of a block of short keys, for which there is room from the first one on: to grow key by key
 /// would take half of the time of a short walk. SCRATCHPAD.md section 3.6.
-const FEW_KEYS: usize = 1024 - REACH;
+const FEW_KEYS: usize = 2048 - REACH;
 
-/// Bytes of a key, likewise.
-const SHORT_KEY: usize = 128 - REACH;
+/// Bytes of a key, and of what its codes might stand for, likewise.
+const SHORT_KEY: usize = 512 - REACH;
 
 /// Makes room for so many bytes and [`REACH`] more.
 #[cold]
@@ -243,7 +243,7 @@ fn copy_chunks(target: &mut [u8], source: &[u8], len: usize) -> Option<()> {
 
 /// Copies a piece to the start of `target`, and anything behind it. Answers its length; `None` if there
 /// is no room.
-#[inline]
+#[inline(always)]
 fn copy_piece(target: &mut [u8], piece: Piece<'_>) -> Option<usize> {
     match piece.plain() {
         Ok((bytes, len)) => copy_chunks(target, bytes, len).map(|()| len),

@@ -254,23 +254,41 @@ impl<'a> DirectBlock<'a> {
         if common > MAX_KEY_LEN {
             return None;
         }
+        let [prefix, shared] = [prefix, self.common].map(|part| Piece::new(part, part.len(), None));
+        keys.push_first([prefix, shared, self.piece(0)?])?;
+        self.decode_behind(0, common, keys, &mut note)
+    }
+
+    /// Decodes the keys from `slot` on, where `key` is, which begins with a prefix of so many bytes;
+    /// `None` if the block is damaged, or they do not ascend.
+    pub(super) fn decode_from(
+        &self,
+        slot: usize,
+        key: &[u8],
+        prefix_len: usize,
+        keys: &mut DecodedKeys,
+    ) -> Option<()> {
+        keys.push_first([Piece::new(key, key.len(), None)])?;
+        self.decode_behind(slot, prefix_len + self.common.len(), keys, &mut |_| ())
+    }
+
+    /// Decodes the keys behind that at `slot`, all of which share so many bytes.
+    #[inline]
+    fn decode_behind(
+        &self,
+        slot: usize,
+        common: usize,
+        keys: &mut DecodedKeys,
+        note: &mut impl FnMut(usize),
+    ) -> Option<()> {
         if self.symbols.is_some() {
-            let [prefix, shared] =
-                [prefix, self.common].map(|part| Piece::new(part, part.len(), None));
-            keys.push_first([prefix, shared, self.piece(0)?])?;
-            for slot in 1..self.keys {
+            for slot in slot + 1..self.keys {
                 note(keys.push_beside(common, self.piece(slot)?)?);
             }
             return Some(());
         }
-        let mut before = self.suffix(0)?;
-        if common + before.len() > MAX_KEY_LEN {
-            return None;
-        }
-        keys.push_first(
-            [prefix, self.common, before].map(|part| Piece::new(part, part.len(), None)),
-        )?;
-        for slot in 1..self.keys {
+        let mut before = self.suffix(slot)?;
+        for slot in slot + 1..self.keys {
             let (start, end) = self.span(slot)?;
             let suffix = self.tail.get(start..end)?;
             let shared = common_prefix(before, suffix);

@@ -96,6 +96,21 @@ impl<'a> KeyBlock<'a> {
         }
     }
 
+    /// Decodes the keys from `slot` on, where `key` is, which begins with a prefix of so many bytes;
+    /// `None` if the block is damaged, or they do not ascend.
+    pub(super) fn decode_from(
+        self,
+        slot: usize,
+        key: &[u8],
+        prefix_len: usize,
+        keys: &mut DecodedKeys,
+    ) -> Option<()> {
+        match self {
+            Self::Chained(block) => block.decode_from(slot, key, prefix_len, keys),
+            Self::Direct(block) => block.decode_from(slot, key, prefix_len, keys),
+        }
+    }
+
     /// Decodes all keys; `None` if the block is damaged or they do not ascend. Tells `note` of each
     /// but the first what it shares with the one before it.
     #[inline]

@@ -60,9 +60,12 @@ impl Symbol {
 }
 
 /// The table of symbols in its section. It may say anything: a symbol without bytes, or of more than
-/// 8, which counts as 8, makes keys of no meaning, within bounds.
+/// 8, makes keys of no meaning, within bounds.
 #[derive(Clone, Copy)]
-pub(super) struct Symbols<'a>(&'a [u8; TABLE_LEN]);
+pub(super) struct Symbols<'a> {
+    words: &'a [[u8; SYMBOL_LEN]; SYMBOLS + 1],
+    lens: &'a [u8; SYMBOLS + 1],
+}
 
 /// How stored text compares with a key from a place in that on.
 pub(super) enum Met {
@@ -76,16 +79,16 @@ impl<'a> Symbols<'a> {
     /// The table in these bytes, if they are as many as it has.
     #[inline]
     pub(super) fn of(section: &'a [u8]) -> Option<Self> {
-        section.try_into().ok().map(Self)
+        let (words, lens) = section.split_at_checked(LENS_AT)?;
+        Some(Self { words: words.as_chunks().0.try_into().ok()?, lens: lens.try_into().ok()? })
     }
 
     /// The word of a code, and how many of its bytes count: at most all.
     #[inline]
     fn symbol(self, code: u8) -> (u64, usize) {
         let code = usize::from(code);
-        let word = self.0[code * SYMBOL_LEN..].first_chunk::<SYMBOL_LEN>();
-        let word = word.map_or(0, |word| u64::from_le_bytes(*word));
-        (word, usize::from(self.0[LENS_AT + code]).min(SYMBOL_LEN))
+        let word = u64::from_le_bytes(self.words[code]);
+        (word, usize::from(self.lens[code]).min(SYMBOL_LEN))
     }
 
     /// What the next code, with the byte after it if it needs one, stands for.
@@ -147,12 +150,11 @@ impl<'a> Symbols<'a> {
             if len == 0 {
                 // No symbol, and none behind it.
                 let rest = usize::from(code);
-                let words = &self.0[rest * SYMBOL_LEN..LENS_AT];
-                let lens = &self.0[LENS_AT + rest..];
-                return words.iter().chain(lens).all(|byte| *byte == 0).then_some(list);
+                let words = self.words[rest..].as_flattened();
+                return words.iter().chain(&self.lens[rest..]).all(|byte| *byte == 0).then_some(list);
             }
             let symbol = Symbol { word, len: len as u8 };
-            if self.0[LENS_AT + usize::from(code)] != symbol.len || word & !symbol.mask() != 0 {
+            if self.lens[usize::from(code)] != symbol.len || word & !symbol.mask() != 0 {
                 return None;
             }
             if list.as_slice().last().is_some_and(|last| last.rank() >= symbol.rank()) {
@@ -249,7 +251,7 @@ impl<'a> Piece<'a> {
         match self.symbols {
             None => Ok((self.bytes, self.len)),
             Some(symbols) => {
-                Err(Coded { codes: self.bytes.get(..self.len).unwrap_or(&[]), symbols })
+                Err(Coded { bytes: self.bytes, len: self.len, symbols })
             }
         }
     }
@@ -259,9 +261,9 @@ impl<'a> Piece<'a> {
         match self.plain() {
             Ok((bytes, len)) if len <= most => key.extend_from_slice(bytes.get(..len)?),
             Ok(_) => return None,
-            Err(Coded { codes, symbols }) => {
-                let (mut codes, mut left) = (codes.iter(), most);
-                while let Some((word, len)) = symbols.next(&mut codes) {
+            Err(coded) => {
+                let (mut codes, mut left) = (coded.codes().iter(), most);
+                while let Some((word, len)) = coded.symbols.next(&mut codes) {
                     left = left.checked_sub(len)?;
                     key.extend_from_slice(word.to_le_bytes().get(..len)?);
                 }
@@ -274,9 +276,9 @@ impl<'a> Piece<'a> {
     pub(super) fn decoded_len(self) -> usize {
         match self.plain() {
             Ok((_, len)) => len,
-            Err(Coded { codes, symbols }) => {
-                let mut codes = codes.iter();
-                std::iter::from_fn(|| symbols.next(&mut codes)).map(|(_, len)| len).sum()
+            Err(coded) => {
+                let mut codes = coded.codes().iter();
+                std::iter::from_fn(|| coded.symbols.next(&mut codes)).map(|(_, len)| len).sum()
             }
         }
     }
@@ -285,21 +287,94 @@ impl<'a> Piece<'a> {
 /// Codes, and what they stand for.
 #[derive(Clone, Copy)]
 pub(super) struct Coded<'a> {
-    codes: &'a [u8],
+    /// The codes, and whatever follows them.
+    bytes: &'a [u8],
+    /// Number of codes.
+    len: usize,
     symbols: Symbols<'a>,
 }
 
-impl Coded<'_> {
+/// Codes that are read at once.
+const GROUP: usize = 8;
+
+/// Bytes that a group may write to, wherever the lengths of its symbols lead: a word from somewhere
+/// in the first ones.
+const WINDOW: usize = GROUP * SYMBOL_LEN + SYMBOL_LEN;
+
+impl<'a> Coded<'a> {
+    /// Each code.
+    #[inline]
+    fn codes(self) -> &'a [u8] {
+        self.bytes.get(..self.len).unwrap_or(&[])
+    }
+
     /// Puts the bytes at the start of `target`, and anything behind them. Answers their number;
     /// `None` if there is no room for 8 bytes from the last symbol on.
-    #[inline]
+    ///
+    /// Eight codes go at a time, with one look at the room for all and one for escapes among them: one by
+    /// one they were most of what a walk takes. SCRATCHPAD.md section 3.6.
+    #[inline(always)]
     pub(super) fn copy_to(self, target: &mut [u8]) -> Option<usize> {
-        let (mut codes, mut at) = (self.codes.iter(), 0);
-        while let Some((word, len)) = self.symbols.next(&mut codes) {
+        let (mut rest, mut at) = (self.codes(), 0);
+        while let Some((group, behind)) = rest.split_first_chunk::<GROUP>() {
+            let Some(window) = target.get_mut(at..)?.first_chunk_mut() else { break };
+            let escape = first_escape(*group);
+            if escape < GROUP {
+                let (codes, behind) = rest.split_at(rest.len().min(escape + 2));
+                at += self.symbols.copy_each(codes, target.get_mut(at..)?)?;
+                rest = behind;
+                continue;
+            }
+            at += self.symbols.put(*group, window)[GROUP - 1];
+            rest = behind;
+        }
+        let Some(last) = rest.len().checked_sub(1) else { return Some(at) };
+        // Behind the last code stands something else.
+        if let Some(group) = self.bytes.get(self.len - rest.len()..)?.first_chunk()
+            && first_escape(*group) > last
+            && let Some(window) = target.get_mut(at..)?.first_chunk_mut()
+            && let Some(len) = self.symbols.put(*group, window).get(last)
+        {
+            return Some(at + len);
+        }
+        Some(at + self.symbols.copy_each(rest, target.get_mut(at..)?)?)
+    }
+}
+
+impl Symbols<'_> {
+    /// Puts the symbols of codes, which are no escapes, one behind the other. Answers where each ends.
+    #[inline(always)]
+    fn put(self, codes: [u8; GROUP], window: &mut [u8; WINDOW]) -> [usize; GROUP] {
+        let mut ends = [0; GROUP];
+        let mut end = 0;
+        for (code, stop) in codes.into_iter().zip(&mut ends) {
+            let place = end % (WINDOW - SYMBOL_LEN);
             // A whole word each time: what follows its bytes is written over by the next.
+            window[place..place + SYMBOL_LEN].copy_from_slice(&self.words[usize::from(code)]);
+            end += usize::from(self.lens[usize::from(code)]);
+            *stop = end;
+        }
+        ends
+    }
+
+    /// As [`Coded::copy_to`], of these codes, one by one.
+    #[inline(never)]
+    fn copy_each(self, codes: &[u8], target: &mut [u8]) -> Option<usize> {
+        let (mut codes, mut at) = (codes.iter(), 0);
+        while let Some((word, len)) = self.next(&mut codes) {
             *target.get_mut(at..)?.first_chunk_mut()? = word.to_le_bytes();
             at += len;
         }
         Some(at)
     }
+}
+
+/// The place of the first escape among these codes; their number, if there is none.
+#[inline]
+fn first_escape(codes: [u8; GROUP]) -> usize {
+    let codes = u64::from_le_bytes(codes);
+    // The top bit of each byte that is all ones stays.
+    let sevens = u64::MAX / 255 * 0x7f;
+    let found = ((codes & sevens) + u64::MAX / 255) & codes & !sevens;
+    found.trailing_zeros() as usize / 8
 }

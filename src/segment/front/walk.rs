@@ -1,4 +1,4 @@
-//! A position among front-coded keys: one key put together, or all keys of a block.
+//! A position among front-coded keys: one key put together, or many keys of a block.
 
 use super::buffer::{DecodedKeys, KeyBuffer};
 use super::{BLOCKS, FrontKeys, damaged, no_block};
@@ -8,18 +8,19 @@ use crate::range::Direction;
 
 /// A position.
 ///
-/// A move to a key puts that one together. With the first step from there all keys of its block are
-/// decoded, and then a step is a number that changes. SCRATCHPAD.md section 3.2.
+/// A move to a key puts that one together. With the first step up from there all keys behind it in its
+/// block are decoded, with a step down or into another block all of a block, and then a step is a number
+/// that changes. SCRATCHPAD.md sections 3.2 and 3.6.
 #[derive(Default)]
 pub(in super::super) struct FrontWalk {
-    /// The key it stands on, unless its block is decoded.
+    /// The key it stands on, unless keys are decoded.
     key: KeyBuffer,
-    /// All keys of the block, if it is decoded; else none.
+    /// Neighbouring keys of the block, that one among them, if they are decoded; else none.
     decoded: DecodedKeys,
     /// The key it stood on before it came to the block.
     before: Vec<u8>,
     ordinal: u64,
-    /// The place of the key in the block.
+    /// The place of the key among those that are decoded.
     slot: usize,
 }
 
@@ -44,11 +45,11 @@ impl FrontWalk {
         let (number, slot) = front.place(ordinal);
         let block = keys.block(front, number)?;
         block.put_together(slot, front.prefix, &mut self.key).ok_or_else(|| no_block(number))?;
-        (self.ordinal, self.slot) = (ordinal, slot);
+        (self.ordinal, self.slot) = (ordinal, 0);
         Ok(Some(ordinal))
     }
 
-    /// Moves to the next larger key, if the block is decoded and has it.
+    /// Moves to the next larger key, if that is decoded.
     #[inline]
     pub(in super::super) fn step_up(&mut self) -> Option<u64> {
         if self.slot + 1 >= self.decoded.len() {
@@ -59,7 +60,7 @@ impl FrontWalk {
         Some(self.ordinal)
     }
 
-    /// Moves to the next smaller key, if the block is decoded and has it.
+    /// Moves to the next smaller key, if that is decoded.
     #[inline]
     pub(in super::super) fn step_down(&mut self) -> Option<u64> {
         if self.slot == 0 || self.decoded.len() == 0 {
@@ -70,12 +71,12 @@ impl FrontWalk {
         Some(self.ordinal)
     }
 
-    /// The keys of the block, if it is decoded, and the place of the one it stands on among them.
+    /// The keys that are decoded, if there are any, and the place of the one it stands on among them.
     pub(in super::super) fn lend(&self) -> Option<(LentKeys<'_>, usize)> {
         (self.decoded.len() > 0).then(|| (self.decoded.lend(), self.slot))
     }
 
-    /// Moves so many keys on, which the block has.
+    /// Moves so many keys on, which are decoded.
     pub(in super::super) fn pass(&mut self, direction: Direction, count: usize) -> u64 {
         match direction {
             Direction::Forward => {
@@ -97,8 +98,27 @@ impl FrontWalk {
     ) -> Result<Option<u64>, Corruption> {
         match self.ordinal.checked_add(1).filter(|next| *next < keys.len()) {
             None => Ok(None),
+            Some(ordinal) if self.decoded.len() == 0 => self.go_on(keys, ordinal),
             Some(ordinal) => self.enter(keys, ordinal, |last, key| last < key),
         }
+    }
+
+    /// As [`next`](Self::next), from a key that has been put together.
+    fn go_on(&mut self, keys: FrontKeys<'_>, ordinal: u64) -> Result<Option<u64>, Corruption> {
+        let front = keys.front()?;
+        let (number, slot) = front.place(ordinal);
+        let Some(before) = slot.checked_sub(1) else {
+            return self.enter(keys, ordinal, |last, key| last < key);
+        };
+        let block = keys.block(front, number)?;
+        let (key, prefix_len) = (self.key.as_slice(), front.prefix.len());
+        let decoded = block.decode_from(before, key, prefix_len, &mut self.decoded);
+        if decoded.is_none() || self.decoded.len() < 2 {
+            self.decoded.clear();
+            return Err(damaged(BLOCKS, ordinal as usize, "keys are strictly ascending"));
+        }
+        (self.ordinal, self.slot) = (ordinal, 1);
+        Ok(Some(ordinal))
     }
 
     /// Moves to the next smaller key.
