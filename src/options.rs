@@ -49,8 +49,9 @@ pub enum Profile {
     /// stored so that one is read without its neighbours. A get of an absent key took a quarter to a
     /// half of the time that it takes with [`Balanced`](Self::Balanced), one of a present key about as
     /// long as there. The table takes 5 bytes for each key, and what keys do not share with neighbours
-    /// any more 2 to 4. Walks and ranges do not use the table. Numbers are stored as by
-    /// [`Balanced`](Self::Balanced).
+    /// any more 2 to 4. Symbols replace what comes again and again where that spares a quarter of all
+    /// bytes for keys, as in URLs and paths; a walk over such text takes a quarter longer. Walks and
+    /// ranges do not use the table. Numbers are stored as by [`Balanced`](Self::Balanced).
     Fastest,
 }
 

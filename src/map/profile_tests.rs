@@ -73,9 +73,15 @@ fn page(number: u64) -> String {
 
 #[test]
 fn text_made_of_symbols_is_folded_saved_and_read_as_any_other() {
+    for (profile, codec) in [(Profile::Balanced, "fsst"), (Profile::Fastest, "direct-fsst")] {
+        expect_symbols(profile, codec);
+    }
+}
+
+fn expect_symbols(profile: Profile, codec: &str) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("map");
-    let kv = Map::with_options(options(Profile::Balanced));
+    let kv = Map::with_options(options(profile));
     let mut model = BTreeMap::new();
     let mut rng = Rng::new(8);
     let check = |kv: &Map, model: &BTreeMap<String, u64>| {
@@ -98,13 +104,13 @@ fn text_made_of_symbols_is_folded_saved_and_read_as_any_other() {
             }
         }
         kv.compact().expect("memory");
-        assert_eq!(base(&kv).codec, "fsst");
+        assert_eq!(base(&kv).codec, codec);
         check(&kv, &model);
         kv.verify().expect("sound");
     }
     kv.save_to(&path).expect("room on the disk");
     let opened = Map::open(&path).expect("sound");
-    assert_eq!(base(&opened).codec, "fsst");
+    assert_eq!(base(&opened).codec, codec);
     check(&opened, &model);
     opened.verify().expect("sound");
 }

@@ -63,12 +63,7 @@ impl CodecChoice {
             Self::Smallest => Some(Coding::Smaller),
             Self::Fastest => Some(Coding::Considerable),
             Self::Symbols | Self::DirectSymbols => Some(Coding::Always),
-            Self::Quick
-            | Self::Direct
-            | Self::Plain
-            | Self::Front
-            | Self::Int
-            | Self::Fst => None,
+            Self::Quick | Self::Direct | Self::Plain | Self::Front | Self::Int | Self::Fst => None,
         }
     }
 }

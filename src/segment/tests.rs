@@ -499,6 +499,29 @@ fn text_has_a_point_index_from_256_keys_on_if_speed_matters() {
 }
 
 #[test]
+fn symbols_are_used_beside_a_point_index_where_they_spare_a_quarter() {
+    let width = ValueWidth::Fixed(8);
+    for (keys, codec) in [
+        (addresses(20_000).collect(), "direct-fsst"),
+        // They spare less.
+        (text(20_000).collect(), "direct"),
+    ] {
+        let keys: Vec<Vec<u8>> = keys;
+        let model = model_of(keys, width, true);
+        let segment = built(&model, width, CodecChoice::Fastest);
+        assert_eq!(segment.stats().codec, codec);
+        assert_eq!(segment.profile(), Some(Profile::Fastest));
+        let [text, codes] = [CodecChoice::Direct, CodecChoice::DirectSymbols]
+            .map(|choice| built(&model, width, choice));
+        let is_coded = codec == "direct-fsst";
+        assert_eq!(image_of(&segment), image_of(if is_coded { &codes } else { &text }));
+        let [text, codes] = [text, codes].map(|segment| segment.stats().key_bytes);
+        assert_eq!(codes < text / 4 * 3, is_coded, "{text} {codes}");
+        check(&segment, &model, 97);
+    }
+}
+
+#[test]
 fn keys_of_one_hash_are_found_without_the_point_index() {
     let mut rng = Random(11);
     // What the second word makes zero, the first one does not change.
@@ -653,6 +676,9 @@ fn images_are_the_bytes_of_format_version_1() {
     let model = model_of(addresses(5000), ValueWidth::Fixed(8), true);
     let coded = built(&model, ValueWidth::Fixed(8), CodecChoice::Automatic);
     assert_eq!(checksum(image_of(&coded)), 0xc73c_d751);
+    // The same beside a point index.
+    let coded = built(&model, ValueWidth::Fixed(8), CodecChoice::Fastest);
+    assert_eq!(checksum(image_of(&coded)), 0x39d9_061e);
     // Packed values: of both signs, of 58 bits and more, and of all 64.
     let value_of = |i: u64| match i / 64 {
         0 => (i % 7).wrapping_sub(3),

@@ -440,6 +440,7 @@ impl<'a> Block<'a> {
         }
     }
 
+    #[expect(clippy::inline_always, reason = "whether they are codes is known outside of a loop")]
     #[inline(always)]
     fn decode_each(
         mut self,

@@ -74,6 +74,7 @@ impl DecodedKeys {
 
     /// Appends a key: the first `shared` bytes of the last one, and a suffix. `None` if it has not as
     /// many, or the key would be too long or not greater.
+    #[expect(clippy::inline_always, reason = "whether they are codes is known outside of a loop")]
     #[inline(always)]
     pub(super) fn push(&mut self, shared: usize, suffix: Piece<'_>) -> Option<()> {
         let Range { start, end } = self.last;
@@ -243,6 +244,7 @@ fn copy_chunks(target: &mut [u8], source: &[u8], len: usize) -> Option<()> {
 
 /// Copies a piece to the start of `target`, and anything behind it. Answers its length; `None` if there
 /// is no room.
+#[expect(clippy::inline_always, reason = "whether they are codes is known outside of a loop")]
 #[inline(always)]
 fn copy_piece(target: &mut [u8], piece: Piece<'_>) -> Option<usize> {
     match piece.plain() {

@@ -145,9 +145,8 @@ impl<'a> DirectBlock<'a> {
     pub(super) fn holds(&self, slot: usize, prefix: &[u8], key: &[u8]) -> Option<bool> {
         let (start, end) = self.span(slot)?;
         let Some(rest) = strip_prefix(key, prefix) else { return Some(false) };
-        if let Some(symbols) = self.symbols {
-            let Some(rest) = strip_prefix(rest, self.common) else { return Some(false) };
-            return Some(symbols.spell(self.tail.get(start..end)?, rest));
+        if let Err(coded) = Piece::new(self.tail.get(start..)?, end - start, self.symbols).plain() {
+            return Some(strip_prefix(rest, self.common).is_some_and(|rest| coded.spell(rest)));
         }
         let (common, len) = (self.common.len(), end - start);
         if common + len != rest.len() {

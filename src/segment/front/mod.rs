@@ -303,7 +303,8 @@ impl<'a> FrontKeys<'a> {
     fn block_in(self, front: Front<'a>, span: Span) -> Result<KeyBlock<'a>, Corruption> {
         let (tail, keys) = self.tail(front, span)?;
         let len = span.end - span.start;
-        KeyBlock::parse(front.form, tail, len, keys, self.symbols()?).ok_or_else(|| no_block(span.block))
+        KeyBlock::parse(front.form, tail, len, keys, self.symbols()?)
+            .ok_or_else(|| no_block(span.block))
     }
 
     /// The bytes of a block, with all that follows, and the number of its keys.

@@ -28,12 +28,16 @@ const LEAST_SHARE: usize = 19;
 /// SCRATCHPAD.md section 3.9.
 const LEAST_HALVES: usize = 3;
 
+/// And as one part of so many of all bytes of keys, point index included, where suffixes are read one
+/// by one. SCRATCHPAD.md section 3.10.
+const CONSIDERABLE_PART: usize = 4;
+
 /// When symbols are used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in super::super) enum Coding {
     /// Where they spare so much that it makes up for gets that take longer.
     Worthwhile,
-    /// Where they spare so much that it makes up for gets that compare code by code.
+    /// Where they spare so much that it makes up for builds that take twice as long.
     Considerable,
     /// Where they spare anything.
     Smaller,
@@ -80,7 +84,7 @@ impl<'b> FinishedFront<'b> {
             Coding::Worthwhile => {
                 (key_bytes / 128 * LEAST_SHARE).max(entries * LEAST_HALVES / 2) + TABLE_LEN
             }
-            Coding::Considerable => key_bytes / 4 + TABLE_LEN,
+            Coding::Considerable => key_bytes / CONSIDERABLE_PART + TABLE_LEN,
             Coding::Smaller => TABLE_LEN + 1,
             Coding::Always => 0,
         };

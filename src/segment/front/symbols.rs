@@ -8,7 +8,7 @@
 //! cut from its start on, and each time the longest symbol is taken that it goes on with.
 
 use super::wanted::Wanted;
-use crate::bytes::u64_at;
+use crate::bytes::equal;
 use crate::key::MAX_KEY_LEN;
 
 /// Symbols at most.
@@ -126,22 +126,6 @@ impl<'a> Symbols<'a> {
         }
     }
 
-    /// Whether `codes` stand for `text`. Nothing is put together.
-    #[inline]
-    pub(super) fn spell(self, codes: &[u8], text: &[u8]) -> bool {
-        let mut codes = codes.iter();
-        let mut at = 0;
-        while let Some((stored, len)) = self.next(&mut codes) {
-            let wanted = u64_at(text, at).unwrap_or_else(|| end_word(text, at));
-            if ((stored ^ wanted).trailing_zeros() as usize / 8) < len {
-                return false;
-            }
-            at += len;
-        }
-        // Zeros of the text may have been taken for those behind its end.
-        at == text.len()
-    }
-
     /// The symbols, if they are stored as they have to be.
     pub(super) fn check(self) -> Option<SymbolList> {
         let mut list = SymbolList::default();
@@ -151,7 +135,11 @@ impl<'a> Symbols<'a> {
                 // No symbol, and none behind it.
                 let rest = usize::from(code);
                 let words = self.words[rest..].as_flattened();
-                return words.iter().chain(&self.lens[rest..]).all(|byte| *byte == 0).then_some(list);
+                return words
+                    .iter()
+                    .chain(&self.lens[rest..])
+                    .all(|byte| *byte == 0)
+                    .then_some(list);
             }
             let symbol = Symbol { word, len: len as u8 };
             if self.lens[usize::from(code)] != symbol.len || word & !symbol.mask() != 0 {
@@ -163,17 +151,6 @@ impl<'a> Symbols<'a> {
             list.push(symbol)?;
         }
         None
-    }
-}
-
-/// Less than 8 bytes at the end of `text`, and zeros behind them.
-#[inline]
-fn end_word(text: &[u8], at: usize) -> u64 {
-    let rest = text.get(at..).unwrap_or(&[]);
-    match u64_at(text, text.len().wrapping_sub(SYMBOL_LEN)) {
-        // The bytes before it are shifted out.
-        Some(word) => word.checked_shr(u64::BITS - 8 * rest.len() as u32).unwrap_or(0),
-        None => rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
     }
 }
 
@@ -250,9 +227,7 @@ impl<'a> Piece<'a> {
     pub(super) fn plain(self) -> Result<(&'a [u8], usize), Coded<'a>> {
         match self.symbols {
             None => Ok((self.bytes, self.len)),
-            Some(symbols) => {
-                Err(Coded { bytes: self.bytes, len: self.len, symbols })
-            }
+            Some(symbols) => Err(Coded { bytes: self.bytes, len: self.len, symbols }),
         }
     }
 
@@ -301,6 +276,9 @@ const GROUP: usize = 8;
 /// in the first ones.
 const WINDOW: usize = GROUP * SYMBOL_LEN + SYMBOL_LEN;
 
+/// Bytes of text that are compared at once.
+const SPELLED: usize = 128;
+
 impl<'a> Coded<'a> {
     /// Each code.
     #[inline]
@@ -308,11 +286,39 @@ impl<'a> Coded<'a> {
         self.bytes.get(..self.len).unwrap_or(&[])
     }
 
+    /// Whether they stand for `text`.
+    ///
+    /// Text of ordinary length is put together and compared at once: symbol by symbol, that would take
+    /// twice as many instructions. SCRATCHPAD.md section 3.10.
+    #[inline]
+    pub(super) fn spell(self, text: &[u8]) -> bool {
+        if text.len() > SPELLED {
+            return self.spell_long(text);
+        }
+        let mut spelled = [0; SPELLED + WINDOW];
+        // Without room, they stand for more.
+        let len = self.copy_to(&mut spelled);
+        len.and_then(|len| spelled.get(..len)).is_some_and(|spelled| equal(spelled, text))
+    }
+
+    #[inline(never)]
+    fn spell_long(self, text: &[u8]) -> bool {
+        let (mut codes, mut rest) = (self.codes().iter(), text);
+        while let Some((word, len)) = self.symbols.next(&mut codes) {
+            match rest.split_at_checked(len) {
+                Some((start, behind)) if word.to_le_bytes().starts_with(start) => rest = behind,
+                _ => return false,
+            }
+        }
+        rest.is_empty()
+    }
+
     /// Puts the bytes at the start of `target`, and anything behind them. Answers their number;
     /// `None` if there is no room for 8 bytes from the last symbol on.
     ///
-    /// Eight codes go at a time, with one look at the room for all and one for escapes among them: one by
-    /// one they were most of what a walk takes. SCRATCHPAD.md section 3.6.
+    /// Eight codes go at a time, with one look at the room for all and one for escapes among them: one
+    /// by one they were most of what a walk takes. SCRATCHPAD.md section 3.6.
+    #[expect(clippy::inline_always, reason = "whether they are codes is known outside of a loop")]
     #[inline(always)]
     pub(super) fn copy_to(self, target: &mut [u8]) -> Option<usize> {
         let (mut rest, mut at) = (self.codes(), 0);
@@ -343,7 +349,7 @@ impl<'a> Coded<'a> {
 
 impl Symbols<'_> {
     /// Puts the symbols of codes, which are no escapes, one behind the other. Answers where each ends.
-    #[inline(always)]
+    #[inline]
     fn put(self, codes: [u8; GROUP], window: &mut [u8; WINDOW]) -> [usize; GROUP] {
         let mut ends = [0; GROUP];
         let mut end = 0;
@@ -377,4 +383,69 @@ fn first_escape(codes: [u8; GROUP]) -> usize {
     let sevens = u64::MAX / 255 * 0x7f;
     let found = ((codes & sevens) + u64::MAX / 255) & codes & !sevens;
     found.trailing_zeros() as usize / 8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::buffer::KeyBuffer;
+    use super::*;
+    use crate::testing::rng::Rng;
+
+    #[test]
+    fn codes_in_groups_are_copied_and_compared_as_one_by_one() {
+        let mut list = SymbolList::default();
+        for symbol in [&b"a"[..], b"abcdefgh", b"b", b"bcd", b"cc\0"] {
+            let word = symbol.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
+            list.push(Symbol { word, len: symbol.len() as u8 }).expect("few");
+        }
+        let mut table = [0; TABLE_LEN];
+        list.write(&mut table);
+        let symbols = Symbols::of(&table).expect("a whole table");
+        let mut rng = Rng::new(4);
+        for round in 0..4000 {
+            let len = rng.below(40);
+            let escapes = [1, 2, 20, 100][round % 4];
+            let codes: Vec<u8> = (0..len)
+                .flat_map(|_| match rng.below(escapes) {
+                    0 if escapes < 100 => vec![ESCAPE, [0, b'a', ESCAPE, rng.byte()][rng.below(4)]],
+                    _ => vec![rng.below(5) as u8],
+                })
+                .collect();
+            let mut text = vec![];
+            let mut iter = codes.iter();
+            while let Some((word, len)) = symbols.next(&mut iter) {
+                text.extend_from_slice(&word.to_le_bytes()[..len]);
+            }
+            // With all that may follow, and with nothing; behind other text, and without room.
+            for behind in [&[][..], &[ESCAPE; 9], &[1; 9]] {
+                let stored = [codes.as_slice(), behind].concat();
+                let piece = Piece::new(&stored, codes.len(), Some(symbols));
+                let mut key = KeyBuffer::default();
+                key.replace(0, Piece::new(b"before", 6, None)).expect("room");
+                key.replace(6, piece).expect("room");
+                assert_eq!(key.as_slice(), [b"before", text.as_slice()].concat());
+                let Err(coded) = piece.plain() else { panic!("they are codes") };
+                for room in [text.len() + SYMBOL_LEN, text.len() + 30] {
+                    let mut target = vec![7; room];
+                    assert_eq!(coded.copy_to(&mut target), Some(text.len()));
+                    assert_eq!(target[..text.len()], text);
+                }
+                let mut few = vec![7; text.len().saturating_sub(1)];
+                assert_eq!(coded.copy_to(&mut few).is_none(), !text.is_empty());
+            }
+            // Short, and longer than what is put together.
+            for times in [1, 30] {
+                let (codes, text) = (codes.repeat(times), text.repeat(times));
+                let coded = Coded { bytes: &codes, len: codes.len(), symbols };
+                assert!(coded.spell(&text));
+                assert!(!coded.spell(&[text.as_slice(), &[0]].concat()));
+                for at in (0..text.len()).step_by(1 + text.len() / 20) {
+                    assert!(!coded.spell(&text[..at]), "{at}");
+                    let mut other = text.clone();
+                    other[at] ^= 1;
+                    assert!(!coded.spell(&other), "{at}");
+                }
+            }
+        }
+    }
 }

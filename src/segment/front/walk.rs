@@ -8,9 +8,9 @@ use crate::range::Direction;
 
 /// A position.
 ///
-/// A move to a key puts that one together. With the first step up from there all keys behind it in its
-/// block are decoded, with a step down or into another block all of a block, and then a step is a number
-/// that changes. SCRATCHPAD.md sections 3.2 and 3.6.
+/// A move to a key puts that one together. With the first step up from there all keys behind it in
+/// its block are decoded, with a step down or into another block all of a block, and then a step is a
+/// number that changes. SCRATCHPAD.md sections 3.2 and 3.6.
 #[derive(Default)]
 pub(in super::super) struct FrontWalk {
     /// The key it stands on, unless keys are decoded.

@@ -189,6 +189,16 @@ fn segments_with_a_point_index_conform() {
 }
 
 #[test]
+fn segments_of_codes_with_a_point_index_conform() {
+    check_layer::<Coded<7>>();
+}
+
+#[test]
+fn segments_of_codes_with_a_point_index_in_files_conform() {
+    check_layer::<CodedInFile<7>>();
+}
+
+#[test]
 fn segments_with_a_point_index_in_files_conform() {
     check_layer::<CodedInFile<6>>();
 }
