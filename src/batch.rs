@@ -33,7 +33,7 @@ impl LentKeys<'_> {
     /// Calls `f` with the key of this number, which is below their count.
     fn with_key<R>(self, i: usize, f: impl FnOnce(&[u8]) -> R) -> R {
         match self {
-            Self::Numbers(numbers, len) => f(&bytes_of(numbers[i])[NUMBER_LEN - len..]),
+            Self::Numbers(numbers, len) => with_number(numbers[i], len, f),
             Self::Strings(bytes, start, ends) => {
                 let start = if i == 0 { start } else { ends[i - 1] };
                 f(&bytes[start as usize..ends[i] as usize])
@@ -52,10 +52,10 @@ impl LentKeys<'_> {
         }
     }
 
-    /// Their bytes together.
+    /// Their bytes together, those of numbers as words.
     fn bytes_len(self) -> usize {
         match self {
-            Self::Numbers(numbers, len) => numbers.len() * len,
+            Self::Numbers(numbers, _) => size_of_val(numbers),
             Self::Strings(_, start, ends) => ends.last().map_or(0, |end| (end - start) as usize),
         }
     }
@@ -149,10 +149,26 @@ impl<'a> Lent<'a> {
                 high = middle;
             }
         }
-        let range = match direction {
+        self.slice(match direction {
             Direction::Forward => 0..low,
             Direction::Backward => low..len,
-        };
+        })
+    }
+
+    /// The first ones in this direction, so many at most.
+    fn nearest(self, direction: Direction, most: usize) -> Self {
+        let len = self.len();
+        if len <= most {
+            return self;
+        }
+        self.slice(match direction {
+            Direction::Forward => 0..most,
+            Direction::Backward => len - most..len,
+        })
+    }
+
+    /// These of them.
+    fn slice(self, range: Range<usize>) -> Self {
         let first = self.first + range.start;
         Self { keys: self.keys.slice(range), first, ..self }
     }
@@ -160,21 +176,23 @@ impl<'a> Lent<'a> {
 
 /// Copied entries that a walk has yet to yield.
 pub(crate) struct Batch {
-    /// Keys, one after the other; then values.
-    bytes: Vec<u8>,
-    /// Where keys begin and end, unless all have one length.
-    bounds: Vec<u32>,
-    /// That length; else 0.
+    /// Keys that are numbers.
+    numbers: Vec<u64>,
+    /// Bytes of each of these keys; 0 if keys are strings.
     key_len: usize,
-    /// Bytes of each value.
-    width: usize,
-    /// Entries to be yielded in ascending order.
-    ups: usize,
-    /// Entries to be yielded in descending order; there are none of one of both.
-    downs: usize,
-    /// Where the key and the value stand that were yielded last.
-    key: Range<usize>,
-    value: usize,
+    /// Keys that are strings, one after the other; then values.
+    bytes: Vec<u8>,
+    /// Where strings begin and end.
+    bounds: Vec<u32>,
+    /// Where values begin.
+    values: usize,
+    /// Whether there are any.
+    has_values: bool,
+    /// The next entry to be yielded in ascending order, of `len`.
+    next: usize,
+    len: usize,
+    /// The one behind the next to be yielded in descending order. There are none of one of both.
+    down: usize,
     /// Steps to make before the next try to fill it.
     left: u32,
     /// Steps to make after a try that was not worth it.
@@ -200,17 +218,18 @@ const PAUSE: u32 = 1;
 const LONGEST_PAUSE: u32 = 128;
 
 impl Batch {
-    /// No entries.
-    pub(crate) fn new() -> Self {
+    /// No entries. Those that come are keys with their values, or keys alone.
+    pub(crate) fn new(has_values: bool) -> Self {
         Self {
+            numbers: Vec::new(),
+            key_len: 0,
             bytes: Vec::new(),
             bounds: Vec::new(),
-            key_len: 0,
-            width: 0,
-            ups: 0,
-            downs: 0,
-            key: 0..0,
-            value: 0,
+            values: 0,
+            has_values,
+            next: 0,
+            len: 0,
+            down: 0,
             left: PAUSE,
             pause: PAUSE,
             is_second: false,
@@ -218,52 +237,148 @@ impl Batch {
         }
     }
 
-    /// Goes on to the next entry in this direction; `false` if none is left.
+    /// Goes on to the next entry in this direction; answers its number, `None` if none is left.
     #[inline]
-    pub(crate) fn advance(&mut self, direction: Direction) -> bool {
-        let bound = |i: usize| self.bounds[i] as usize;
+    pub(crate) fn advance(&mut self, direction: Direction) -> Option<usize> {
         match direction {
-            Direction::Forward if self.ups > 0 => {
-                self.ups -= 1;
-                let end = match self.key_len {
-                    // Behind the last key there is no bound.
-                    0 => bound(self.bounds.len() - 1 - self.ups),
-                    len => self.key.end + len,
-                };
-                self.key = self.key.end..end;
-                self.value = self.value.wrapping_add(self.width);
-                true
+            Direction::Forward if self.next < self.len => {
+                self.next += 1;
+                Some(self.next - 1)
             }
-            Direction::Backward if self.downs > 0 => {
-                self.downs -= 1;
-                let start = match self.key_len {
-                    0 => bound(self.downs),
-                    len => self.key.start - len,
-                };
-                self.key = start..self.key.start;
-                self.value -= self.width;
-                true
+            Direction::Backward if self.down > 0 => {
+                self.down -= 1;
+                Some(self.down)
             }
-            Direction::Forward | Direction::Backward => false,
+            Direction::Forward | Direction::Backward => None,
         }
     }
 
-    /// Key and value of the entry that was gone on to.
+    /// Goes on to the next entry in this direction, if there is one and its key is a number of the largest
+    /// width, and answers what `f` makes of it: a few instructions, to be compiled into loops. Else
+    /// `None`, and nothing has changed. Values are as [`with_entry`](Self::with_entry) has them.
     #[inline]
-    pub(crate) fn entry(&self) -> (&[u8], &[u8]) {
-        let Range { start, end } = self.key;
-        (&self.bytes[start..end], &self.bytes[self.value..self.value + self.width])
+    pub(crate) fn take_number<R>(
+        &mut self,
+        direction: Direction,
+        width: Option<usize>,
+        f: impl FnOnce(&[u8], &[u8]) -> R,
+    ) -> Option<R> {
+        let i = match direction {
+            Direction::Forward => self.next,
+            Direction::Backward => self.down.wrapping_sub(1),
+        };
+        // There is none beyond an end, and where none are left, it is beyond one.
+        let number = self.numbers.get(i).filter(|_| self.key_len == NUMBER_LEN)?;
+        match direction {
+            Direction::Forward => self.next = i + 1,
+            Direction::Backward => self.down = i,
+        }
+        Some(f(&bytes_of(*number), self.value(i, width)))
+    }
+
+    /// The value of an entry.
+    #[inline]
+    fn value(&self, i: usize, width: Option<usize>) -> &[u8] {
+        let Some(width) = width else { return &[] };
+        let start = self.values + i * width;
+        &self.bytes[start..start + width]
+    }
+
+    /// What `f` makes of key and value of an entry that was gone on to. Values have `width` bytes; they are
+    /// empty if none are wanted.
+    #[inline]
+    pub(crate) fn with_entry<R>(
+        &self,
+        i: usize,
+        width: Option<usize>,
+        f: impl FnOnce(&[u8], &[u8]) -> R,
+    ) -> R {
+        let value = self.value(i, width);
+        match self.numbers.get(i) {
+            Some(number) => with_number(*number, self.key_len, |key| f(key, value)),
+            None => f(&self.bytes[self.bounds[i] as usize..self.bounds[i + 1] as usize], value),
+        }
+    }
+
+    /// What `f` makes of all entries that are left in this direction, and of what it made of those before,
+    /// as long as it succeeds; otherwise as [`with_entry`](Self::with_entry).
+    #[inline]
+    pub(crate) fn try_fold<B, E>(
+        &mut self,
+        direction: Direction,
+        width: Option<usize>,
+        start: B,
+        mut f: impl FnMut(B, &[u8], &[u8]) -> Result<B, E>,
+    ) -> Result<B, E> {
+        let mut made = start;
+        if self.key_len != NUMBER_LEN {
+            while let Some(i) = self.advance(direction) {
+                made = self.with_entry(i, width, |key, value| f(made, key, value))?;
+            }
+            return Ok(made);
+        }
+        let range = match direction {
+            Direction::Forward => self.next..self.len,
+            Direction::Backward => 0..self.down,
+        };
+        self.skip(direction, range.len());
+        let mut keys = self.numbers[range.clone()].iter().map(|number| bytes_of(*number));
+        let Some(width) = width.filter(|width| *width > 0) else {
+            let entry = |made, key: [u8; NUMBER_LEN]| f(made, &key, &[]);
+            return match direction {
+                Direction::Forward => keys.try_fold(made, entry),
+                Direction::Backward => keys.rev().try_fold(made, entry),
+            };
+        };
+        let values = &self.bytes[self.values..][range.start * width..range.end * width];
+        let mut entries = keys.zip(values.chunks_exact(width));
+        let entry = |made, (key, value): ([u8; NUMBER_LEN], &[u8])| f(made, &key, value);
+        match direction {
+            Direction::Forward => entries.try_fold(made, entry),
+            Direction::Backward => entries.rev().try_fold(made, entry),
+        }
+    }
+
+    /// Number of entries that are left in this direction.
+    fn left(&self, direction: Direction) -> usize {
+        match direction {
+            Direction::Forward => self.len - self.next,
+            Direction::Backward => self.down,
+        }
+    }
+
+    /// Whether none is left in this direction.
+    pub(crate) fn is_empty(&self, direction: Direction) -> bool {
+        self.left(direction) == 0
+    }
+
+    /// Passes over so many entries in this direction, or as many as there are; answers how many.
+    pub(crate) fn skip(&mut self, direction: Direction, count: usize) -> usize {
+        let skipped = count.min(self.left(direction));
+        match direction {
+            Direction::Forward => self.next += skipped,
+            Direction::Backward => self.down -= skipped,
+        }
+        skipped
+    }
+
+    /// Forgets all entries.
+    fn clear(&mut self) {
+        (self.next, self.len, self.down) = (0, 0, 0);
+        self.numbers.clear();
+        self.bytes.clear();
+        self.bounds.clear();
     }
 
     /// Forgets the entries that are left; answers how many, and in which direction they were. To copy
     /// them was a waste, which is not repeated soon.
     pub(crate) fn discard(&mut self) -> Option<(Direction, usize)> {
-        let left = match (self.ups, self.downs) {
-            (0, 0) => return None,
-            (ups, 0) => (Direction::Forward, ups),
-            (_, downs) => (Direction::Backward, downs),
+        let left = match [Direction::Forward, Direction::Backward].map(|way| self.left(way)) {
+            [0, 0] => return None,
+            [ups, 0] => (Direction::Forward, ups),
+            [_, downs] => (Direction::Backward, downs),
         };
-        (self.ups, self.downs) = (0, 0);
+        self.clear();
         self.rest();
         Some(left)
     }
@@ -288,6 +403,12 @@ impl Batch {
     /// Takes what a cursor lends, if it is worth it and there is memory; else `None`, and it does not
     /// want to be asked again soon. Answers the number of entries.
     pub(crate) fn fill(&mut self, lent: Option<Lent<'_>>, direction: Direction) -> Option<usize> {
+        let lent = lent.map(|lent| match lent.keys {
+            LentKeys::Numbers(..) => {
+                lent.nearest(direction, MOST_BYTES / (NUMBER_LEN + lent.width))
+            }
+            LentKeys::Strings(..) => lent,
+        });
         let taken = lent.filter(|lent| lent.len() >= FEWEST && lent.bytes_len() <= MOST_BYTES);
         let taken = taken.and_then(|lent| self.copy(lent).map(|()| lent.len()));
         let Some(len) = taken else {
@@ -302,42 +423,26 @@ impl Batch {
             return None;
         };
         (self.is_second, self.is_of_use) = (false, true);
-        let values = self.bytes.len() - len * self.width;
-        match direction {
-            // Before the first, which is where adding a width leads to it.
-            Direction::Forward => {
-                (self.ups, self.downs) = (len, 0);
-                (self.key, self.value) = (0..0, values.wrapping_sub(self.width));
-            }
-            Direction::Backward => {
-                (self.ups, self.downs) = (0, len);
-                (self.key, self.value) = (values..values, self.bytes.len());
-            }
-        }
+        self.len = len;
+        (self.next, self.down) = match direction {
+            Direction::Forward => (0, 0),
+            Direction::Backward => (len, len),
+        };
         taken
     }
 
-    /// Copies all that is lent; `None` if it is damaged, or there is no memory.
+    /// Copies all that is lent; `None` if it is damaged, or there is no memory. None are left by then.
     fn copy(&mut self, lent: Lent<'_>) -> Option<()> {
-        self.bytes.clear();
-        self.bounds.clear();
-        self.bytes.try_reserve(lent.bytes_len().max(LEAST_ROOM)).ok()?;
+        self.clear();
         match lent.keys {
             LentKeys::Numbers(numbers, len) => {
                 self.key_len = len;
-                if len == NUMBER_LEN {
-                    self.bytes.resize(numbers.len() * NUMBER_LEN, 0);
-                    for (key, number) in self.bytes.as_chunks_mut().0.iter_mut().zip(numbers) {
-                        *key = bytes_of(*number);
-                    }
-                } else {
-                    for number in numbers {
-                        self.bytes.extend_from_slice(&bytes_of(*number)[NUMBER_LEN - len..]);
-                    }
-                }
+                self.numbers.try_reserve(numbers.len().max(LEAST_ROOM / NUMBER_LEN)).ok()?;
+                self.numbers.extend_from_slice(numbers);
             }
             LentKeys::Strings(bytes, start, ends) => {
                 self.key_len = 0;
+                self.bytes.try_reserve(lent.bytes_len().max(LEAST_ROOM)).ok()?;
                 self.bounds.try_reserve(ends.len() + 1).ok()?;
                 self.bounds.push(0);
                 let end = start as usize + lent.keys.bytes_len();
@@ -345,9 +450,21 @@ impl Batch {
                 self.bounds.extend(ends.iter().map(|end| end - start));
             }
         }
-        self.width = lent.width;
+        self.values = self.bytes.len();
+        if !self.has_values || lent.width == 0 {
+            return Some(());
+        }
+        self.bytes.try_reserve((lent.len() * lent.width).max(LEAST_ROOM)).ok()?;
         lent.values.copy(lent.first..lent.first + lent.len(), lent.width, &mut self.bytes)
     }
+}
+
+/// Calls `f` with the last bytes of a number, highest first, as many as this says.
+#[inline]
+fn with_number<R>(number: u64, len: usize, f: impl FnOnce(&[u8]) -> R) -> R {
+    let bytes = bytes_of(number);
+    // Of a length that is known, so that nothing is left of the bytes.
+    if len == NUMBER_LEN { f(&bytes) } else { f(&bytes[NUMBER_LEN - len..]) }
 }
 
 #[cfg(test)]
@@ -355,11 +472,10 @@ mod tests {
     use super::*;
 
     /// All that is left in a batch, in this direction.
-    fn rest(batch: &mut Batch, direction: Direction) -> Vec<(Vec<u8>, Vec<u8>)> {
+    fn rest(batch: &mut Batch, width: usize, direction: Direction) -> Vec<(Vec<u8>, Vec<u8>)> {
         let mut all = Vec::new();
-        while batch.advance(direction) {
-            let (key, value) = batch.entry();
-            all.push((key.to_vec(), value.to_vec()));
+        while let Some(i) = batch.advance(direction) {
+            all.push(batch.with_entry(i, Some(width), |key, value| (key.to_vec(), value.to_vec())));
         }
         all
     }
@@ -396,18 +512,20 @@ mod tests {
                 let below = model.iter().filter(|entry| &entry.0[..] < bound).count();
                 let above = model.iter().filter(|entry| &entry.0[..] > bound).count();
                 assert_eq!((up.len(), down.len()), (below, above));
-                let mut batch = Batch::new();
+                let mut batch = Batch::new(true);
                 if batch.fill(Some(up), Direction::Forward).is_some() {
                     let expected = model[..below].iter().cloned();
-                    assert!(rest(&mut batch, Direction::Forward).into_iter().eq(expected));
+                    assert!(rest(&mut batch, width, Direction::Forward).into_iter().eq(expected));
                 } else {
                     assert!(below < FEWEST);
                 }
                 if batch.fill(Some(down), Direction::Backward).is_some() {
-                    assert!(!batch.advance(Direction::Forward), "not its direction");
+                    assert_eq!(batch.advance(Direction::Forward), None, "not its direction");
                     let expected = model[model.len() - above..].iter().rev();
                     assert!(
-                        rest(&mut batch, Direction::Backward).into_iter().eq(expected.cloned())
+                        rest(&mut batch, width, Direction::Backward)
+                            .into_iter()
+                            .eq(expected.cloned())
                     );
                 } else {
                     assert!(above < FEWEST);
@@ -418,7 +536,7 @@ mod tests {
 
     #[test]
     fn entries_that_are_few_or_long_are_not_taken() {
-        let mut batch = Batch::new();
+        let mut batch = Batch::new(true);
         let long = vec![7; MOST_BYTES];
         let mut ends = [0; FEWEST];
         ends[FEWEST - 1] = long.len() as u32;
@@ -435,14 +553,14 @@ mod tests {
         assert_eq!(pause(&mut batch), Some(2 * PAUSE));
         let fits = Lent::new(LentKeys::Strings(&long, 0, &ends), LentValues::Bytes(&[]), 0);
         assert_eq!(batch.fill(Some(fits), Direction::Backward), Some(FEWEST));
-        assert!(batch.advance(Direction::Backward));
-        assert_eq!(batch.entry().0, long);
+        assert_eq!(batch.advance(Direction::Backward), Some(FEWEST - 1));
+        batch.with_entry(FEWEST - 1, Some(0), |key, _| assert_eq!(key, long));
         // They were of no use, and so the next pause is longer yet.
         assert_eq!(batch.discard(), Some((Direction::Backward, FEWEST - 1)));
         assert_eq!(batch.discard(), None);
         assert_eq!(pause(&mut batch), Some(4 * PAUSE));
         assert_eq!(batch.fill(Some(fits), Direction::Forward), Some(FEWEST));
-        assert!((0..FEWEST).all(|_| batch.advance(Direction::Forward)));
+        assert!((0..FEWEST).all(|i| batch.advance(Direction::Forward) == Some(i)));
         // These were all yielded.
         assert_eq!(pause(&mut batch), Some(1));
         assert_eq!(batch.fill(None, Direction::Forward), None);
@@ -451,7 +569,7 @@ mod tests {
         let too_long = Lent::new(LentKeys::Strings(&long, 0, &ends), ones, 1);
         for _ in 0..10 {
             assert_eq!(batch.fill(Some(too_long), Direction::Forward), None);
-            assert!(!batch.advance(Direction::Forward));
+            assert_eq!(batch.advance(Direction::Forward), None);
         }
         assert_eq!(pause(&mut batch), Some(LONGEST_PAUSE));
     }

@@ -52,7 +52,7 @@ impl Walk {
             front: None,
             back: None,
         });
-        Self { ends, batch: Batch::new(), file }
+        Self { ends, batch: Batch::new(true), file }
     }
 
     /// What a corruption met by this walk is to the caller.
@@ -63,24 +63,95 @@ impl Walk {
         }
     }
 
-    /// The next entry from the front.
-    #[inline]
-    pub(crate) fn next(&mut self) -> Result<Option<Item<'_>>, Corruption> {
-        self.go(Direction::Forward)
+    /// The same, of keys alone: their values may be empty. Nothing has been yielded yet.
+    fn without_values(self) -> Self {
+        Self { batch: Batch::new(false), ..self }
     }
 
-    /// The next entry from the back.
+    /// What `f` makes of the next entry from the end that goes in this direction. Values have `width`
+    /// bytes, if all have as many.
     #[inline]
-    pub(crate) fn next_back(&mut self) -> Result<Option<Item<'_>>, Corruption> {
-        self.go(Direction::Backward)
-    }
-
-    #[inline]
-    fn go(&mut self, direction: Direction) -> Result<Option<Item<'_>>, Corruption> {
-        if !self.batch.advance(direction) {
-            return self.step(direction);
+    fn go<T>(
+        &mut self,
+        direction: Direction,
+        width: Option<usize>,
+        mut f: impl FnMut(Item<'_>) -> Result<T, Corruption>,
+    ) -> Result<Option<T>, Corruption> {
+        match self.number(direction, width, &mut f) {
+            Some(found) => found.map(Some),
+            None => self.step(direction, width, f),
         }
-        Ok(Some(self.batch.entry()))
+    }
+
+    /// As [`go`](Self::go), if there is a copy and its key is a number; else `None`.
+    #[inline]
+    fn number<T>(
+        &mut self,
+        direction: Direction,
+        width: Option<usize>,
+        f: impl FnOnce(Item<'_>) -> T,
+    ) -> Option<T> {
+        self.batch.take_number(direction, width, |key, value| f((key, value)))
+    }
+
+    /// As [`go`](Self::go), whatever there is.
+    #[inline]
+    fn step<T>(
+        &mut self,
+        direction: Direction,
+        width: Option<usize>,
+        f: impl FnOnce(Item<'_>) -> Result<T, Corruption>,
+    ) -> Result<Option<T>, Corruption> {
+        let mut copied = self.batch.advance(direction);
+        if copied.is_none() {
+            if !self.find(direction)? {
+                return Ok(None);
+            }
+            copied = self.batch.advance(direction);
+        }
+        match copied {
+            Some(i) => self.batch.with_entry(i, width, |key, value| f((key, value))).map(Some),
+            None => self.standing(direction).map(f).transpose(),
+        }
+    }
+
+    /// What `f` makes of all entries from the end that goes in this direction, and of what it made of
+    /// those before.
+    #[inline]
+    fn fold<B>(
+        &mut self,
+        direction: Direction,
+        width: Option<usize>,
+        start: B,
+        mut f: impl FnMut(B, Item<'_>) -> Result<B, Corruption>,
+    ) -> Result<B, Corruption> {
+        let mut made = start;
+        loop {
+            made = self
+                .batch
+                .try_fold(direction, width, made, |made, key, value| f(made, (key, value)))?;
+            if !self.find(direction)? {
+                return Ok(made);
+            }
+            if self.batch.is_empty(direction)
+                && let Some(item) = self.standing(direction)
+            {
+                made = f(made, item)?;
+            }
+        }
+    }
+
+    /// Passes over so many entries from the end that goes in this direction, or as many as there are;
+    /// answers how many. They are not decoded.
+    fn skip(&mut self, direction: Direction, count: usize) -> Result<usize, Corruption> {
+        let mut skipped = 0;
+        loop {
+            skipped += self.batch.skip(direction, count - skipped);
+            if skipped == count || !self.find(direction)? {
+                return Ok(skipped);
+            }
+            skipped += usize::from(self.batch.is_empty(direction));
+        }
     }
 
     /// Yields nothing any more.
@@ -89,11 +160,13 @@ impl Walk {
         self.batch.discard();
     }
 
-    /// The next entry from the end that goes in this direction, if there are no copies for it.
+    /// Finds the next entry from the end that goes in this direction, for which there are no copies.
+    /// Whether there is one: then it is the first one that was copied or, if none were, the one that
+    /// the end's cursor stands on.
     #[inline(never)]
-    fn step(&mut self, direction: Direction) -> Result<Option<Item<'_>>, Corruption> {
+    fn find(&mut self, direction: Direction) -> Result<bool, Corruption> {
         let Some(ends) = &mut self.ends else {
-            return Ok(None);
+            return Ok(false);
         };
         let found = ends.settle(&mut self.batch).and_then(|()| match direction {
             Direction::Forward => ends.step_front(&mut self.batch),
@@ -101,16 +174,17 @@ impl Walk {
         });
         if found != Ok(true) {
             self.end();
-            return found.map(|_| None);
         }
-        if self.batch.advance(direction) {
-            return Ok(Some(self.batch.entry()));
-        }
+        found
+    }
+
+    /// The entry that the cursor of this end stands on.
+    fn standing(&self, direction: Direction) -> Option<Item<'_>> {
         let cursor = self.ends.as_ref().and_then(|ends| match direction {
             Direction::Forward => ends.front.as_ref(),
             Direction::Backward => ends.back.as_ref(),
         });
-        Ok(cursor.and_then(item))
+        cursor.and_then(item)
     }
 }
 
@@ -229,22 +303,31 @@ fn seek_upper(cursor: &mut impl Cursor, upper: &Bound<Vec<u8>>) {
     }
 }
 
-/// Steps, and hands what is found to the typed side, which cannot go on over damaged bytes.
+/// Bytes of each value, if all have as many.
+#[inline]
+fn value_width<V: Value>() -> Option<usize> {
+    V::FIXED_LEN.map(usize::from)
+}
+
+/// What a walk has found, which cannot go on over damaged bytes.
 #[track_caller]
 #[inline]
-fn decoded<T>(
-    walk: &mut Walk,
-    step: impl FnOnce(&mut Walk) -> Result<Option<Item<'_>>, Corruption>,
-    decode: impl FnOnce(Item<'_>) -> Result<T, Corruption>,
-) -> Option<T> {
-    match step(walk).and_then(|item| item.map(decode).transpose()) {
-        Ok(item) => item,
-        Err(corruption) => panic!("{}", walk.named(corruption)),
+fn sound<T>(walk: &Walk, found: Result<T, Corruption>) -> T {
+    match found {
+        Ok(found) => found,
+        Err(corruption) => fail(walk, corruption),
     }
 }
 
+#[track_caller]
+#[cold]
+#[inline(never)]
+fn fail(walk: &Walk, corruption: Corruption) -> ! {
+    panic!("{}", walk.named(corruption))
+}
+
 macro_rules! iterator {
-    ($(#[$doc:meta])* $name:ident yields $item:ty, $decode:expr) => {
+    ($(#[$doc:meta])* $name:ident yields $item:ty, from $walk:expr, $width:expr, $decode:expr) => {
         $(#[$doc])*
         #[must_use = "iterators are lazy and do nothing unless consumed"]
         pub struct $name<K, V> {
@@ -254,7 +337,42 @@ macro_rules! iterator {
 
         impl<K: Key, V: Value> $name<K, V> {
             pub(crate) fn new(walk: Walk) -> Self {
-                Self { walk, types: PhantomData }
+                Self { walk: $walk(walk), types: PhantomData }
+            }
+
+            /// The next entry, whatever it takes: out of the way of what it mostly takes.
+            #[track_caller]
+            #[inline(never)]
+            fn step(&mut self, direction: Direction) -> Option<$item> {
+                let found = self.walk.step(direction, $width, $decode);
+                sound(&self.walk, found)
+            }
+
+            #[inline]
+            fn go(&mut self, direction: Direction) -> Option<$item> {
+                match self.walk.number(direction, $width, $decode) {
+                    Some(found) => Some(sound(&self.walk, found)),
+                    None => self.step(direction),
+                }
+            }
+
+            #[inline]
+            fn fold_from<B>(
+                mut self,
+                direction: Direction,
+                start: B,
+                mut f: impl FnMut(B, $item) -> B,
+            ) -> B {
+                let decode = $decode;
+                let folded = self.walk.fold(direction, $width, start, |made, item| {
+                    decode(item).map(|item| f(made, item))
+                });
+                sound(&self.walk, folded)
+            }
+
+            fn pass(&mut self, direction: Direction, count: usize) -> usize {
+                let skipped = self.walk.skip(direction, count);
+                sound(&self.walk, skipped)
             }
         }
 
@@ -263,19 +381,46 @@ macro_rules! iterator {
 
             #[inline]
             fn next(&mut self) -> Option<$item> {
-                decoded(&mut self.walk, Walk::next, $decode)
+                self.go(Direction::Forward)
+            }
+
+            #[inline]
+            fn nth(&mut self, n: usize) -> Option<$item> {
+                self.pass(Direction::Forward, n);
+                self.next()
+            }
+
+            #[inline]
+            fn count(mut self) -> usize {
+                self.pass(Direction::Forward, usize::MAX)
             }
 
             #[inline]
             fn last(mut self) -> Option<$item> {
                 self.next_back()
             }
+
+            #[inline]
+            fn fold<B, F: FnMut(B, $item) -> B>(self, start: B, f: F) -> B {
+                self.fold_from(Direction::Forward, start, f)
+            }
         }
 
         impl<K: Key, V: Value> DoubleEndedIterator for $name<K, V> {
             #[inline]
             fn next_back(&mut self) -> Option<$item> {
-                decoded(&mut self.walk, Walk::next_back, $decode)
+                self.go(Direction::Backward)
+            }
+
+            #[inline]
+            fn nth_back(&mut self, n: usize) -> Option<$item> {
+                self.pass(Direction::Backward, n);
+                self.next_back()
+            }
+
+            #[inline]
+            fn rfold<B, F: FnMut(B, $item) -> B>(self, start: B, f: F) -> B {
+                self.fold_from(Direction::Backward, start, f)
             }
         }
 
@@ -298,7 +443,7 @@ iterator! {
     ///
     /// # Panics
     /// If stored bytes turn out to be damaged; see [`fallible`](Iter::fallible).
-    Iter yields (K, V), Self::decode
+    Iter yields (K, V), from std::convert::identity, value_width::<V>(), Self::decode
 }
 
 impl<K: Key, V: Value> Iter<K, V> {
@@ -362,12 +507,9 @@ pub struct TryIter<K, V> {
 
 impl<K: Key, V: Value> TryIter<K, V> {
     #[inline]
-    fn step(
-        &mut self,
-        step: impl FnOnce(&mut Walk) -> Result<Option<Item<'_>>, Corruption>,
-    ) -> Option<Result<(K, V), Error>> {
+    fn go(&mut self, direction: Direction) -> Option<Result<(K, V), Error>> {
         let walk = &mut self.entries.walk;
-        let found = step(walk).and_then(|item| item.map(Iter::decode).transpose());
+        let found = walk.go(direction, value_width::<V>(), Iter::decode);
         if found.is_err() {
             walk.end();
         }
@@ -380,14 +522,14 @@ impl<K: Key, V: Value> Iterator for TryIter<K, V> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        self.step(Walk::next)
+        self.go(Direction::Forward)
     }
 }
 
 impl<K: Key, V: Value> DoubleEndedIterator for TryIter<K, V> {
     #[inline]
     fn next_back(&mut self) -> Option<Self::Item> {
-        self.step(Walk::next_back)
+        self.go(Direction::Backward)
     }
 }
 
@@ -442,7 +584,7 @@ impl<K: Key, V: Value> LendingIter<K, V> {
     /// [`Error::Damaged`] or [`Error::Corrupted`] if the next entry cannot be read.
     #[inline]
     pub fn try_next_ref(&mut self) -> Result<Option<(&K, &V)>, Error> {
-        self.step(Walk::next)
+        self.go(Direction::Forward)
     }
 
     /// As [`next_back_ref`](Self::next_back_ref), for maps whose file may be damaged.
@@ -451,17 +593,13 @@ impl<K: Key, V: Value> LendingIter<K, V> {
     /// [`Error::Damaged`] or [`Error::Corrupted`] if the next entry cannot be read.
     #[inline]
     pub fn try_next_back_ref(&mut self) -> Result<Option<(&K, &V)>, Error> {
-        self.step(Walk::next_back)
+        self.go(Direction::Backward)
     }
 
     #[inline]
-    fn step(
-        &mut self,
-        step: impl FnOnce(&mut Walk) -> Result<Option<Item<'_>>, Corruption>,
-    ) -> Result<Option<(&K, &V)>, Error> {
+    fn go(&mut self, direction: Direction) -> Result<Option<(&K, &V)>, Error> {
         let Self { walk, entry } = self;
-        let written =
-            step(walk).and_then(|item| item.map(|item| Self::write(entry, item)).transpose());
+        let written = walk.go(direction, value_width::<V>(), |item| Self::write(entry, item));
         match written {
             Ok(Some(())) => Ok(entry.as_ref().map(|(key, value)| (key, value))),
             Ok(None) => {
@@ -511,7 +649,7 @@ iterator! {
     ///
     /// # Panics
     /// If stored bytes turn out to be damaged.
-    Keys yields K, |(key, _)| Ok(K::decode(key)?)
+    Keys yields K, from Walk::without_values, None, |(key, _): Item<'_>| Ok(K::decode(key)?)
 }
 
 iterator! {
@@ -522,5 +660,5 @@ iterator! {
     ///
     /// # Panics
     /// If stored bytes turn out to be damaged.
-    Values yields V, |(_, value)| V::decode(value)
+    Values yields V, from std::convert::identity, value_width::<V>(), |(_, value): Item<'_>| V::decode(value)
 }

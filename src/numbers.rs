@@ -126,8 +126,9 @@ impl Group<'_> {
     /// The numbers from `slot` on, as many as `out` takes; `None` if some are outside.
     fn unpack(self, slot: usize, out: &mut [u64]) -> Option<()> {
         if self.width == WHOLE {
-            for (slot, number) in (slot..).zip(out) {
-                *number = self.get(slot)?;
+            let words = self.packed.as_chunks::<UNIT>().0.get(slot..slot + out.len())?;
+            for (number, word) in out.iter_mut().zip(words) {
+                *number = self.base.wrapping_add(u64::from_le_bytes(*word));
             }
             return Some(());
         }
@@ -246,15 +247,9 @@ impl<'a> Numbers<'a> {
             let numbers = &mut numbers[..few];
             let unpacked = self.group(group)?.unpack(slot, numbers);
             unpacked.ok_or_else(|| self.damaged(group))?;
-            match self.width {
-                8 => out.extend(numbers.iter().flat_map(|number| number.to_le_bytes())),
-                4 => out.extend(numbers.iter().flat_map(|number| (*number as u32).to_le_bytes())),
-                width => {
-                    for number in numbers {
-                        out.extend_from_slice(&number.to_le_bytes()[..width]);
-                    }
-                }
-            }
+            let start = out.len();
+            out.resize(start + few * self.width, 0);
+            put_numbers(numbers, self.width, &mut out[start..]);
             at += few as u64;
         }
         Ok(())
@@ -306,6 +301,27 @@ impl<'a> Numbers<'a> {
             column.get(range.clone()).is_some_and(|bytes| bytes.iter().all(|byte| *byte == 0))
         };
         if zeros.iter_mut().all(is_zero) { Ok(()) } else { Err(self.damaged(0).into()) }
+    }
+}
+
+/// Writes numbers as values of `width` bytes, for all of which there is room.
+fn put_numbers(numbers: &[u64], width: usize, out: &mut [u8]) {
+    match width {
+        MAX_NUMBER => {
+            for (value, number) in out.as_chunks_mut().0.iter_mut().zip(numbers) {
+                *value = number.to_le_bytes();
+            }
+        }
+        4 => {
+            for (value, number) in out.as_chunks_mut().0.iter_mut().zip(numbers) {
+                *value = (*number as u32).to_le_bytes();
+            }
+        }
+        width => {
+            for (value, number) in out.chunks_exact_mut(width).zip(numbers) {
+                value.copy_from_slice(&number.to_le_bytes()[..width]);
+            }
+        }
     }
 }
 

@@ -9,6 +9,13 @@ pub(crate) const SLACK: usize = 8;
 /// The widest number that one unaligned word is sure to hold.
 const ONE_WORD: u32 = 57;
 
+/// Numbers that are unpacked from one window of bytes. They begin at less than so many places, of which
+/// the last one needs a whole word.
+const TOGETHER: usize = 64;
+const PLACES: usize = 512;
+const WINDOW: usize = PLACES + 7;
+const _: () = assert!(TOGETHER * ONE_WORD as usize / 8 < PLACES);
+
 /// Bytes of `count` numbers of `width` bits.
 pub(crate) fn packed_len(count: usize, width: u32) -> usize {
     (count * width as usize).div_ceil(8)
@@ -56,11 +63,29 @@ impl<'a> Packed<'a> {
             }
             return Some(());
         }
-        let width = self.width as usize;
-        let (mask, mut bit) = (mask(self.width), start * width);
-        for number in out {
-            *number = u64_at(self.bytes, bit / 8)? >> (bit % 8) & mask;
-            bit += width;
+        let (width, mask) = (self.width as usize, mask(self.width));
+        let mut bit = start * width;
+        for out in out.chunks_mut(TOGETHER) {
+            let bytes = self.bytes.get(bit / 8..)?;
+            let mut at = bit % 8;
+            bit += out.len() * width;
+            let mut padded;
+            let window = match bytes.first_chunk::<WINDOW>() {
+                Some(window) => window,
+                None if (at + (out.len() - 1) * width) / 8 + 8 <= bytes.len() => {
+                    padded = [0; WINDOW];
+                    padded[..bytes.len()].copy_from_slice(bytes);
+                    &padded
+                }
+                None => return None,
+            };
+            for number in out {
+                // That it is inside is known without a look at the length.
+                let byte = at / 8 % PLACES;
+                let word = window[byte..byte + 8].first_chunk().copied().unwrap_or_default();
+                *number = u64::from_le_bytes(word) >> (at % 8) & mask;
+                at += width;
+            }
         }
         Some(())
     }

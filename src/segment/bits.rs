@@ -49,6 +49,12 @@ impl<'a> Bits<'a> {
         Self { part, entries, section }
     }
 
+    /// Whether it was left out, because no bit is one.
+    #[inline]
+    pub(super) fn is_empty(self) -> bool {
+        self.section.is_empty()
+    }
+
     fn words_len(self) -> usize {
         words_len(self.entries).unwrap_or(0).min(self.section.len())
     }

@@ -121,24 +121,27 @@ impl<S: Deref<Target = Segment>> SegmentCursor<S> {
 }
 
 /// Which of `len` neighbouring entries from `first` on are values, on both sides of the one at `slot`
-/// without a gap; `None` if that is none, or nobody can say.
+/// without a gap; `None` if that is none, or nobody can say. Where there are tombstones, no more than
+/// the word has that says of which entries near it they are.
 fn values_around(
     tombstones: Bits<'_>,
     first: u64,
     len: usize,
     slot: usize,
 ) -> Option<Range<usize>> {
-    let place = (first % 64) as usize;
-    if place + len > 64 {
-        return None;
+    if tombstones.is_empty() {
+        return Some(0..len);
     }
-    let word = tombstones.word(first / 64).ok()? >> place;
-    let (before, behind) = (word & !(u64::MAX << slot), word >> slot);
+    let ordinal = first + slot as u64;
+    let word = tombstones.word(ordinal / 64).ok()?;
+    let place = (ordinal % 64) as u32;
+    let (before, behind) = (word & !(u64::MAX << place), word >> place);
     if behind & 1 == 1 {
         return None;
     }
-    let start = u64::BITS - before.leading_zeros();
-    Some(start as usize..len.min(slot + behind.trailing_zeros() as usize))
+    let below = (place - (u64::BITS - before.leading_zeros())) as usize;
+    let above = (u64::BITS - place).min(behind.trailing_zeros()) as usize;
+    Some(slot.saturating_sub(below)..len.min(slot + above))
 }
 
 impl Walk {

@@ -5,6 +5,7 @@
 //! that ends it. So a key is found by the zeros before its bucket, which a table of every 64th
 //! zero makes a matter of a word or two, and then among the one or two keys of the bucket.
 
+use super::piece::Order;
 use crate::arena::{OutOfMemory, prefetch};
 use crate::bytes::{u16_at, u64_at};
 use crate::packed::{Packed, Packer, byte_sums, mask, packed_len, select};
@@ -216,7 +217,7 @@ impl<'a> EliasFano<'a> {
     }
 
     /// The keys from `start` on, as many as `out` takes, of which there are enough, if the first of
-    /// the piece is `first`.
+    /// the piece is `first`; `None` if they do not ascend, or the bytes are not as they must be.
     #[inline]
     pub(super) fn decode(self, first: u64, start: usize, out: &mut [u64]) -> Option<()> {
         let place = self.place(start)?;
@@ -226,19 +227,21 @@ impl<'a> EliasFano<'a> {
         // Of places that ascend, if one is not below the number of its key, then none behind it is.
         // So the bucket of a set bit is its place in the word and this.
         place.checked_sub(start)?;
-        let mut bucket = (at * 64).wrapping_sub(start);
-        for key in out {
+        let mut bucket = ((at * 64) as u64).wrapping_sub(start as u64);
+        let (mut order, width) = (Order::default(), self.shape.width);
+        for key in &mut *out {
             while word == 0 {
                 at += 1;
                 bucket = bucket.wrapping_add(64);
                 word = self.word(at)?;
             }
-            let place = bucket.wrapping_add(word.trailing_zeros() as usize) as u64;
-            *key = (*key | place << self.shape.width).wrapping_add(first);
+            let place = bucket.wrapping_add(u64::from(word.trailing_zeros()));
+            *key = (*key | place << width).wrapping_add(first);
+            order.see(*key);
             word &= word - 1;
             bucket = bucket.wrapping_sub(1);
         }
-        Some(())
+        order.ascend_from(out.first())
     }
 }
 

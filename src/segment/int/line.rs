@@ -3,6 +3,7 @@
 //! For keys that come at an even pace, such as readings of a clock. An arithmetic progression
 //! needs no bits beside the line.
 
+use super::piece::Order;
 use crate::arena::OutOfMemory;
 use crate::bytes::u64_at;
 use crate::packed::{Packed, Packer, packed_len};
@@ -167,12 +168,22 @@ impl<'a> Line<'a> {
         (start.min(end) as usize, end as usize)
     }
 
-    /// The keys from `start` on, as many as `out` takes, of which there are enough.
+    /// The keys from `start` on, as many as `out` takes, of which there are enough; `None` if they do
+    /// not ascend, or the bytes are not as they must be.
     #[inline]
     pub(super) fn decode(self, start: usize, out: &mut [u64]) -> Option<()> {
-        for (i, key) in out.iter_mut().enumerate() {
-            *key = self.intercept.wrapping_add(self.distance(start + i)?);
+        let Shape { width, fraction, .. } = self.shape;
+        if width == 0 {
+            out.fill(0);
+        } else {
+            self.heights.unpack(start, out)?;
         }
-        Some(())
+        let (mut order, mut line) = (Order::default(), self.slope.wrapping_mul(start as u64));
+        for key in &mut *out {
+            *key = self.intercept.wrapping_add((line >> fraction).wrapping_add(*key));
+            order.see(*key);
+            line = line.wrapping_add(self.slope);
+        }
+        order.ascend_from(out.first())
     }
 }

@@ -169,14 +169,37 @@ impl<'a> Piece<'a> {
         }
     }
 
-    /// The keys from `start` on, as many as `out` takes, of which there are enough; `None` if the
-    /// bytes are not as they must be.
+    /// The keys from `start` on, as many as `out` takes, of which there are enough; `None` if they do
+    /// not ascend, or the bytes are not as they must be.
     #[inline]
     pub(super) fn decode(self, start: usize, out: &mut [u64]) -> Option<()> {
         match self {
             Self::EliasFano(first, piece) => piece.decode(first, start, out),
             Self::Line(piece) => piece.decode(start, out),
         }
+    }
+}
+
+/// Whether keys ascend. All of them are looked at: a way out after each would take longer.
+#[derive(Default)]
+pub(super) struct Order {
+    last: u64,
+    /// Keys that are not above the one before them, or the first one not above zero.
+    falls: usize,
+}
+
+impl Order {
+    /// Looks at the next key.
+    #[inline]
+    pub(super) fn see(&mut self, key: u64) {
+        self.falls += usize::from(key <= self.last);
+        self.last = key;
+    }
+
+    /// Something if they ascend, the first of them being this one.
+    #[inline]
+    pub(super) fn ascend_from(self, first: Option<&u64>) -> Option<()> {
+        (self.falls == usize::from(first == Some(&0))).then_some(())
     }
 }
 

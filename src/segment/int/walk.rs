@@ -5,9 +5,11 @@ use crate::batch::LentKeys;
 use crate::error::Corruption;
 use crate::range::Direction;
 
-/// Keys that are unpacked together at most: no more than a piece has, whose number of keys is a
-/// multiple of this. None are on both sides of such a multiple.
-const BLOCK: u64 = 64;
+/// Keys that are unpacked together at most, all of one piece.
+const MOST: u64 = 512;
+
+/// Keys that there is room for without an allocation.
+const FEW: usize = 64;
 
 /// Keys that are unpacked together where a walk begins: many walks are short. Further on there are
 /// twice as many each time. SCRATCHPAD.md section 3.6.
@@ -15,12 +17,15 @@ const FIRST: u64 = 16;
 
 /// A position: a key, and the keys around it that are unpacked.
 pub(in super::super) struct IntWalk {
-    block: [u64; BLOCK as usize],
-    /// Keys in the block; 0 if it stands in none.
+    /// The keys that are unpacked, if there are no more than these.
+    few: [u64; FEW],
+    /// Else they are here.
+    many: Vec<u64>,
+    /// Number of keys that are unpacked; 0 if it stands nowhere.
     len: usize,
     /// Keys to unpack next, at most.
     most: u64,
-    /// The ordinal of the first key of the block.
+    /// The ordinal of the first key that is unpacked.
     start: u64,
     ordinal: u64,
     /// The key it stands on, in the last `width` bytes.
@@ -32,7 +37,8 @@ impl Default for IntWalk {
     fn default() -> Self {
         let key = [0; MAX_WIDTH];
         Self {
-            block: [0; BLOCK as usize],
+            few: [0; FEW],
+            many: Vec::new(),
             len: 0,
             most: FIRST,
             start: 0,
@@ -76,6 +82,12 @@ impl IntWalk {
         Ok(Some(self.stand(ordinal)))
     }
 
+    /// The keys that are unpacked.
+    #[inline]
+    fn block(&self) -> &[u64] {
+        if self.len > FEW { &self.many[..self.len] } else { &self.few[..self.len] }
+    }
+
     /// The place in the block of the key it stands on.
     #[inline]
     fn slot(&self) -> usize {
@@ -96,7 +108,7 @@ impl IntWalk {
 
     /// The keys that are unpacked, and the place of the one it stands on among them.
     pub(in super::super) fn lend(&self) -> (LentKeys<'_>, usize) {
-        (LentKeys::Numbers(&self.block[..self.len], self.width), self.slot())
+        (LentKeys::Numbers(self.block(), self.width), self.slot())
     }
 
     /// Moves so many keys on, which are unpacked.
@@ -128,7 +140,7 @@ impl IntWalk {
     #[inline]
     fn stand(&mut self, ordinal: u64) -> u64 {
         self.ordinal = ordinal;
-        self.key = bytes_of(self.block[self.slot()]);
+        self.key = bytes_of(self.block()[self.slot()]);
         ordinal
     }
 
@@ -141,7 +153,7 @@ impl IntWalk {
         direction: Direction,
     ) -> Result<Option<u64>, Corruption> {
         let before = self.key;
-        self.most = (self.most * 2).min(BLOCK);
+        self.most = (self.most * 2).min(MOST);
         let landed = self.reach(keys, ordinal, direction)?;
         let is_ordered = match direction {
             Direction::Forward => before < self.key,
@@ -149,7 +161,7 @@ impl IntWalk {
         };
         if landed.is_some() && !is_ordered {
             self.len = 0;
-            return Err(no_piece((self.ordinal / BLOCK) as usize));
+            return Err(no_piece((self.ordinal >> keys.head.shift) as usize));
         }
         Ok(landed)
     }
@@ -164,14 +176,28 @@ impl IntWalk {
         // Whatever happens, it does not stand among those before any more.
         self.len = 0;
         let head = keys.head;
-        let first = ordinal / BLOCK * BLOCK;
-        let end = keys.len().min(first + BLOCK);
+        let first = ordinal >> head.shift << head.shift;
+        let end = keys.len().min(first + (1 << head.shift));
+        if self.most > FEW as u64 && self.many.capacity() == 0 {
+            // All that it will ever need.
+            if self.many.try_reserve_exact(MOST as usize).is_err() {
+                self.most = FEW as u64;
+            }
+        }
         let range = match direction {
             Direction::Forward => ordinal..end.min(ordinal + self.most),
             Direction::Backward => first.max((ordinal + 1).saturating_sub(self.most))..ordinal + 1,
         };
         let len = (range.end - range.start) as usize;
-        keys.decode(head, range.start, &mut self.block[..len])?;
+        let block = if len > FEW {
+            if self.many.len() < len {
+                self.many.resize(len, 0);
+            }
+            &mut self.many[..len]
+        } else {
+            &mut self.few[..len]
+        };
+        keys.decode(head, range.start, block)?;
         (self.start, self.len, self.width) = (range.start, len, head.width);
         Ok(())
     }
