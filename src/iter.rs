@@ -565,7 +565,8 @@ impl<K: Key, V: Value> LendingIter<K, V> {
     #[inline]
     #[track_caller]
     pub fn next_ref(&mut self) -> Option<(&K, &V)> {
-        found(self.try_next_ref())
+        found(self.go(Direction::Forward));
+        self.lent()
     }
 
     /// The next entry from the back; otherwise as [`next_ref`](Self::next_ref).
@@ -575,7 +576,8 @@ impl<K: Key, V: Value> LendingIter<K, V> {
     #[inline]
     #[track_caller]
     pub fn next_back_ref(&mut self) -> Option<(&K, &V)> {
-        found(self.try_next_back_ref())
+        found(self.go(Direction::Backward));
+        self.lent()
     }
 
     /// As [`next_ref`](Self::next_ref), for maps whose file may be damaged.
@@ -584,7 +586,8 @@ impl<K: Key, V: Value> LendingIter<K, V> {
     /// [`Error::Damaged`] or [`Error::Corrupted`] if the next entry cannot be read.
     #[inline]
     pub fn try_next_ref(&mut self) -> Result<Option<(&K, &V)>, Error> {
-        self.go(Direction::Forward)
+        self.go(Direction::Forward)?;
+        Ok(self.lent())
     }
 
     /// As [`next_back_ref`](Self::next_back_ref), for maps whose file may be damaged.
@@ -593,25 +596,46 @@ impl<K: Key, V: Value> LendingIter<K, V> {
     /// [`Error::Damaged`] or [`Error::Corrupted`] if the next entry cannot be read.
     #[inline]
     pub fn try_next_back_ref(&mut self) -> Result<Option<(&K, &V)>, Error> {
-        self.go(Direction::Backward)
+        self.go(Direction::Backward)?;
+        Ok(self.lent())
     }
 
     #[inline]
-    fn go(&mut self, direction: Direction) -> Result<Option<(&K, &V)>, Error> {
+    fn lent(&self) -> Option<(&K, &V)> {
+        self.entry.as_ref().map(|(key, value)| (key, value))
+    }
+
+    /// Goes on to the next entry, if there is one.
+    #[inline]
+    fn go(&mut self, direction: Direction) -> Result<(), Error> {
         let Self { walk, entry } = self;
-        let written = walk.go(direction, value_width::<V>(), |item| Self::write(entry, item));
-        match written {
-            Ok(Some(())) => Ok(entry.as_ref().map(|(key, value)| (key, value))),
-            Ok(None) => {
-                *entry = None;
-                Ok(None)
-            }
-            Err(corruption) => {
-                walk.end();
-                *entry = None;
-                Err(walk.named(corruption))
-            }
+        match walk.number(direction, value_width::<V>(), |item| Self::write(entry, item)) {
+            Some(Ok(())) => Ok(()),
+            Some(Err(corruption)) => Err(self.end(corruption)),
+            None => self.step(direction),
         }
+    }
+
+    /// The same, whatever it takes.
+    #[inline(never)]
+    fn step(&mut self, direction: Direction) -> Result<(), Error> {
+        let Self { walk, entry } = self;
+        match walk.step(direction, value_width::<V>(), |item| Self::write(entry, item)) {
+            Ok(Some(())) => Ok(()),
+            Ok(None) => {
+                self.entry = None;
+                Ok(())
+            }
+            Err(corruption) => Err(self.end(corruption)),
+        }
+    }
+
+    /// Lends nothing any more.
+    #[cold]
+    fn end(&mut self, corruption: Corruption) -> Error {
+        self.walk.end();
+        self.entry = None;
+        self.walk.named(corruption)
     }
 
     /// Writes an entry over the one before it.
@@ -629,9 +653,9 @@ impl<K: Key, V: Value> LendingIter<K, V> {
 /// What was lent, by a map whose bytes are sound.
 #[track_caller]
 #[inline]
-fn found<T>(lent: Result<Option<T>, Error>) -> Option<T> {
+fn found<T>(lent: Result<T, Error>) -> T {
     match lent {
-        Ok(entry) => entry,
+        Ok(found) => found,
         Err(error) => panic!("{error}"),
     }
 }

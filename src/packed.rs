@@ -9,12 +9,11 @@ pub(crate) const SLACK: usize = 8;
 /// The widest number that one unaligned word is sure to hold.
 const ONE_WORD: u32 = 57;
 
-/// Numbers that are unpacked from one window of bytes. They begin at less than so many places, of which
-/// the last one needs a whole word.
-const TOGETHER: usize = 64;
-const PLACES: usize = 512;
+/// Numbers that are unpacked together, from a window of bytes that they are sure to be in.
+const TOGETHER: usize = 8;
+const PLACES: usize = 64;
 const WINDOW: usize = PLACES + 7;
-const _: () = assert!(TOGETHER * ONE_WORD as usize / 8 < PLACES);
+const _: () = assert!(((TOGETHER - 1) * ONE_WORD as usize).div_ceil(8) < PLACES);
 
 /// Bytes of `count` numbers of `width` bits.
 pub(crate) fn packed_len(count: usize, width: u32) -> usize {
@@ -63,31 +62,44 @@ impl<'a> Packed<'a> {
             }
             return Some(());
         }
-        let (width, mask) = (self.width as usize, mask(self.width));
-        let mut bit = start * width;
-        for out in out.chunks_mut(TOGETHER) {
-            let bytes = self.bytes.get(bit / 8..)?;
-            let mut at = bit % 8;
-            bit += out.len() * width;
-            let mut padded;
-            let window = match bytes.first_chunk::<WINDOW>() {
-                Some(window) => window,
-                None if (at + (out.len() - 1) * width) / 8 + 8 <= bytes.len() => {
-                    padded = [0; WINDOW];
-                    padded[..bytes.len()].copy_from_slice(bytes);
-                    &padded
-                }
-                None => return None,
+        // Eight numbers end as far from the beginning of a byte as they begin.
+        let (width, bit) = (self.width as usize, start * self.width as usize);
+        let (mut bytes, at) = (self.bytes.get(bit / 8..)?, bit % 8);
+        let (groups, rest) = out.as_chunks_mut::<TOGETHER>();
+        for numbers in groups {
+            *numbers = match bytes.first_chunk() {
+                Some(window) => self.unpack_window(window, at),
+                None => self.unpack_window(&self.last_window(bytes, at, TOGETHER)?, at),
             };
-            for number in out {
-                // That it is inside is known without a look at the length.
-                let byte = at / 8 % PLACES;
-                let word = window[byte..byte + 8].first_chunk().copied().unwrap_or_default();
-                *number = u64::from_le_bytes(word) >> (at % 8) & mask;
-                at += width;
-            }
+            bytes = bytes.get(width..)?;
+        }
+        if !rest.is_empty() {
+            let window = self.last_window(bytes, at, rest.len())?;
+            rest.copy_from_slice(&self.unpack_window(&window, at)[..rest.len()]);
         }
         Some(())
+    }
+
+    /// The numbers from bit `at` on, of at most [`ONE_WORD`] bits each.
+    #[inline]
+    fn unpack_window(self, window: &[u8; WINDOW], at: usize) -> [u64; TOGETHER] {
+        let (width, mask) = (self.width as usize, mask(self.width));
+        std::array::from_fn(|i| {
+            let bit = at + i * width;
+            // Bounds that are known without a look at the width.
+            let byte = bit / 8 % PLACES;
+            let word = window[byte..byte + 8].first_chunk().copied().unwrap_or_default();
+            u64::from_le_bytes(word) >> (bit % 8) & mask
+        })
+    }
+
+    /// These bytes, as far as so many numbers from bit `at` on reach, and zeros; `None` if they are too
+    /// few.
+    fn last_window(self, bytes: &[u8], at: usize, numbers: usize) -> Option<[u8; WINDOW]> {
+        let reach = (at + (numbers - 1) * self.width as usize) / 8 + 8;
+        let mut window = [0; WINDOW];
+        window[..reach].copy_from_slice(bytes.get(..reach)?);
+        Some(window)
     }
 
     /// Asks for the memory around number `i`.
