@@ -75,14 +75,25 @@ impl<'a> Packed<'a> {
         }
         if !rest.is_empty() {
             let window = self.last_window(bytes, at, rest.len())?;
-            rest.copy_from_slice(&self.unpack_window(&window, at)[..rest.len()]);
+            let numbers: [u64; TOGETHER] = self.unpack_window(&window, at);
+            rest.copy_from_slice(&numbers[..rest.len()]);
         }
         Some(())
     }
 
+    /// The bytes from number `i` on, and the bit of the first of them where it begins, if there are so many
+    /// and one word holds each number.
+    #[inline]
+    fn window(self, i: usize) -> Option<(usize, &'a [u8; WINDOW])> {
+        let bit = i * self.width as usize;
+        let window = self.bytes.get(bit / 8..)?.first_chunk()?;
+        (self.width <= ONE_WORD).then_some((bit % 8, window))
+    }
+
     /// The numbers from bit `at` on, of at most [`ONE_WORD`] bits each.
     #[inline]
-    fn unpack_window(self, window: &[u8; WINDOW], at: usize) -> [u64; TOGETHER] {
+    fn unpack_window<const N: usize>(self, window: &[u8; WINDOW], at: usize) -> [u64; N] {
+        const { assert!(N <= TOGETHER) };
         let (width, mask) = (self.width as usize, mask(self.width));
         std::array::from_fn(|i| {
             let bit = at + i * width;
@@ -113,6 +124,17 @@ impl<'a> Packed<'a> {
     /// As [`search`](Self::search), at most [`FEW`] numbers.
     #[inline]
     fn search_few(self, start: usize, end: usize, bound: u64) -> Option<(usize, bool)> {
+        if let Some((at, window)) = self.window(start) {
+            // What is behind the last of them is read, and not counted.
+            let (mut below, mut equal) = (0, 0);
+            let numbers: [u64; FEW] = self.unpack_window(window, at);
+            for (i, number) in numbers.into_iter().enumerate() {
+                let is_in = usize::from(start + i < end);
+                below += is_in & usize::from(number < bound);
+                equal |= is_in & usize::from(number == bound);
+            }
+            return Some((start + below, equal > 0));
+        }
         // Where there are none the one before them is read, never the one behind all.
         let Some(last) = end.checked_sub(1) else { return Some((start, false)) };
         let first = start.min(last);

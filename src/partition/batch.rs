@@ -144,7 +144,10 @@ impl Batch {
                 }
             }
         }
-        self.search(|layers, key| layers.overlay_of(key, &mut None), keys, &mut open, answer)?;
+        let is_covered = |number| self.of(number).is_some_and(|layers| layers.overlay.is_some());
+        if open.into_iter().any(is_covered) {
+            self.search(|layers, key| layers.overlay_of(key, &mut None), keys, &mut open, answer)?;
+        }
         self.search(|layers, _| layers.base.as_deref(), keys, &mut open, answer)
     }
 

@@ -60,7 +60,7 @@ impl<'s, 'k> Lookup<'s, 'k> {
                 }
             }
             Keys::Int(keys) => {
-                if let Some(search) = keys.begin(key, |near| source.expect(near))? {
+                if let Some(search) = keys.begin(key)? {
                     self.at = At::Int(source, search);
                 }
             }

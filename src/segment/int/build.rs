@@ -3,7 +3,7 @@
 use super::super::format::{Section, SectionLens};
 use super::super::slabs::Column;
 use super::index::{FAN, NODE_LEN, Shape, WORD};
-use super::piece::{Descriptor, Piece, WINDOW, best_shift, encode};
+use super::piece::{Descriptor, Unread, WINDOW, best_shift, encode};
 use super::{FRONT_LEN, MAX_WIDTH, PIECE_SHIFTS, SHIFT_AT, WIDTH_AT, bytes_of, number_not_below};
 use crate::arena::OutOfMemory;
 use crate::packed::SLACK;
@@ -110,12 +110,13 @@ impl<'b> IntStage<'b> {
         numbers.resize(keys, 0);
         let mut pieces = self.packed.bytes.reader();
         for (first, descriptor) in self.packed.rows() {
-            let len = descriptor.len(keys).unwrap_or(SLACK);
+            let shape = descriptor.shape(keys).ok_or(OutOfMemory)?;
+            let len = shape.reach();
             bytes.clear();
             bytes.try_reserve(len).map_err(OutOfMemory::from)?;
             bytes.resize(len, 0);
             pieces.read(&mut bytes[..len - SLACK]);
-            let piece = Piece::new(&bytes, first, descriptor, keys);
+            let piece = Unread::new(&bytes, first, shape).and_then(Unread::read);
             piece.and_then(|piece| piece.decode(0, &mut numbers)).ok_or(OutOfMemory)?;
             hand(&numbers)?;
         }

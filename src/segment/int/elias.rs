@@ -97,11 +97,13 @@ impl<'a> EliasFano<'a> {
         self.lows.expect(keys.0);
     }
 
-    /// Asks for where the table says where the bucket of a distance is.
+    /// Asks for where the table says where the bucket of a distance is, and for where the bucket would be
+    /// if keys came at an even pace.
     #[inline]
-    pub(super) fn ask_for_table(self, distance: u64) {
-        let bucket = self.bucket_of(distance).unwrap_or(0);
+    pub(super) fn ask_for_bucket(self, distance: u64) {
+        let Some(bucket) = self.bucket_of(distance) else { return };
         prefetch(self.bytes, self.table + bucket / SAMPLE * 2);
+        prefetch(self.bytes, (bucket + self.even(bucket)) / 8);
     }
 
     /// The bucket of a distance; `None` if it is behind all.
@@ -117,10 +119,16 @@ impl<'a> EliasFano<'a> {
     #[inline]
     pub(super) fn expect(self, distance: u64, near: impl FnOnce(usize)) {
         let Some(bucket) = self.bucket_of(distance) else { return };
-        let key = (bucket as u32 * self.shape.keys as u32 / self.shape.buckets as u32) as usize;
+        let key = self.even(bucket);
         prefetch(self.bytes, (bucket + key) / 8);
         self.lows.expect(key);
         near(key.saturating_sub(8));
+    }
+
+    /// The first key of a bucket if keys came at an even pace.
+    #[inline]
+    fn even(self, bucket: usize) -> usize {
+        (bucket as u32 * self.shape.keys as u32 / self.shape.buckets as u32) as usize
     }
 
     /// The first key of a bucket, and the first one after it.

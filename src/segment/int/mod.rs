@@ -25,7 +25,7 @@ use super::format::Section;
 use crate::blocks::Bytes;
 use crate::error::Corruption;
 use index::{LEAF_LEN, Row, Shape};
-use piece::Piece;
+use piece::{Piece, Unread};
 use std::ops::RangeInclusive;
 
 /// Bytes of the longest keys.
@@ -117,25 +117,19 @@ impl<'a> IntKeys<'a> {
         let first = (row.piece as u64) << sought.head.shift;
         let piece = self.piece(sought.head, row)?;
         let found = piece.search(sought.number, |slot| near(first + slot as u64));
-        sought.answer(row.piece, found)
+        let found = found.ok_or_else(|| no_piece(row.piece))?;
+        Ok(answer(first, sought.is_whole, found))
     }
 
     /// Begins a search that asks for memory a step before it reads it; `None` if all keys are below.
-    /// Tells `near` of an ordinal that may be close, if one is known.
     #[inline]
-    pub(super) fn begin(
-        self,
-        key: &[u8],
-        near: impl FnOnce(u64),
-    ) -> Result<Option<IntSearch<'a>>, Corruption> {
-        let Some(sought) = self.sought(key) else { return Ok(None) };
-        let Sought { head, number, .. } = sought;
+    pub(super) fn begin(self, key: &[u8]) -> Result<Option<IntSearch<'a>>, Corruption> {
+        let Some(Sought { head, number, is_whole }) = self.sought(key) else { return Ok(None) };
         let row = head.tree.descend(self.index, number)?;
-        let bytes = self.pieces.admitted().get(row.descriptor.start()..).unwrap_or(&[]);
-        let keys = self.keys_of(head, row.piece);
+        let piece = self.unread(head, row)?;
+        piece.ask(number);
         let first = (row.piece as u64) << head.shift;
-        piece::ask_for_place(bytes, row, keys, number, |slot| near(first + slot as u64));
-        Ok(Some(IntSearch { keys: self, sought, at: At::Row(row) }))
+        Ok(Some(IntSearch { piece, number, is_whole, first, within: None, row: row.piece }))
     }
 
     /// What a search for `key` goes by; `None` if all keys are below.
@@ -174,11 +168,16 @@ impl<'a> IntKeys<'a> {
 
     #[inline]
     fn piece(self, head: IntHead, row: Row) -> Result<Piece<'a>, Corruption> {
-        let keys = self.keys_of(head, row.piece);
+        self.unread(head, row)?.read().ok_or_else(|| no_piece(row.piece))
+    }
+
+    #[inline]
+    fn unread(self, head: IntHead, row: Row) -> Result<Unread<'a>, Corruption> {
+        let damaged = || no_piece(row.piece);
+        let shape = row.descriptor.shape(self.keys_of(head, row.piece)).ok_or_else(damaged)?;
         let start = row.descriptor.start();
-        let len = row.descriptor.len(keys).ok_or_else(|| no_piece(row.piece))?;
-        let bytes = self.pieces.get(start..start + len)?;
-        Piece::new(bytes, row.first, row.descriptor, keys).ok_or_else(|| no_piece(row.piece))
+        let bytes = self.pieces.get(start..start + shape.reach())?;
+        Unread::new(bytes, row.first, shape).ok_or_else(damaged)
     }
 
     /// Number of keys of a piece, which exists.
@@ -199,33 +198,18 @@ struct Sought {
     is_whole: bool,
 }
 
-impl Sought {
-    /// The answer of a search from that of the piece of this number.
-    #[inline]
-    fn answer(
-        &self,
-        piece: usize,
-        found: Option<(usize, bool)>,
-    ) -> Result<Result<u64, u64>, Corruption> {
-        let (slot, is_there) = found.ok_or_else(|| no_piece(piece))?;
-        let ordinal = ((piece as u64) << self.head.shift) + slot as u64;
-        Ok(if is_there && self.is_whole { Ok(ordinal) } else { Err(ordinal) })
-    }
-}
-
 /// A search under way. Between two steps, what the next one reads has time to arrive.
 pub(super) struct IntSearch<'a> {
-    keys: IntKeys<'a>,
-    sought: Sought,
-    at: At<'a>,
-}
-
-/// Where a search is.
-enum At<'a> {
-    /// In this piece, of which nothing was read.
-    Row(Row),
-    /// Among these keys of the piece of this number.
-    Keys(usize, Piece<'a>, (usize, usize)),
+    piece: Unread<'a>,
+    /// What is looked for: see [`Sought`].
+    number: u64,
+    is_whole: bool,
+    /// The ordinal of the first key of the piece.
+    first: u64,
+    /// The keys that are left.
+    within: Option<(usize, usize)>,
+    /// The number of the piece.
+    row: usize,
 }
 
 impl IntSearch<'_> {
@@ -236,22 +220,24 @@ impl IntSearch<'_> {
         &mut self,
         near: impl FnOnce(u64),
     ) -> Result<Option<Result<u64, u64>>, Corruption> {
-        let Self { keys, sought, at } = self;
-        let Sought { head, number, .. } = *sought;
-        match *at {
-            At::Row(row) => {
-                let piece = keys.piece(head, row)?;
-                let within = piece.narrow(number).ok_or_else(|| no_piece(row.piece))?;
-                near(((row.piece as u64) << head.shift) + within.0 as u64);
-                piece.ask_for_keys(within);
-                *at = At::Keys(row.piece, piece, within);
-                Ok(None)
-            }
-            At::Keys(piece_number, piece, within) => {
-                sought.answer(piece_number, piece.settle(number, within)).map(Some)
-            }
-        }
+        let piece = self.piece.read().ok_or_else(|| no_piece(self.row))?;
+        let Some(within) = self.within else {
+            let within = piece.narrow(self.number).ok_or_else(|| no_piece(self.row))?;
+            near(self.first + within.0 as u64);
+            piece.ask_for_keys(within);
+            self.within = Some(within);
+            return Ok(None);
+        };
+        let settled = piece.settle(self.number, within).ok_or_else(|| no_piece(self.row))?;
+        Ok(Some(answer(self.first, self.is_whole, settled)))
     }
+}
+
+/// The answer of a search from that of a piece, of which this is the first key.
+#[inline]
+fn answer(first: u64, is_whole: bool, (slot, is_there): (usize, bool)) -> Result<u64, u64> {
+    let ordinal = first + slot as u64;
+    if is_there && is_whole { Ok(ordinal) } else { Err(ordinal) }
 }
 
 /// The least number that is not below `key` among those that keys of `width` bytes spell, and

@@ -1,6 +1,5 @@
 //! A piece: some neighbouring keys, in the way that takes the fewest bytes for them.
 
-use super::index::Row;
 use super::{elias, line};
 use crate::arena::{OutOfMemory, prefetch};
 use crate::packed::SLACK;
@@ -30,7 +29,7 @@ const MAX_WIDTH: u32 = 63;
 
 /// The layout of a piece.
 #[derive(Clone, Copy)]
-enum Shape {
+pub(super) enum Shape {
     EliasFano(elias::Shape),
     Line(line::Shape),
 }
@@ -48,6 +47,12 @@ impl Shape {
             Self::Line(shape) => shape.len(),
         };
         len.next_multiple_of(UNIT)
+    }
+
+    /// Bytes of the piece, and of what a reader may look at behind it.
+    #[inline]
+    pub(super) fn reach(self) -> usize {
+        self.len() + SLACK
     }
 
     fn bits(self) -> u64 {
@@ -68,7 +73,7 @@ impl Descriptor {
 
     /// The shape of a piece of so many keys; `None` if it is none.
     #[inline]
-    fn shape(self, keys: usize) -> Option<Shape> {
+    pub(super) fn shape(self, keys: usize) -> Option<Shape> {
         let number = (self.0 >> 32) as u16;
         let width = u32::from((self.0 >> 48) as u8);
         if width > MAX_WIDTH || keys == 0 {
@@ -84,13 +89,6 @@ impl Descriptor {
             _ => None,
         }
     }
-
-    /// Bytes of a piece of so many keys, and of what a reader may look at behind it; `None` if it
-    /// is none.
-    #[inline]
-    pub(super) fn len(self, keys: usize) -> Option<usize> {
-        self.shape(keys).map(|shape| shape.len() + SLACK)
-    }
 }
 
 /// The keys of a piece.
@@ -101,24 +99,46 @@ pub(super) enum Piece<'a> {
     Line(Line<'a>),
 }
 
-impl<'a> Piece<'a> {
-    /// The piece of so many keys from `first` on, in its bytes and [`SLACK`] behind them; `None`
-    /// if these are not as they must be.
+/// A piece of which nothing was read.
+#[derive(Clone, Copy)]
+pub(super) enum Unread<'a> {
+    EliasFano(u64, EliasFano<'a>),
+    Line(&'a [u8], line::Shape),
+}
+
+impl<'a> Unread<'a> {
+    /// The piece of this shape, from key `first` on, in its bytes and [`SLACK`] behind them; `None` if
+    /// these are too few.
     #[inline]
-    pub(super) fn new(
-        bytes: &'a [u8],
-        first: u64,
-        descriptor: Descriptor,
-        keys: usize,
-    ) -> Option<Self> {
-        match descriptor.shape(keys)? {
+    pub(super) fn new(bytes: &'a [u8], first: u64, shape: Shape) -> Option<Self> {
+        match shape {
             Shape::EliasFano(shape) => {
                 EliasFano::new(bytes, shape).map(|piece| Self::EliasFano(first, piece))
             }
-            Shape::Line(shape) => Line::new(bytes, shape).map(Self::Line),
+            Shape::Line(shape) => Some(Self::Line(bytes, shape)),
         }
     }
 
+    /// Asks for what is read first when `key` is looked for.
+    #[inline]
+    pub(super) fn ask(self, key: u64) {
+        match self {
+            Self::EliasFano(first, piece) => piece.ask_for_bucket(key.saturating_sub(first)),
+            Self::Line(bytes, _) => prefetch(bytes, 0),
+        }
+    }
+
+    /// Reads what all searches need; `None` if the bytes are not as they must be.
+    #[inline]
+    pub(super) fn read(self) -> Option<Piece<'a>> {
+        match self {
+            Self::EliasFano(first, piece) => Some(Piece::EliasFano(first, piece)),
+            Self::Line(bytes, shape) => Line::new(bytes, shape).map(Piece::Line),
+        }
+    }
+}
+
+impl Piece<'_> {
     /// How many keys are below `key`, and whether the next one is `key`; `None` if its bytes are
     /// not as they must be. Tells `near` of a key that may be close, and of one that is hardly before
     /// it, as soon as they are known.
@@ -200,30 +220,6 @@ impl Order {
     #[inline]
     pub(super) fn ascend_from(self, first: Option<&u64>) -> Option<()> {
         (self.falls == usize::from(first == Some(&0))).then_some(())
-    }
-}
-
-/// Asks for what is read first when `key` is looked for in a piece that begins with these bytes, and
-/// for more that is at hand. Nothing is read yet. Tells `near` of a key that may be close, if one is
-/// known.
-#[inline]
-pub(super) fn ask_for_place(
-    bytes: &[u8],
-    row: Row,
-    keys: usize,
-    key: u64,
-    near: impl FnOnce(usize),
-) {
-    match row.descriptor.shape(keys) {
-        Some(Shape::EliasFano(shape)) => {
-            if let Some(piece) = EliasFano::new(bytes, shape) {
-                let distance = key.saturating_sub(row.first);
-                piece.ask_for_table(distance);
-                piece.expect(distance, near);
-            }
-        }
-        Some(Shape::Line(_)) => prefetch(bytes, 0),
-        None => {}
     }
 }
 
