@@ -160,7 +160,8 @@ impl Batch {
         open: &mut Numbers,
         answer: &mut impl FnMut(usize, &[u8]),
     ) -> Result<(), Corruption> {
-        let mut lookups = [const { Lookup::NONE }; BATCH];
+        // Not copies of a constant: these would be copied whole.
+        let mut lookups: [Lookup<'_, '_>; BATCH] = std::array::from_fn(|_| Lookup::none());
         let mut pending = Numbers::default();
         for number in *open {
             if let Some(layers) = self.of(number)

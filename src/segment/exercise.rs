@@ -167,7 +167,7 @@ fn exercise_lookups(segment: &Segment, probes: &[Vec<u8>]) {
     };
     let mut pending: Vec<(&[u8], Lookup<'_, '_>)> = Vec::new();
     for probe in probes {
-        let mut lookup = Lookup::NONE;
+        let mut lookup = Lookup::none();
         match lookup.begin(segment, probe) {
             Ok(()) => pending.push((probe, lookup)),
             Err(corruption) => {

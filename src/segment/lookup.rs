@@ -7,6 +7,7 @@
 use super::format::Layout;
 use super::front::{DirectSearch, FrontSearch};
 use super::int::IntSearch;
+use super::values::Values;
 use super::{Keys, Ordinal, Segment};
 use crate::entry::{Entry, ValueBuf, ValueWidth};
 use crate::error::Corruption;
@@ -19,7 +20,7 @@ pub(crate) struct Lookup<'s, 'k> {
 /// Where a get is.
 enum At<'s, 'k> {
     Front(Source<'s>, FrontSearch<'s, 'k>),
-    Int(Source<'s>, IntSearch<'s>),
+    Int(Source<'s>, Values<'s>, IntSearch<'s>),
     Direct(Source<'s>, DirectSearch<'s, 'k>),
     /// Before a get in one step, of a codec that has no others.
     Whole(&'s Segment, &'k [u8]),
@@ -46,7 +47,10 @@ pub(crate) enum Stepped<'s> {
 
 impl<'s, 'k> Lookup<'s, 'k> {
     /// Nothing yet.
-    pub(crate) const NONE: Self = Self { at: At::Absent };
+    #[inline]
+    pub(crate) fn none() -> Self {
+        Self { at: At::Absent }
+    }
 
     /// Makes this a get of `key`. It is made where it stays, being too large to be handed around.
     #[inline]
@@ -61,7 +65,7 @@ impl<'s, 'k> Lookup<'s, 'k> {
             }
             Keys::Int(keys) => {
                 if let Some(search) = keys.begin(key)? {
-                    self.at = At::Int(source, search);
+                    self.at = At::Int(source, segment.values(source.layout), search);
                 }
             }
             Keys::Direct(keys) => self.at = At::Direct(source, keys.begin(key)),
@@ -78,7 +82,16 @@ impl<'s, 'k> Lookup<'s, 'k> {
     {
         let (source, found) = match &mut self.at {
             At::Front(source, search) => (*source, search.step(|first| source.expect(first))?),
-            At::Int(source, search) => (*source, search.step(|near| source.expect(near))?),
+            At::Int(source, values, search) => {
+                let (source, values) = (*source, *values);
+                let found = search.step(|near| values.prefetch(near))?;
+                if let Some(Ok(ordinal)) = found
+                    && source.layout.width != ValueWidth::Bytes
+                {
+                    return source.entry_of(values, Ordinal(ordinal), buf);
+                }
+                (source, found)
+            }
             At::Direct(source, search) => {
                 let found = search.step(|near| source.expect_one(near))?;
                 (*source, found.map(|found| found.map_err(|_| 0)))
@@ -119,8 +132,21 @@ impl<'s> Source<'s> {
     where
         's: 'b,
     {
-        let Self { segment, layout } = *self;
-        let entry = segment.entry_of(layout, segment.values(layout), ordinal, buf)?;
+        self.entry_of(self.segment.values(self.layout), ordinal, buf)
+    }
+
+    /// The same, with the segment's values.
+    #[inline]
+    fn entry_of<'b>(
+        &self,
+        values: Values<'s>,
+        ordinal: Ordinal,
+        buf: &'b ValueBuf,
+    ) -> Result<Stepped<'b>, Corruption>
+    where
+        's: 'b,
+    {
+        let entry = self.segment.entry_of(self.layout, values, ordinal, buf)?;
         Ok(Stepped::Done(Some(entry)))
     }
 }

@@ -103,7 +103,10 @@ impl<'a> EliasFano<'a> {
     pub(super) fn ask_for_bucket(self, distance: u64) {
         let Some(bucket) = self.bucket_of(distance) else { return };
         prefetch(self.bytes, self.table + bucket / SAMPLE * 2);
-        prefetch(self.bytes, (bucket + self.even(bucket)) / 8);
+        // What is read begins with the bucket's sample, and has [`NEAR`] words.
+        let place = (bucket + self.even(bucket)) / 8;
+        prefetch(self.bytes, place.saturating_sub(16));
+        prefetch(self.bytes, place + 24);
     }
 
     /// The bucket of a distance; `None` if it is behind all.

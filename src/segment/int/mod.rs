@@ -122,7 +122,11 @@ impl<'a> IntKeys<'a> {
     }
 
     /// Begins a search that asks for memory a step before it reads it; `None` if all keys are below.
-    #[inline]
+    #[allow(
+        clippy::inline_always,
+        reason = "what it makes is large, and is to be made where it stays"
+    )]
+    #[inline(always)]
     pub(super) fn begin(self, key: &[u8]) -> Result<Option<IntSearch<'a>>, Corruption> {
         let Some(Sought { head, number, is_whole }) = self.sought(key) else { return Ok(None) };
         let row = head.tree.descend(self.index, number)?;
@@ -171,7 +175,11 @@ impl<'a> IntKeys<'a> {
         self.unread(head, row)?.read().ok_or_else(|| no_piece(row.piece))
     }
 
-    #[inline]
+    #[allow(
+        clippy::inline_always,
+        reason = "what it makes is large, and is to be made where it stays"
+    )]
+    #[inline(always)]
     fn unread(self, head: IntHead, row: Row) -> Result<Unread<'a>, Corruption> {
         let damaged = || no_piece(row.piece);
         let shape = row.descriptor.shape(self.keys_of(head, row.piece)).ok_or_else(damaged)?;
@@ -220,15 +228,14 @@ impl IntSearch<'_> {
         &mut self,
         near: impl FnOnce(u64),
     ) -> Result<Option<Result<u64, u64>>, Corruption> {
-        let piece = self.piece.read().ok_or_else(|| no_piece(self.row))?;
+        let no_piece = || no_piece(self.row);
         let Some(within) = self.within else {
-            let within = piece.narrow(self.number).ok_or_else(|| no_piece(self.row))?;
+            let within = self.piece.narrow(self.number).ok_or_else(no_piece)?;
             near(self.first + within.0 as u64);
-            piece.ask_for_keys(within);
             self.within = Some(within);
             return Ok(None);
         };
-        let settled = piece.settle(self.number, within).ok_or_else(|| no_piece(self.row))?;
+        let settled = self.piece.settle(self.number, within).ok_or_else(no_piece)?;
         Ok(Some(answer(self.first, self.is_whole, settled)))
     }
 }

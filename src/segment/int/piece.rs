@@ -128,6 +128,31 @@ impl<'a> Unread<'a> {
         }
     }
 
+    /// As [`Piece::narrow`]; and asks for what [`settle`](Self::settle) reads.
+    #[inline]
+    pub(super) fn narrow(&self, key: u64) -> Option<(usize, usize)> {
+        let Self::EliasFano(first, piece) = self else {
+            let piece = self.read()?;
+            let keys = piece.narrow(key)?;
+            piece.ask_for_keys(keys);
+            return Some(keys);
+        };
+        let Some(distance) = key.checked_sub(*first) else { return Some((0, 0)) };
+        let keys = piece.narrow(distance)?;
+        piece.ask_for_keys(keys);
+        Some(keys)
+    }
+
+    /// As [`Piece::settle`].
+    #[inline]
+    pub(super) fn settle(&self, key: u64, keys: (usize, usize)) -> Option<(usize, bool)> {
+        let Self::EliasFano(first, piece) = self else { return self.read()?.settle(key, keys) };
+        match key.checked_sub(*first) {
+            Some(distance) => piece.settle(distance, keys),
+            None => Some((0, false)),
+        }
+    }
+
     /// Reads what all searches need; `None` if the bytes are not as they must be.
     #[inline]
     pub(super) fn read(self) -> Option<Piece<'a>> {
