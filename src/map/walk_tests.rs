@@ -38,6 +38,41 @@ fn check_walk<V: Made>(
     }
 }
 
+/// Takes a few steps from both ends, and then all that is left at once, or all but some.
+fn check_rest<V: Made>(kv: &MemKV<Vec<u8>, V>, model: &Model<V>, rng: &mut Rng) {
+    let most = [3, 40, 1_000][rng.below(3)];
+    let mut ours = kv.iter();
+    let mut theirs = model.iter().map(|(key, value)| (key.clone(), value.clone()));
+    for _ in 0..rng.below(6) {
+        let n = rng.below(most);
+        let (our, their) = if rng.one_in(2) {
+            (ours.nth(n), theirs.nth(n))
+        } else {
+            (ours.nth_back(n), theirs.nth_back(n))
+        };
+        assert!(our == their, "{n} further on: {our:?} is not {their:?}");
+    }
+    match rng.below(4) {
+        0 => assert_eq!(ours.count(), theirs.count()),
+        1 => assert!(ours.last() == theirs.last(), "last"),
+        back => {
+            let mut all = Vec::new();
+            if back == 2 {
+                ours.for_each(|entry| all.push(entry));
+            } else {
+                ours.rev().for_each(|entry| all.insert(0, entry));
+            }
+            assert!(theirs.eq(all), "all that is left");
+        }
+    }
+    let mut keys = Vec::new();
+    kv.keys().for_each(|key| keys.push(key));
+    assert!(model.keys().eq(&keys), "keys together");
+    let mut values = Vec::new();
+    kv.values().for_each(|value| values.push(value));
+    assert!(model.values().eq(&values), "values together");
+}
+
 fn check_walks<V: Made>(kv: &MemKV<Vec<u8>, V>, model: &Model<V>, keys: &[Vec<u8>]) {
     let mut rng = Rng::new(keys.len() as u64);
     for i in 0..24 {
@@ -58,6 +93,9 @@ fn check_walks<V: Made>(kv: &MemKV<Vec<u8>, V>, model: &Model<V>, keys: &[Vec<u8
             range => range,
         };
         check_walk(kv, model, range, [1, 3, 40, 100_000][i % 4], &mut rng);
+    }
+    for _ in 0..12 {
+        check_rest(kv, model, &mut rng);
     }
     let (mut lent, mut theirs) = (kv.iter().lending(), model.iter());
     loop {
