@@ -273,7 +273,12 @@ impl Batch {
             Direction::Forward => self.next = i + 1,
             Direction::Backward => self.down = i,
         }
-        Some(f(&bytes_of(*number), self.value(i, width)))
+        // Before these values nothing stands.
+        let value = match width {
+            Some(NUMBER_LEN) => &self.bytes.as_chunks::<NUMBER_LEN>().0[i],
+            width => self.value(i, width),
+        };
+        Some(f(&bytes_of(*number), value))
     }
 
     /// The value of an entry.
@@ -439,6 +444,10 @@ impl Batch {
                 self.key_len = len;
                 self.numbers.try_reserve(numbers.len().max(LEAST_ROOM / NUMBER_LEN)).ok()?;
                 self.numbers.extend_from_slice(numbers);
+                if self.has_values {
+                    let values = numbers.len() * lent.width;
+                    self.bytes.try_reserve(values.max(LEAST_ROOM)).ok()?;
+                }
             }
             LentKeys::Strings(bytes, start, ends) => {
                 self.key_len = 0;
@@ -454,7 +463,6 @@ impl Batch {
         if !self.has_values || lent.width == 0 {
             return Some(());
         }
-        self.bytes.try_reserve((lent.len() * lent.width).max(LEAST_ROOM)).ok()?;
         lent.values.copy(lent.first..lent.first + lent.len(), lent.width, &mut self.bytes)
     }
 }

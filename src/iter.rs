@@ -100,16 +100,38 @@ impl Walk {
         &mut self,
         direction: Direction,
         width: Option<usize>,
+        mut f: impl FnMut(Item<'_>) -> Result<T, Corruption>,
+    ) -> Result<Option<T>, Corruption> {
+        match self.copied(direction, width, &mut f) {
+            Some(found) => found.map(Some),
+            None => self.look(direction, width, f),
+        }
+    }
+
+    /// As [`go`](Self::go), if there is a copy; else `None`.
+    #[inline]
+    fn copied<T>(
+        &mut self,
+        direction: Direction,
+        width: Option<usize>,
+        f: impl FnOnce(Item<'_>) -> T,
+    ) -> Option<T> {
+        let i = self.batch.advance(direction)?;
+        Some(self.batch.with_entry(i, width, |key, value| f((key, value))))
+    }
+
+    /// As [`go`](Self::go), if there is no copy.
+    #[inline(never)]
+    fn look<T>(
+        &mut self,
+        direction: Direction,
+        width: Option<usize>,
         f: impl FnOnce(Item<'_>) -> Result<T, Corruption>,
     ) -> Result<Option<T>, Corruption> {
-        let mut copied = self.batch.advance(direction);
-        if copied.is_none() {
-            if !self.find(direction)? {
-                return Ok(None);
-            }
-            copied = self.batch.advance(direction);
+        if !self.find(direction)? {
+            return Ok(None);
         }
-        match copied {
+        match self.batch.advance(direction) {
             Some(i) => self.batch.with_entry(i, width, |key, value| f((key, value))).map(Some),
             None => self.standing(direction).map(f).transpose(),
         }
@@ -303,6 +325,9 @@ fn seek_upper(cursor: &mut impl Cursor, upper: &Bound<Vec<u8>>) {
     }
 }
 
+/// There are no more entries.
+struct Ended;
+
 /// Bytes of each value, if all have as many.
 #[inline]
 fn value_width<V: Value>() -> Option<usize> {
@@ -340,19 +365,20 @@ macro_rules! iterator {
                 Self { walk: $walk(walk), types: PhantomData }
             }
 
-            /// The next entry, whatever it takes: out of the way of what it mostly takes.
+            /// The next entry, whatever it takes: out of the way of what it mostly takes, which is then
+            /// handed on in registers, since this is another type.
             #[track_caller]
             #[inline(never)]
-            fn step(&mut self, direction: Direction) -> Option<$item> {
+            fn step(&mut self, direction: Direction) -> Result<$item, Ended> {
                 let found = self.walk.step(direction, $width, $decode);
-                sound(&self.walk, found)
+                sound(&self.walk, found).ok_or(Ended)
             }
 
             #[inline]
             fn go(&mut self, direction: Direction) -> Option<$item> {
                 match self.walk.number(direction, $width, $decode) {
                     Some(found) => Some(sound(&self.walk, found)),
-                    None => self.step(direction),
+                    None => self.step(direction).ok(),
                 }
             }
 
@@ -609,7 +635,9 @@ impl<K: Key, V: Value> LendingIter<K, V> {
     #[inline]
     fn go(&mut self, direction: Direction) -> Result<(), Error> {
         let Self { walk, entry } = self;
-        match walk.number(direction, value_width::<V>(), |item| Self::write(entry, item)) {
+        let width = value_width::<V>();
+        let written = walk.number(direction, width, |item| Self::write(entry, item));
+        match written.or_else(|| walk.copied(direction, width, |item| Self::write(entry, item))) {
             Some(Ok(())) => Ok(()),
             Some(Err(corruption)) => Err(self.end(corruption)),
             None => self.step(direction),
@@ -620,7 +648,7 @@ impl<K: Key, V: Value> LendingIter<K, V> {
     #[inline(never)]
     fn step(&mut self, direction: Direction) -> Result<(), Error> {
         let Self { walk, entry } = self;
-        match walk.step(direction, value_width::<V>(), |item| Self::write(entry, item)) {
+        match walk.look(direction, value_width::<V>(), |item| Self::write(entry, item)) {
             Ok(Some(())) => Ok(()),
             Ok(None) => {
                 self.entry = None;
