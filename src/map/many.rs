@@ -15,9 +15,9 @@ impl<K: Key, V: Value> MemKV<K, V> {
     /// The values of `keys`, in their order; `None` for each that is absent.
     ///
     /// Each key is answered as by a [`get`](Self::get), but their ways through memory are taken
-    /// together, so that they wait for it together: on maps of text larger than the processor's
-    /// caches this takes some two thirds of the time of as many gets. Numbers gain less. Keys may
-    /// come in any order, and more than once. A key longer than
+    /// together, so that they wait for it together: on maps larger than the processor's caches this
+    /// takes some two thirds of the time of as many gets. Keys may come in any order, and more than
+    /// once. A key longer than
     /// [`MAX_KEY_LEN`](crate::MAX_KEY_LEN) is absent.
     ///
     /// The answers are not all of one moment: where other threads write meanwhile, one answer may
