@@ -306,7 +306,7 @@ impl Segment {
         // What these begin is dropped. Damage will be met again.
         match self.keys_of(known) {
             Keys::Front(keys) => drop(keys.begin(key)),
-            Keys::Int(keys) => drop(keys.begin(key, |_| ())),
+            Keys::Int(keys) => drop(keys.begin(key)),
             Keys::Direct(keys) => drop(keys.begin(key)),
             Keys::Plain(_) | Keys::Fst(_) => {}
         }
