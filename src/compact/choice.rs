@@ -20,11 +20,12 @@ impl Core {
     /// Folds the deltas that are chosen by the policy until none is due, as many at once as there are
     /// threads to do so; whether anything was folded. The slot is held.
     pub(super) fn fold_chosen(&self) -> bool {
-        let most = 1 + self.options.threads as usize;
+        let most = (self.options.threads as usize).saturating_add(1);
         let mut chosen = self.chosen_before(most);
         if chosen.is_empty() {
-            chosen = self.choose(most);
-            let later = chosen.split_off(chosen.len().min(most));
+            let due;
+            (chosen, due) = self.choose(most);
+            let later = chosen.split_off(due);
             if let Some(many) = self.many.get() {
                 let later = later.into_iter().filter_map(|one| match one {
                     Found::Shared(partition) => Some(partition),
@@ -41,28 +42,32 @@ impl Core {
         }
     }
 
-    /// Takes so many of those that wait, at most.
+    /// Takes as many of those that wait as are due, and so many at most.
     fn chosen_before(&self, most: usize) -> Vec<Found<'_>> {
         let Some(many) = self.many.get() else { return Vec::new() };
         let mut chosen = Vec::new();
+        let mut rest = self.load();
         let mut waiting = many.waiting.lock();
         while chosen.len() < most
+            && policy::pressure(rest, &self.options) >= Pressure::Due
             && let Some(partition) = waiting.pop_front()
         {
             // One that was replaced meanwhile tells of nothing.
-            if is_worth_a_try(&partition) && policy::is_filled(partition.gauge().load()) {
+            let load = partition.gauge().load();
+            if is_worth_a_try(&partition) && policy::is_filled(load) {
+                rest = rest.without(load);
                 chosen.push(Found::Shared(partition));
             }
         }
         chosen
     }
 
-    /// Looks at all partitions for those to be folded, the best ones first: those that are due, up to
-    /// `most`, and behind so many, some that will be when these have been folded.
+    /// Looks at all partitions for those to be folded, the best ones first: how many are due, up to
+    /// `most`, and behind these, some that will be when they have been folded.
     ///
     /// Deltas that are not worth a try are not counted: else one that cannot be folded would make
     /// every write fold others, however small they are.
-    fn choose(&self, most: usize) -> Vec<Found<'_>> {
+    fn choose(&self, most: usize) -> (Vec<Found<'_>>, usize) {
         let partitions = self.partitions();
         let clock = self.shared().map_or(0, Shared::clock);
         let mut rest = self.load();
@@ -75,17 +80,17 @@ impl Core {
             rest = rest.without(gauge.load());
             Dirt { load: Load::default(), age }
         });
-        let mut best = policy::choose(dirt, most + partitions.len() / CHOSEN_OF);
-        let due = best.iter().take_while(|(_, load)| {
+        let mut best = policy::choose(dirt, most, partitions.len() / CHOSEN_OF);
+        let due = best.iter().take(most).take_while(|(_, load)| {
             let is_due = policy::pressure(rest, &self.options) >= Pressure::Due;
             rest = rest.without(*load);
             is_due
         });
         let due = due.count();
-        if due < most {
-            best.truncate(due);
+        if due == 0 {
+            best.clear();
         }
         let mut partitions: Vec<Option<Found<'_>>> = partitions.into_iter().map(Some).collect();
-        best.into_iter().filter_map(|(number, _)| partitions[number].take()).collect()
+        (best.into_iter().filter_map(|(number, _)| partitions[number].take()).collect(), due)
     }
 }

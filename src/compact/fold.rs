@@ -12,7 +12,8 @@ use crate::options::Options;
 use crate::partition::{Depth, FILTER_FROM, LayerCursor, Layers, Overlay};
 use crate::planted::{Bug, planted};
 use crate::segment::{
-    CodecChoice, Outcome, Pass, Room, SegmentBuilder, SegmentCursor, Spliced, SplicedPiece, splice,
+    CodecChoice, Outcome, Pass, Room, Segment, SegmentBuilder, SegmentCursor, Spliced,
+    SplicedPiece, splice,
 };
 use crate::sync::Arc;
 use bumpalo::Bump;
@@ -115,11 +116,8 @@ pub(super) fn bases_within(
     go_on: &dyn Fn() -> bool,
 ) -> Result<Option<Folded>, Error> {
     let live = layers.iter().map(|layers| layers.live).sum::<u64>();
-    let bytes = layers.iter().map(|layers| about_bytes(layers)).sum::<u64>();
-    let pieces = live.div_ceil(limits.entries.max(1)).max(bytes.div_ceil(limits.bytes.max(1)));
-    let most = if pieces > 1 { live.div_ceil(pieces) } else { u64::MAX };
     if let [layers] = layers
-        && let Some(spliced) = spliced(layers, most, options, go_on)?
+        && let Some(spliced) = spliced(layers, limits, options, go_on)?
     {
         return Ok(spliced);
     }
@@ -142,12 +140,12 @@ fn miscounted(written: u64) -> Error {
 
 /// One base, of what stays of the old one and what is newer, if that is stored as it would be now and
 /// has not got or lost as many keys as it has since all of it was written at once: what was chosen then
-/// goes on. Several bases if it would have more than `most` entries. To each of those the keys of the
-/// others have gone, so that its next fold writes all of it: then it is smallest.
+/// goes on. Several bases if it would pass a limit. To each of those the keys of the others have gone, so
+/// that its next fold writes all of it: then it is smallest.
 #[expect(clippy::option_option, reason = "not this way, or not at all")]
 fn spliced(
     layers: &Layers,
-    most: u64,
+    limits: Limits,
     options: &Options,
     go_on: &dyn Fn() -> bool,
 ) -> Result<Option<Option<Folded>>, Error> {
@@ -159,21 +157,32 @@ fn spliced(
     if !is_as_before {
         return Ok(None);
     }
-    let mut newer = layers.merged(Depth::Overlay);
-    let spliced = match splice(base, &mut newer, most, go_on) {
-        Ok(Outcome::Refused) => return Ok(None),
-        Ok(Outcome::Cancelled) => return Ok(Some(None)),
-        Ok(Outcome::Spliced(spliced)) => spliced,
-        Err(error) => return Err(in_order(error)),
+    let parts = Room { entries: limits.entries, raw_bytes: limits.bytes };
+    let is_large = layers.live > limits.entries || about_bytes(layers) > limits.bytes;
+    let mut parts = is_large.then_some(parts);
+    let (spliced, all_bytes) = loop {
+        let mut newer = layers.merged(Depth::Overlay);
+        let spliced = match splice(base, &mut newer, parts, go_on) {
+            Ok(Outcome::Refused) => return Ok(None),
+            Ok(Outcome::Cancelled) => return Ok(Some(None)),
+            Ok(Outcome::Spliced(spliced)) => spliced,
+            Err(error) => return Err(in_order(error)),
+        };
+        let all_bytes = (old_bytes + spliced.new_bytes).saturating_sub(spliced.gone_bytes);
+        if parts.is_some() || all_bytes <= limits.bytes {
+            break (spliced, all_bytes);
+        }
+        // Some of the keys are much longer than others, and what is newer was taken for less than it is.
+        let raw_bytes = even_share(all_bytes, PIECE_BYTES).min(limits.bytes);
+        parts = Some(Room { entries: limits.entries, raw_bytes });
     };
-    let Spliced { pieces, new_bytes, gone_bytes, changed_keys } = spliced;
+    let Spliced { pieces, changed_keys, .. } = spliced;
     let written = pieces.iter().map(|piece| piece.segment.len()).sum();
     if written != layers.live {
         return Err(miscounted(written));
     }
     let copied: u64 = pieces.iter().map(|piece| piece.copied).sum();
     let changed_keys = layers.changed_keys + changed_keys;
-    let all_bytes = (old_bytes + new_bytes).saturating_sub(gone_bytes);
     let pieces = pieces.into_iter().map(|SplicedPiece { bound, segment, raw_bytes, copied }| {
         let live = segment.len();
         let layers = Layers {
@@ -224,8 +233,9 @@ fn appended(layers: &Layers, options: &Options) -> Result<Option<Appended>, Erro
     let Layers { frozen: Some(frozen), overlay: None, base: Some(base), .. } = layers else {
         return Ok(None);
     };
-    let enough = policy::partition_entries(options).div_ceil(2);
-    if base.len() < enough || !policy::suits(base, options) {
+    let is_enough = base.len() >= policy::partition_entries(options).div_ceil(2)
+        || layers.raw_bytes.is_some_and(|bytes| bytes >= PIECE_BYTES / 2);
+    if !is_enough || !policy::suits(base, options) {
         return Ok(None);
     }
     let mut end = SegmentCursor::new(&**base);
@@ -246,9 +256,10 @@ fn appended(layers: &Layers, options: &Options) -> Result<Option<Appended>, Erro
 
 /// What the entries of these layers count for, about.
 pub(super) fn about_bytes(layers: &Layers) -> u64 {
-    let image = layers.base.as_ref().map_or(0, |base| base.image().len() as u64);
+    let image_len = |segment: &Arc<Segment>| segment.image().len() as u64;
+    let base = layers.raw_bytes.unwrap_or_else(|| layers.base.as_ref().map_or(0, image_len));
     let frozen = layers.frozen.as_ref().map_or(0, |frozen| frozen.tree.used_bytes() as u64);
-    layers.raw_bytes.unwrap_or(image) + frozen
+    base + layers.overlay().map_or(0, image_len) + frozen
 }
 
 /// How much of `all` each piece gets if they are about `each`, and a piece of twice that is none

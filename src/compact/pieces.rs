@@ -120,9 +120,12 @@ pub(super) fn separator(low: &[u8], high: &[u8]) -> Box<[u8]> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Core;
     use super::*;
+    use crate::options::{Compaction, Options};
     use crate::testing::conformance::SortedLayer;
     use crate::testing::keys;
+    use crate::testing::rng::Rng;
     use crate::testing::vec_layer::VecLayer;
 
     fn cut_model(model: &keys::Model, entries: u64, bytes: u64) -> Vec<Piece> {
@@ -172,5 +175,42 @@ mod tests {
         ] {
             assert_eq!(&*separator(low.as_bytes(), high.as_bytes()), expected.as_bytes());
         }
+    }
+
+    #[test]
+    fn partitions_of_keys_of_very_different_lengths_are_divided_by_what_they_count_for() {
+        let options = Options { compaction: Compaction::Manual, ..Options::default() };
+        let core = Arc::new(Core::new(ValueWidth::Fixed(8), options));
+        core.add_handle();
+        let mut rng = Rng::new(8);
+        let mut random = |first: u8, len: usize| {
+            let mut key = vec![first];
+            key.extend((0..len).map(|_| rng.next_u64() as u8));
+            key
+        };
+        let put = |key: &[u8]| Core::put(&core, key, &[7; 8]).expect("memory");
+        (0..40_000).for_each(|i| put(&random(b'a', 9 + i % 2)));
+        core.compact().expect("memory");
+        for round in 0..10 {
+            let before = core.stats().entries_encoded;
+            for i in 0..1_400 {
+                put(&if round < 6 { random(b'b', 1_500) } else { random(b'a', 9 + i % 2) });
+            }
+            core.freeze();
+            core.fold_step().expect("memory");
+            if round > 4 {
+                core.compact().expect("memory");
+            }
+            for partition in core.partitions() {
+                let layers = partition.layers();
+                let bytes = layers.and_then(|layers| layers.raw_bytes).unwrap_or(0);
+                assert!(bytes <= 2 * PIECE_BYTES + 8 * 1_501 + 8, "{bytes} in round {round}");
+            }
+            if round > 6 {
+                let encoded = core.stats().entries_encoded - before;
+                assert!(encoded <= 30_000, "{encoded} in round {round}");
+            }
+        }
+        core.check();
     }
 }

@@ -83,15 +83,20 @@ pub(super) fn is_filled(load: Load) -> bool {
     load.entries > 0 || load.kept > 0
 }
 
-/// Which of these deltas to fold: those with the largest gain for their cost, at most so many, the best
-/// one first; the number of each, and its load. None without anything in it.
+/// Which of these deltas to fold: those with the largest gain for their cost, the best one first; the
+/// number of each, and its load. None without anything in it; `most` at most, and `later` more that have at
+/// least half the gain of the best.
 ///
 /// Folding costs the size of the partition, and is paid again when as much has gathered. If new
 /// entries come to a partition at a constant rate, the cost of all folds is least when what is in
 /// each delta is proportional to the square root of rate times size; so the one furthest above that
 /// goes first. (The Lagrange condition of the least sum of rate·size/delta for a given sum of
 /// deltas.)
-pub(super) fn choose(deltas: impl Iterator<Item = Dirt>, most: usize) -> Vec<(usize, Load)> {
+pub(super) fn choose(
+    deltas: impl Iterator<Item = Dirt>,
+    most: usize,
+    later: usize,
+) -> Vec<(usize, Load)> {
     #[cfg(test)]
     let score = super::tests::rule().unwrap_or(gain);
     #[cfg(not(test))]
@@ -99,11 +104,15 @@ pub(super) fn choose(deltas: impl Iterator<Item = Dirt>, most: usize) -> Vec<(us
     let filled = deltas.enumerate().filter(|(_, dirt)| is_filled(dirt.load));
     let mut scored: Vec<_> = filled.map(|(i, dirt)| (score(&dirt), i, dirt.load)).collect();
     let is_better = |(a, ..): &(f64, usize, Load), (b, ..): &(f64, usize, Load)| b.total_cmp(a);
-    if scored.len() > most {
-        scored.select_nth_unstable_by(most, is_better);
-        scored.truncate(most);
+    let all = most.saturating_add(later);
+    if scored.len() > all {
+        scored.select_nth_unstable_by(all, is_better);
+        scored.truncate(all);
     }
     scored.sort_unstable_by(is_better);
+    let half = scored.first().map_or(0.0, |(best, ..)| best / 2.0);
+    let worth_it = scored.partition_point(|(score, ..)| *score >= half);
+    scored.truncate(worth_it.max(most));
     scored.into_iter().map(|(_, i, load)| (i, load)).collect()
 }
 
@@ -213,8 +222,8 @@ mod tests {
             load: Load { bytes: 40 * entries as usize, entries, live, ..Load::default() },
             age,
         };
-        let best = |deltas: &[Dirt], most| {
-            let best = choose(deltas.iter().copied(), most);
+        let best = |deltas: &[Dirt], most: usize| {
+            let best = choose(deltas.iter().copied(), 1, most - 1);
             best.into_iter().map(|(number, _)| number).collect::<Vec<_>>()
         };
         let choose = |deltas: &[Dirt]| best(deltas, 1).first().copied();
@@ -231,8 +240,8 @@ mod tests {
         assert_eq!(choose(&[dirt(10, 1_000, 50), Dirt { load: kept, age: 50 }]), Some(1));
         // The best ones first, and none that is empty.
         let deltas = [10, 30, 0, 20, 40].map(|entries| dirt(entries, 1_000, 50));
-        assert_eq!(best(&deltas, 3), [4, 1, 3]);
-        assert_eq!(best(&deltas, 9), [4, 1, 3, 0]);
+        assert_eq!(best(&deltas, 2), [4, 1]);
+        assert_eq!(best(&deltas, 9), [4, 1, 3], "the last one has less than half the gain");
     }
 
     #[test]

@@ -203,7 +203,7 @@ impl Partition {
         let State { delta, layers, .. } = &mut *state;
         let layers = layers.as_deref();
         let delta = delta.get_or_insert_with(|| Box::new(Delta::new(self.width)));
-        let mut hash = layers.map(|layers| delta.ask_below(layers, key));
+        let mut hash = layers.and_then(|layers| delta.ask_below(layers, key));
         let plan = delta.tree.plan(key)?;
         let buf = ValueBuf::default();
         let (below, is_new) = match (delta.tree.existing(&plan), layers) {
@@ -245,7 +245,7 @@ impl Partition {
         }
         let layers = layers.as_deref();
         let delta = delta.get_or_insert_with(|| Box::new(Delta::new(self.width)));
-        let mut hash = layers.map(|layers| delta.ask_below(layers, key));
+        let mut hash = layers.and_then(|layers| delta.ask_below(layers, key));
         let plan = delta.tree.plan(key)?;
         match (delta.tree.existing(&plan), layers) {
             (Some(entry), _) => {
@@ -746,18 +746,18 @@ impl Delta {
     }
 
     /// Asks for what a write of `key` reads below, unless the delta seems to have it: so that it arrives
-    /// while the place in the delta is looked for, which takes as long.
+    /// while the place in the delta is looked for, which takes as long. Answers the key's hash, if it was
+    /// made.
     #[inline]
-    fn ask_below(&self, layers: &Layers, key: &[u8]) -> KeyHash {
+    fn ask_below(&self, layers: &Layers, key: &[u8]) -> Option<KeyHash> {
+        if self.filter.is_none() && self.tree.len() > 0 {
+            return None;
+        }
         let hash = KeyHash::of(key);
-        let may_hold = match &self.filter {
-            Some(filter) => filter.may_contain(hash),
-            None => self.tree.len() > 0,
-        };
-        if !may_hold {
+        if self.filter.as_ref().is_none_or(|filter| !filter.may_contain(hash)) {
             layers.ask(key, hash);
         }
-        hash
+        Some(hash)
     }
 
     /// Lets the filter know of a key that is about to be added (I6). One is made only above

@@ -6,7 +6,7 @@
 use super::build::{SegmentBuilder, bulk, raw_len, shared_with};
 use super::format::Section;
 use super::front::{FrontKeys, KeyBuffer, SourceBlocks, SpliceStage};
-use super::{CodecChoice, Keys, Known, Ordinal, Segment};
+use super::{CodecChoice, Keys, Known, Ordinal, Room, Segment};
 use crate::arena::{OutOfMemory, replace};
 use crate::bytes::common_prefix;
 use crate::cursor::Cursor;
@@ -56,19 +56,24 @@ pub(crate) enum Outcome {
 /// with the same key. Refused if `base` has no blocks of text or codes, or is none after all, and if its
 /// keys would be stored in another way by now.
 ///
-/// Several bases of `most` entries each, if there are more: of values of one width.
+/// Several bases, each of which ends where it has reached one of `limits`, if there are any: of values of
+/// one width.
 pub(crate) fn splice(
     base: &Segment,
     newer: &mut impl Cursor,
-    most: u64,
+    limits: Option<Room>,
     go_on: &dyn Fn() -> bool,
 ) -> Result<Outcome, Error> {
     let known = base.known()?;
     let is_left_out = |section| known.layout.span(section).is_empty();
     let is_base = is_left_out(Section::Tombstones) && is_left_out(Section::LiveBelow);
     let Keys::Front(keys) = base.keys_of(known) else { return Ok(Outcome::Refused) };
-    let is_divided = most < u64::MAX;
-    if !is_base || is_divided && base.width == ValueWidth::Bytes {
+    let divided = match (base.width, limits) {
+        (_, None) => None,
+        (ValueWidth::Fixed(width), Some(limits)) => Some(Divided { limits, width: width.into() }),
+        (ValueWidth::Bytes, Some(_)) => return Ok(Outcome::Refused),
+    };
+    if !is_base {
         return Ok(Outcome::Refused);
     }
     let Some(source) = SourceBlocks::new(keys)? else { return Ok(Outcome::Refused) };
@@ -92,8 +97,7 @@ pub(crate) fn splice(
         longest: stage.longest(),
         stage,
         rest: SegmentBuilder::new(base.width, &bump, CodecChoice::Plain)?,
-        most: most.max(1),
-        is_divided,
+        divided,
         pieces: Vec::new(),
         bound: Box::default(),
         ended: 0,
@@ -129,10 +133,16 @@ pub(crate) fn splice(
         }
     }
     newer.status()?;
-    splice.end_piece()?;
-    let Splice { pieces, new_bytes, gone_bytes, changed_keys, is_refused, .. } = splice;
-    if is_refused {
+    if splice.is_refused || !splice.stage.is_worth_it() {
         return Ok(Outcome::Refused);
+    }
+    let raw_bytes = splice.raw_bytes(0);
+    let Splice { stage, rest, mut pieces, bound, copied, gone_bytes, changed_keys, .. } = splice;
+    let new_bytes = splice.new_bytes + rest.raw_bytes();
+    if rest.len() > 0 {
+        let segment = Arc::new(rest.finish_with(stage.finish()?)?);
+        pieces.try_reserve(1).map_err(|_| OutOfMemory)?;
+        pieces.push(SplicedPiece { bound, segment, raw_bytes, copied });
     }
     Ok(Outcome::Spliced(Spliced { pieces, new_bytes, gone_bytes, changed_keys }))
 }
@@ -159,6 +169,14 @@ enum Last {
     Behind(usize, usize),
 }
 
+/// How several pieces are told apart.
+#[derive(Clone, Copy)]
+struct Divided {
+    limits: Room,
+    /// Bytes of a value.
+    width: u64,
+}
+
 struct Splice<'s, 'b> {
     bump: &'b Bump,
     base: &'s Segment,
@@ -170,9 +188,8 @@ struct Splice<'s, 'b> {
     /// The piece on its way: its keys, and everything else.
     stage: SpliceStage<'b>,
     rest: SegmentBuilder<'b>,
-    /// Entries that a piece has at most, if there are to be several.
-    most: u64,
-    is_divided: bool,
+    /// If there are to be several.
+    divided: Option<Divided>,
     pieces: Vec<SplicedPiece>,
     /// That of the piece on its way.
     bound: Box<[u8]>,
@@ -195,35 +212,43 @@ struct Splice<'s, 'b> {
 }
 
 impl Splice<'_, '_> {
-    /// Ends a piece that has as many entries as it may, before another one is appended.
-    fn make_room(&mut self) -> Result<(), Error> {
-        if self.rest.len() >= self.most { self.end_piece() } else { Ok(()) }
+    /// What the entries of the piece count for, if there are to be several; so many of them have only
+    /// keys yet.
+    #[inline]
+    fn raw_bytes(&self, keys: u64) -> Option<u64> {
+        let Divided { width, .. } = self.divided?;
+        Some(bulk(self.key_bytes, (self.rest.len() + keys) * width))
     }
 
-    /// Ends the piece, if it has any entries.
+    /// Whether the piece takes another entry; so many of its entries have only keys yet.
+    #[inline]
+    fn has_room(&self, keys: u64) -> bool {
+        let Some(Divided { limits, .. }) = self.divided else { return true };
+        let entries = self.rest.len() + keys;
+        let is_below = self.raw_bytes(keys).is_none_or(|bytes| bytes < limits.raw_bytes);
+        entries == 0 || entries < limits.entries && is_below
+    }
+
+    /// Ends a piece that takes no more, before another entry is appended.
+    fn make_room(&mut self) -> Result<(), Error> {
+        if self.has_room(0) { Ok(()) } else { self.end_piece() }
+    }
+
+    /// Ends the piece, which has entries.
     fn end_piece(&mut self) -> Result<(), Error> {
-        let entries = self.rest.len();
-        if entries == 0 {
-            return Ok(());
-        }
         // The next one begins with what its first key does not share with it.
         self.tell_last()?;
         let stage = SpliceStage::new(self.bump, self.keys, &self.prefix)?;
         let stage = mem::replace(&mut self.stage, stage);
         let rest = SegmentBuilder::new(self.base.width, self.bump, CodecChoice::Plain)?;
+        let raw_bytes = self.raw_bytes(0);
         let rest = mem::replace(&mut self.rest, rest);
         if !stage.is_worth_it() {
             self.is_refused = true;
             return Ok(());
         }
-        self.ended += entries;
+        self.ended += rest.len();
         self.new_bytes += rest.raw_bytes();
-        let raw_bytes = match self.base.width {
-            ValueWidth::Fixed(width) if self.is_divided => {
-                Some(bulk(self.key_bytes, entries * u64::from(width)))
-            }
-            _ => None,
-        };
         self.pieces.try_reserve(1).map_err(|_| OutOfMemory)?;
         self.pieces.push(SplicedPiece {
             bound: mem::take(&mut self.bound),
@@ -294,7 +319,7 @@ impl Splice<'_, '_> {
             let key = newer.key();
             let index = self.ended + self.rest.len();
             let shared = shared_with(self.last_key.as_slice(), key, index)?;
-            if self.rest.len() == 0 && self.ended > 0 {
+            if self.stage.is_empty() && self.ended > 0 {
                 self.bound = key[..=shared].into();
             }
             self.key_bytes += key.len() as u64;
@@ -317,13 +342,12 @@ impl Splice<'_, '_> {
         let (first, mut slots) = (self.source.first(), slots);
         while !slots.is_empty() && !self.is_refused {
             self.make_room()?;
-            let room = usize::try_from(self.most - self.rest.len()).unwrap_or(usize::MAX);
-            let taken = slots.start..slots.end.min(slots.start.saturating_add(room));
-            slots.start = taken.end;
-            for slot in taken.clone() {
-                self.pass_key(slot)?;
+            let start = slots.start;
+            while !slots.is_empty() && self.has_room((slots.start - start) as u64) {
+                self.pass_key(slots.start)?;
+                slots.start += 1;
             }
-            let ordinals = first + taken.start as u64..first + taken.end as u64;
+            let ordinals = first + start as u64..first + slots.start as u64;
             self.rest.pass_values(self.base, &self.known.layout, ordinals)?;
         }
         Ok(())
@@ -347,7 +371,7 @@ impl Splice<'_, '_> {
         if known == Some(shared) && !self.stage.is_at_start() {
             self.copied += 1;
             self.last = Last::Slot(slot);
-            if self.is_divided {
+            if self.divided.is_some() {
                 self.key_bytes += self.source.key_len(slot);
             }
             return Ok(self.stage.pass(shared, suffix)?);
@@ -369,7 +393,7 @@ impl Splice<'_, '_> {
         if !is_above && self.ended + self.rest.len() > 0 {
             return Err(self.source.damaged().into());
         }
-        if self.rest.len() == 0 && self.ended > 0 {
+        if self.stage.is_empty() && self.ended > 0 {
             self.bound = text[..=shared].into();
         }
         self.key_bytes += text.len() as u64;

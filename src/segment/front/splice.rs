@@ -76,6 +76,11 @@ impl<'b> SpliceStage<'b> {
         key.starts_with(&self.prefix)
     }
 
+    /// Whether there is no key yet.
+    pub(in super::super) fn is_empty(&self) -> bool {
+        self.block.len() == 0
+    }
+
     /// Whether the next key is the first of a block.
     #[inline]
     pub(in super::super) fn is_at_start(&self) -> bool {

@@ -16,8 +16,7 @@ struct Whole {
 }
 
 fn spliced(base: &Segment, newer: &Segment) -> Option<Whole> {
-    let Spliced { mut pieces, new_bytes, gone_bytes, changed_keys } =
-        divided(base, newer, u64::MAX)?;
+    let Spliced { mut pieces, new_bytes, gone_bytes, changed_keys } = divided(base, newer, None)?;
     let piece = pieces.pop();
     assert!(pieces.is_empty());
     let copied = piece.as_ref().map_or(0, |piece| piece.copied);
@@ -25,9 +24,9 @@ fn spliced(base: &Segment, newer: &Segment) -> Option<Whole> {
     Some(Whole { segment, new_bytes, gone_bytes, changed_keys, copied })
 }
 
-/// In pieces of so many entries.
-fn divided(base: &Segment, newer: &Segment, most: u64) -> Option<Spliced> {
-    match splice(base, &mut SegmentCursor::new(newer), most, &|| true).expect("a sound segment") {
+/// In pieces that end at these limits.
+fn divided(base: &Segment, newer: &Segment, limits: Option<Room>) -> Option<Spliced> {
+    match splice(base, &mut SegmentCursor::new(newer), limits, &|| true).expect("a sound segment") {
         Outcome::Spliced(spliced) => Some(spliced),
         Outcome::Refused => None,
         Outcome::Cancelled => panic!("it was told to go on"),
@@ -168,22 +167,32 @@ fn what_is_spliced_in_pieces_is_what_it_is_whole() {
         let newer_segment = built(&newer, width, CodecChoice::Plain);
         for choice in [CodecChoice::Front, CodecChoice::Symbols] {
             let old = built(&base, width, choice);
-            for most in [1, 15, 16, 17, 1 + rng.below(400) as u64, expected.len() as u64] {
-                let pieces = expected.len().div_ceil(most as usize);
-                if pieces > 200 {
+            for (entries, raw_bytes) in [
+                (1, u64::MAX),
+                (15, u64::MAX),
+                (16, 3_000),
+                (17, 900),
+                (1 + rng.below(400) as u64, 1 + rng.below(90_000) as u64),
+                (expected.len() as u64, u64::MAX),
+                (u64::MAX, 1 + bulk_of(&expected, width) / 3),
+            ] {
+                if expected.len() as u64 / entries > 200 {
                     continue;
                 }
-                let Some(spliced) = divided(&old, &newer_segment, most) else { continue };
-                assert_eq!(spliced.pieces.len(), pieces, "{}", set.name);
+                let limits = Some(Room { entries, raw_bytes });
+                let Some(spliced) = divided(&old, &newer_segment, limits) else { continue };
                 let mut rest = expected.iter().peekable();
                 let mut before: Option<Vec<u8>> = None;
                 for piece in &spliced.pieces {
                     piece.segment.verify().expect("sound");
-                    let model: Model = rest
-                        .by_ref()
-                        .take(most as usize)
-                        .map(|(k, o)| (k.clone(), o.clone()))
-                        .collect();
+                    // It ends with the entry that reaches a limit.
+                    let mut model = Model::new();
+                    while (model.len() as u64) < entries
+                        && bulk_of(&model, width) < raw_bytes
+                        && let Some((key, owned)) = rest.next()
+                    {
+                        model.insert(key.clone(), owned.clone());
+                    }
                     let fresh = built(&model, width, CodecChoice::Plain);
                     assert!(contents(&piece.segment) == contents(&fresh), "{}", set.name);
                     assert_eq!(piece.raw_bytes, Some(bulk_of(&model, width)));
@@ -274,8 +283,7 @@ fn what_is_not_spliced_is_refused() {
         let base = built(model, ValueWidth::Fixed(8), CodecChoice::Front);
         let answers = std::cell::Cell::new(asked_first);
         let go_on = || answers.replace(false);
-        let outcome =
-            splice(&base, &mut SegmentCursor::new(&newer), u64::MAX, &go_on).expect("sound");
+        let outcome = splice(&base, &mut SegmentCursor::new(&newer), None, &go_on).expect("sound");
         assert!(matches!(outcome, Outcome::Cancelled));
     }
 }
@@ -463,9 +471,10 @@ fn damaged_bases_are_spliced_without_a_panic() {
                         (0..6).map(|_| keys[random.below(keys.len())].clone()).collect();
                     let newer = built(&model_of(newer, width, true), width, CodecChoice::Plain);
                     let is_whole = width == ValueWidth::Bytes || random.below(2) == 0;
-                    let most = if is_whole { u64::MAX } else { 40 };
+                    let limits =
+                        if is_whole { None } else { Some(Room { entries: 40, raw_bytes: 9_000 }) };
                     let newer = &mut SegmentCursor::new(&newer);
-                    let outcome = splice(&segment, newer, most, &|| true);
+                    let outcome = splice(&segment, newer, limits, &|| true);
                     outcomes[match &outcome {
                         Ok(Outcome::Spliced(_)) => 0,
                         Ok(_) => 1,
@@ -498,7 +507,7 @@ fn a_forged_key_that_shares_more_with_the_last_than_all_do_is_survived() {
     let bad = reopened(&bad, &[], width).expect("a sound frame");
     let newer = built(&model_of([b"zzz\x07".to_vec()], width, false), width, CodecChoice::Plain);
     let newer = &mut SegmentCursor::new(&newer);
-    if let Ok(Outcome::Spliced(Spliced { pieces, .. })) = splice(&bad, newer, u64::MAX, &|| true) {
+    if let Ok(Outcome::Spliced(Spliced { pieces, .. })) = splice(&bad, newer, None, &|| true) {
         for piece in pieces {
             assert!(piece.segment.verify().is_err());
         }
