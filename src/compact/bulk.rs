@@ -8,7 +8,7 @@ use crate::entry::{Below, Entry, Extent, INLINE_VALUE_MAX, MAX_VALUE_LEN, ValueR
 use crate::error::{Corruption, Error, SortFault};
 use crate::options::Options;
 use crate::partition::Layers;
-use crate::segment::{Segment, SegmentBuilder, SegmentCursor, raw_len};
+use crate::segment::{Segment, SegmentBuilder, SegmentCursor, entry_bulk};
 use crate::sync::{Arc, Ordering};
 use std::cmp;
 
@@ -100,7 +100,7 @@ impl Core {
             let base = layers.and_then(|layers| Some((layers, layers.base.as_ref()?)));
             let is_last = at + 1 == view.len();
             if let Some((layers, base)) = base
-                && ends_as_in_a_file(base, layers.raw_bytes, limits, is_last)?
+                && ends_as_in_a_file(base, layers.bulk, limits, is_last)?
             {
                 if layers.changed_keys > 0 {
                     let mut entries = SegmentCursor::new(Arc::clone(base));
@@ -168,13 +168,13 @@ impl Core {
 /// Whether a base that begins where one of a file would ends there too.
 fn ends_as_in_a_file(
     base: &Segment,
-    raw_bytes: Option<u64>,
+    bulk: Option<u64>,
     limits: Limits,
     is_last: bool,
 ) -> Result<bool, Corruption> {
     let entries = base.len();
     let mut end = SegmentCursor::new(base);
-    let raw_bytes = match raw_bytes {
+    let bulk = match bulk {
         Some(bytes) => bytes,
         // It is from a file, which was cut by the same rule.
         None if is_last || entries == limits.entries => return Ok(entries <= limits.entries),
@@ -182,7 +182,7 @@ fn ends_as_in_a_file(
             let mut bytes = 0;
             end.first();
             while end.valid() {
-                bytes += raw_len(end.key(), end.entry());
+                bytes += entry_bulk(end.key(), end.entry());
                 end.next();
             }
             end.status()?;
@@ -191,10 +191,10 @@ fn ends_as_in_a_file(
     };
     end.last();
     end.status()?;
-    let last = if end.valid() { raw_len(end.key(), end.entry()) } else { 0 };
+    let last = if end.valid() { entry_bulk(end.key(), end.entry()) } else { 0 };
     // With its last entry it reaches a limit, and not before.
-    let is_early = limits.are_reached(entries.saturating_sub(1), raw_bytes.saturating_sub(last));
-    Ok(!is_early && (is_last || limits.are_reached(entries, raw_bytes)))
+    let is_early = limits.are_reached(entries.saturating_sub(1), bulk.saturating_sub(last));
+    Ok(!is_early && (is_last || limits.are_reached(entries, bulk)))
 }
 
 /// Sorted input, an entry at a time.

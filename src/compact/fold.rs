@@ -149,18 +149,18 @@ fn spliced(
     options: &Options,
     go_on: &dyn Fn() -> bool,
 ) -> Result<Option<Option<Folded>>, Error> {
-    // Where a file ends a partition hangs on its raw bytes, which are counted from those of the base.
-    let (Some(base), Some(old_bytes)) = (&layers.base, layers.raw_bytes) else { return Ok(None) };
+    // Where a file ends a partition hangs on its bulk, which is counted from that of the base.
+    let (Some(base), Some(old_bulk)) = (&layers.base, layers.bulk) else { return Ok(None) };
     let is_as_before = policy::codec(options) == CodecChoice::Automatic
         && policy::suits(base, options)
         && layers.changed_keys + layers.newer_entries() <= base.len();
     if !is_as_before {
         return Ok(None);
     }
-    let parts = Room { entries: limits.entries, raw_bytes: limits.bytes };
+    let parts = Room { entries: limits.entries, bulk: limits.bytes };
     let is_large = layers.live > limits.entries || about_bytes(layers) > limits.bytes;
     let mut parts = is_large.then_some(parts);
-    let (spliced, all_bytes) = loop {
+    let (spliced, all_bulk) = loop {
         let mut newer = layers.merged(Depth::Overlay);
         let spliced = match splice(base, &mut newer, parts, go_on) {
             Ok(Outcome::Refused) => return Ok(None),
@@ -168,13 +168,13 @@ fn spliced(
             Ok(Outcome::Spliced(spliced)) => spliced,
             Err(error) => return Err(in_order(error)),
         };
-        let all_bytes = (old_bytes + spliced.new_bytes).saturating_sub(spliced.gone_bytes);
-        if parts.is_some() || all_bytes <= limits.bytes {
-            break (spliced, all_bytes);
+        let all_bulk = (old_bulk + spliced.new_bulk).saturating_sub(spliced.gone_bulk);
+        if parts.is_some() || all_bulk <= limits.bytes {
+            break (spliced, all_bulk);
         }
         // Some of the keys are much longer than others, and what is newer was taken for less than it is.
-        let raw_bytes = even_share(all_bytes, PIECE_BYTES).min(limits.bytes);
-        parts = Some(Room { entries: limits.entries, raw_bytes });
+        let bulk = even_share(all_bulk, PIECE_BYTES).min(limits.bytes);
+        parts = Some(Room { entries: limits.entries, bulk });
     };
     let Spliced { pieces, changed_keys, .. } = spliced;
     let written = pieces.iter().map(|piece| piece.segment.len()).sum();
@@ -183,12 +183,12 @@ fn spliced(
     }
     let copied: u64 = pieces.iter().map(|piece| piece.copied).sum();
     let changed_keys = layers.changed_keys + changed_keys;
-    let pieces = pieces.into_iter().map(|SplicedPiece { bound, segment, raw_bytes, copied }| {
+    let pieces = pieces.into_iter().map(|SplicedPiece { bound, segment, bulk, copied }| {
         let live = segment.len();
         let layers = Layers {
             base: Some(segment),
             live,
-            raw_bytes: Some(raw_bytes.unwrap_or(all_bytes)),
+            bulk: Some(bulk.unwrap_or(all_bulk)),
             copied,
             changed_keys: changed_keys + (written - live),
             ..Layers::default()
@@ -234,7 +234,7 @@ fn appended(layers: &Layers, options: &Options) -> Result<Option<Appended>, Erro
         return Ok(None);
     };
     let is_enough = base.len() >= policy::partition_entries(options).div_ceil(2)
-        || layers.raw_bytes.is_some_and(|bytes| bytes >= PIECE_BYTES / 2);
+        || layers.bulk.is_some_and(|bytes| bytes >= PIECE_BYTES / 2);
     if !is_enough || !policy::suits(base, options) {
         return Ok(None);
     }
@@ -257,7 +257,7 @@ fn appended(layers: &Layers, options: &Options) -> Result<Option<Appended>, Erro
 /// What the entries of these layers count for, about.
 pub(super) fn about_bytes(layers: &Layers) -> u64 {
     let image_len = |segment: &Arc<Segment>| segment.image().len() as u64;
-    let base = layers.raw_bytes.unwrap_or_else(|| layers.base.as_ref().map_or(0, image_len));
+    let base = layers.bulk.unwrap_or_else(|| layers.base.as_ref().map_or(0, image_len));
     let frozen = layers.frozen.as_ref().map_or(0, |frozen| frozen.tree.used_bytes() as u64);
     base + layers.overlay().map_or(0, image_len) + frozen
 }
@@ -320,7 +320,7 @@ impl Source for Folding<'_> {
     fn take(&mut self, builder: &mut SegmentBuilder<'_>, limits: Limits) -> Result<(), Error> {
         let before = builder.len();
         let entries = limits.entries.min(before.saturating_add(LOOK_EVERY));
-        let room = Room { entries, raw_bytes: limits.bytes };
+        let room = Room { entries, bulk: limits.bytes };
         self.layers[self.at].take(builder, room).map_err(in_order)?;
         self.seen += 1 + builder.len() - before;
         if self.seen >= LOOK_EVERY {

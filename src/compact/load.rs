@@ -6,7 +6,7 @@ use crate::arena::OutOfMemory;
 use crate::entry::{Below, Entry, Extent, ValueRef, ValueWidth};
 use crate::error::Error;
 use crate::key::MAX_KEY_LEN;
-use crate::segment::{CodecChoice, SegmentBuilder, raw_len};
+use crate::segment::{CodecChoice, SegmentBuilder, entry_bulk};
 use crate::sync::{Arc, join_scoped, spawn_scoped};
 use std::collections::VecDeque;
 use std::thread;
@@ -84,13 +84,13 @@ impl Chunk {
     /// Reads entries until a limit is reached; there is at least one.
     fn read(sorted: &mut Sorted<'_>, limits: Limits) -> Result<Self, Error> {
         let mut chunk = Self::default();
-        let mut raw_bytes = 0;
-        while !sorted.is_done() && !limits.are_reached(chunk.rows.len() as u64, raw_bytes) {
+        let mut bulk = 0;
+        while !sorted.is_done() && !limits.are_reached(chunk.rows.len() as u64, bulk) {
             let (key, entry) = sorted.current();
             if key.len() > MAX_KEY_LEN {
                 return Err(Error::KeyTooLong { len: key.len() });
             }
-            raw_bytes += raw_len(key, entry);
+            bulk += entry_bulk(key, entry);
             chunk.push(key, entry.value)?;
             sorted.advance()?;
         }

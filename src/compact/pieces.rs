@@ -85,7 +85,7 @@ pub(super) fn cut(
     while !source.is_done() && heap <= limits.heap {
         let bump = Bump::new();
         let mut builder = SegmentBuilder::new(width, &bump, choice)?;
-        while !source.is_done() && !limits.are_reached(builder.len(), builder.raw_bytes()) {
+        while !source.is_done() && !limits.are_reached(builder.len(), builder.bulk()) {
             source.take(&mut builder, limits)?;
         }
         if builder.len() == 0 {
@@ -102,9 +102,9 @@ pub(super) fn cut(
             }
             next = Some(separator(builder.last_key(), &key));
         }
-        let (live, raw_bytes) = (builder.len(), builder.raw_bytes());
+        let (live, bulk) = (builder.len(), builder.bulk());
         let base = Some(Arc::new(builder.finish()?));
-        let layers = Layers { base, live, raw_bytes: Some(raw_bytes), ..Layers::default() };
+        let layers = Layers { base, live, bulk: Some(bulk), ..Layers::default() };
         heap += layers.heap_bytes();
         pieces.push(Piece { bound, layers });
         bound = next.unwrap_or_default();
@@ -149,11 +149,11 @@ mod tests {
             assert_eq!(lens.clone().sum::<u64>(), 100);
             assert!(lens.clone().all(|len| len <= entries));
             for (i, piece) in pieces.iter().enumerate() {
-                let Layers { raw_bytes, live, .. } = piece.layers;
-                let raw_bytes = raw_bytes.expect("it has been built");
-                let is_full = Limits { entries, bytes, heap: 0 }.are_reached(live, raw_bytes);
+                let Layers { bulk, live, .. } = piece.layers;
+                let bulk = bulk.expect("it has been built");
+                let is_full = Limits { entries, bytes, heap: 0 }.are_reached(live, bulk);
                 assert!(is_full || i + 1 == pieces.len());
-                assert!(raw_bytes < bytes.saturating_add(8 + 8 * 100), "at most one entry over it");
+                assert!(bulk < bytes.saturating_add(8 + 8 * 100), "at most one entry over it");
             }
             let mut start = 0;
             for piece in &pieces {
@@ -203,7 +203,7 @@ mod tests {
             }
             for partition in core.partitions() {
                 let layers = partition.layers();
-                let bytes = layers.and_then(|layers| layers.raw_bytes).unwrap_or(0);
+                let bytes = layers.and_then(|layers| layers.bulk).unwrap_or(0);
                 assert!(bytes <= 2 * PIECE_BYTES + 8 * 1_501 + 8, "{bytes} in round {round}");
             }
             if round > 6 {

@@ -49,7 +49,7 @@ pub(crate) struct Layers {
     pub(crate) live: u64,
     /// What the entries of the base count for where partitions end, as it was when it was built;
     /// `None` if it is from a file, or not there.
-    pub(crate) raw_bytes: Option<u64>,
+    pub(crate) bulk: Option<u64>,
     /// Keys of the base that were copied, as they are stored, from the one before.
     pub(crate) copied: u64,
     /// Keys that have come to the base or gone since all of it was written at once. If there are any, it may

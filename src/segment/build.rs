@@ -102,7 +102,7 @@ pub(crate) struct SegmentBuilder<'b> {
     below: BitStage<'b>,
     entries: u64,
     weight: i64,
-    raw_bytes: u64,
+    bulk: u64,
     last_key: Vec<u8>,
     /// Learns every key.
     filter: Option<&'b mut Filter>,
@@ -182,7 +182,7 @@ impl<'b> SegmentBuilder<'b> {
             below: BitStage::new(bump),
             entries: 0,
             weight: 0,
-            raw_bytes: 0,
+            bulk: 0,
             last_key: Vec::new(),
             filter: None,
             unpacked: Vec::new(),
@@ -199,10 +199,11 @@ impl<'b> SegmentBuilder<'b> {
         self.entries
     }
 
-    /// Bytes of their keys and values, large values not counted. Where a run had tombstones, these
-    /// may count as values of the width that all have.
-    pub(crate) fn raw_bytes(&self) -> u64 {
-        self.raw_bytes
+    /// What they count for where partitions end: the bytes of their values, large ones not counted, and
+    /// eight times those of their keys. Where a run had tombstones, these may count as values of the width
+    /// that all have.
+    pub(crate) fn bulk(&self) -> u64 {
+        self.bulk
     }
 
     /// The key of the last one; empty if there is none.
@@ -238,12 +239,12 @@ impl<'b> SegmentBuilder<'b> {
         self.last_key.extend_from_slice(&key[shared..]);
         self.entries += 1;
         self.weight += i64::from(entry.weight());
-        self.raw_bytes += raw_len(key, entry);
+        self.bulk += entry_bulk(key, entry);
         Ok(())
     }
 
     /// Appends the first entries of a run, which has some: so many at most, and until there are
-    /// `max_raw_bytes`, of which there are less. Answers how many. The result is as if each was
+    /// `max_bulk`, of which there are less. Answers how many. The result is as if each was
     /// [pushed](Self::push).
     ///
     /// Keys of the codec that they had are not compared with each other again, and values of one
@@ -252,7 +253,7 @@ impl<'b> SegmentBuilder<'b> {
         &mut self,
         run: &Run<'_>,
         most: u64,
-        max_raw_bytes: u64,
+        max_bulk: u64,
     ) -> Result<u64, Error> {
         let Run { segment, layout, keys, ref range } = *run;
         let first = range.start;
@@ -269,7 +270,7 @@ impl<'b> SegmentBuilder<'b> {
         }
         let shared = shared_with(&self.last_key, first_key, self.entries)?;
         let most = range.end.min(first.saturating_add(most));
-        let range = first..self.push_values(run, most, max_raw_bytes)?;
+        let range = first..self.push_values(run, most, max_bulk)?;
         match (&mut self.keys, keys) {
             (KeyStage::Front(stage), RunKeys::Front(block)) => {
                 stage.push(first_key, shared)?;
@@ -325,13 +326,13 @@ impl<'b> SegmentBuilder<'b> {
         self.values.push_lent(LentValues::Bytes(values), count, &mut self.unpacked)?;
         let last = spelled(*last, stage.width(), &mut bytes);
         replace(&mut self.last_key, last)?;
-        self.raw_bytes += bulk(count * last.len() as u64, values.len() as u64);
+        self.bulk += bulk_of(count * last.len() as u64, values.len() as u64);
         self.count_values(count)
     }
 
     /// Appends the values of a run's first entries, up to `most` and the one that brings all to
-    /// `max_raw_bytes`. Answers the ordinal behind them.
-    fn push_values(&mut self, run: &Run<'_>, most: u64, max_raw_bytes: u64) -> Result<u64, Error> {
+    /// `max_bulk`. Answers the ordinal behind them.
+    fn push_values(&mut self, run: &Run<'_>, most: u64, max_bulk: u64) -> Result<u64, Error> {
         let Run { segment, layout, keys, ref range } = *run;
         let first = range.start;
         let mut end = first;
@@ -339,28 +340,28 @@ impl<'b> SegmentBuilder<'b> {
             let width = u64::from(width);
             match keys {
                 RunKeys::Front(_) => {
-                    while end < most && self.raw_bytes < max_raw_bytes {
-                        self.raw_bytes += bulk(keys.key_len(end), width);
+                    while end < most && self.bulk < max_bulk {
+                        self.bulk += bulk_of(keys.key_len(end), width);
                         end += 1;
                     }
                 }
                 // All keys have one length.
                 RunKeys::Int(_) => {
-                    let each = bulk(keys.key_len(first), width);
-                    let room = max_raw_bytes.saturating_sub(self.raw_bytes);
+                    let each = bulk_of(keys.key_len(first), width);
+                    let room = max_bulk.saturating_sub(self.bulk);
                     end += room.div_ceil(each).min(most - first);
-                    self.raw_bytes += (end - first) * each;
+                    self.bulk += (end - first) * each;
                 }
             }
             self.copy_values(segment, layout, first..end)?;
             return Ok(end);
         }
         let values = segment.values(layout);
-        while end < most && self.raw_bytes < max_raw_bytes {
+        while end < most && self.bulk < max_bulk {
             let buf = ValueBuf::default();
             let entry = segment.entry_of(layout, values, Ordinal(end), &buf)?;
             self.values.push(present(entry))?;
-            self.raw_bytes += bulk(keys.key_len(end), value_len(entry.value));
+            self.bulk += bulk_of(keys.key_len(end), value_len(entry.value));
             end += 1;
         }
         Ok(end)
@@ -457,12 +458,12 @@ impl<'b> SegmentBuilder<'b> {
     /// Appends the value of an entry that a base is to have, whose key stands elsewhere.
     pub(super) fn push_value(&mut self, key: &[u8], entry: Entry<'_>) -> Result<(), Error> {
         self.values.push(present(entry))?;
-        self.raw_bytes += raw_len(key, entry);
+        self.bulk += entry_bulk(key, entry);
         self.count_values(1)
     }
 
-    /// Appends the values of some entries of another base, whose keys stand elsewhere. Their raw bytes
-    /// are not counted.
+    /// Appends the values of some entries of another base, whose keys stand elsewhere. What they
+    /// count for is not added.
     pub(super) fn pass_values(
         &mut self,
         segment: &Segment,
@@ -560,14 +561,14 @@ impl<'b> SegmentBuilder<'b> {
     }
 }
 
-/// Bytes of an entry as [`SegmentBuilder::raw_bytes`] counts them.
-pub(crate) fn raw_len(key: &[u8], entry: Entry<'_>) -> u64 {
-    bulk(key.len() as u64, value_len(entry.value))
+/// Bytes of an entry as [`SegmentBuilder::bulk`] counts them.
+pub(crate) fn entry_bulk(key: &[u8], entry: Entry<'_>) -> u64 {
+    bulk_of(key.len() as u64, value_len(entry.value))
 }
 
 /// What keys and values of so many bytes count for where partitions end. Values are copied, keys are put
 /// together, compared and encoded: a byte of those takes as long as some eight of values.
-pub(crate) fn bulk(key_bytes: u64, value_bytes: u64) -> u64 {
+pub(crate) fn bulk_of(key_bytes: u64, value_bytes: u64) -> u64 {
     8 * key_bytes + value_bytes
 }
 

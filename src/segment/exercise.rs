@@ -89,7 +89,7 @@ fn exercise_pass(segment: &Segment, probes: &[Vec<u8>], is_sound: bool) {
     let Ok(Some(mut pass)) = Pass::new(segment) else { return };
     let bump = bumpalo::Bump::new();
     let mut passed = SegmentBuilder::new(segment.width, &bump, CodecChoice::Int).expect("memory");
-    let room = Room { entries: WALKED_KEYS as u64, raw_bytes: WALKED_BYTES as u64 };
+    let room = Room { entries: WALKED_KEYS as u64, bulk: WALKED_BYTES as u64 };
     let bounds = probes.iter().map(|probe| Some(probe.as_slice())).chain([None]);
     let mut outcome: Result<(), Error> = Ok(());
     for bound in bounds {
@@ -105,7 +105,7 @@ fn exercise_pass(segment: &Segment, probes: &[Vec<u8>], is_sound: bool) {
     let count = passed.len();
     if is_sound {
         assert!(outcome.is_ok());
-        assert!(pass.is_done() || count == room.entries || passed.raw_bytes() >= room.raw_bytes);
+        assert!(pass.is_done() || count == room.entries || passed.bulk() >= room.bulk);
     }
     if outcome.is_ok() && pass.is_base() && count > 0 {
         let passed = passed.finish().expect("memory");
@@ -139,7 +139,7 @@ fn exercise_splice(segment: &Segment, probes: &[Vec<u8>], is_sound: bool) {
         newer.push(key, entry).expect("short keys in order");
     }
     let newer = newer.finish().expect("memory");
-    let parts = Room { entries: 1 + segment.len() / 3, raw_bytes: 8 * WALKED_BYTES as u64 };
+    let parts = Room { entries: 1 + segment.len() / 3, bulk: 8 * WALKED_BYTES as u64 };
     for limits in [None, Some(parts)] {
         let outcome = splice(segment, &mut SegmentCursor::new(&newer), limits, &|| true);
         if is_sound {

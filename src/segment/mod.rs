@@ -26,7 +26,7 @@ mod tests;
 mod values;
 mod verify;
 
-pub(crate) use build::{CodecChoice, SegmentBuilder, raw_len};
+pub(crate) use build::{CodecChoice, SegmentBuilder, entry_bulk};
 pub(crate) use cursor::SegmentCursor;
 pub(crate) use extents::{EXTENT_ROW_LEN, Extents, extent_row};
 #[cfg(any(test, fuzzing))]

@@ -4,7 +4,7 @@
 //! entry takes a thousand instructions; here keys are unpacked together and go where they have the
 //! same form, and between two entries that are newer, all is copied that stands there.
 
-use super::build::bulk;
+use super::build::bulk_of;
 use super::build::{Run, RunKeys};
 use super::format::Section;
 use super::front::{DirectKeys, FrontBlock};
@@ -49,19 +49,19 @@ pub(crate) struct Pass<'s> {
 pub(crate) struct Room {
     /// Entries that it has then at most.
     pub(crate) entries: u64,
-    /// Raw bytes: it takes no more entries when it has so many.
-    pub(crate) raw_bytes: u64,
+    /// It takes no more entries when they count for so much.
+    pub(crate) bulk: u64,
 }
 
 impl Room {
-    /// How many entries there is room for, of so many raw bytes each.
+    /// How many entries there is room for, each of which counts for so much.
     fn left(self, builder: &SegmentBuilder<'_>, each: u64) -> u64 {
-        let raw_bytes = self.raw_bytes.saturating_sub(builder.raw_bytes());
-        self.entries.saturating_sub(builder.len()).min(raw_bytes.div_ceil(each.max(1)))
+        let bulk = self.bulk.saturating_sub(builder.bulk());
+        self.entries.saturating_sub(builder.len()).min(bulk.div_ceil(each.max(1)))
     }
 
     fn is_left(self, builder: &SegmentBuilder<'_>) -> bool {
-        builder.len() < self.entries && builder.raw_bytes() < self.raw_bytes
+        builder.len() < self.entries && builder.bulk() < self.bulk
     }
 }
 
@@ -114,7 +114,7 @@ impl<'s> Pass<'s> {
                 }
                 let Self { segment, known: Known { layout, .. }, .. } = *self;
                 let run = Run { segment, layout, keys: self.keys(), range: self.at..end };
-                self.at += builder.push_run(&run, room.entries - builder.len(), room.raw_bytes)?;
+                self.at += builder.push_run(&run, room.entries - builder.len(), room.bulk)?;
             }
             if self.at < self.unpacked_end() {
                 return Ok(true);
@@ -147,7 +147,7 @@ impl<'s> Pass<'s> {
         self.unpack()?;
         let Self { segment, known: Known { layout, .. }, unpacked, at, woven, .. } = self;
         let Unpacked::Int(piece) = unpacked else { return Ok(false) };
-        let most = room.left(builder, bulk(width as u64, value_width as u64));
+        let most = room.left(builder, bulk_of(width as u64, value_width as u64));
         let end = piece.ordinals().end;
         let range = *at..end.min(*at + most);
         let Some((values, stored_width)) = segment.values(layout).lend(range.clone()) else {

@@ -3,7 +3,7 @@
 //! A fold meets a fifth of a base's keys at most. To unpack the others, and with symbols to write them
 //! again, was most of what it took. SCRATCHPAD.md section 2.2.
 
-use super::build::{SegmentBuilder, bulk, raw_len, shared_with};
+use super::build::{SegmentBuilder, bulk_of, entry_bulk, shared_with};
 use super::format::Section;
 use super::front::{FrontKeys, KeyBuffer, SourceBlocks, SpliceStage};
 use super::{CodecChoice, Keys, Known, Ordinal, Room, Segment};
@@ -25,9 +25,9 @@ const LOOK_EVERY: u64 = 64;
 pub(crate) struct Spliced {
     /// None if no entry is left.
     pub(crate) pieces: Vec<SplicedPiece>,
-    /// Raw bytes of entries that are new, and of those that are not there any more.
-    pub(crate) new_bytes: u64,
-    pub(crate) gone_bytes: u64,
+    /// What entries count for that are new, and of those that are not there any more.
+    pub(crate) new_bulk: u64,
+    pub(crate) gone_bulk: u64,
     /// Keys that are new or gone. If there are any, written at once it might be another image.
     pub(crate) changed_keys: u64,
 }
@@ -38,7 +38,7 @@ pub(crate) struct SplicedPiece {
     pub(crate) bound: Box<[u8]>,
     pub(crate) segment: Arc<Segment>,
     /// What its entries count for, if they are not all that there are.
-    pub(crate) raw_bytes: Option<u64>,
+    pub(crate) bulk: Option<u64>,
     /// Keys that were copied as they are stored.
     pub(crate) copied: u64,
 }
@@ -106,8 +106,8 @@ pub(crate) fn splice(
         last_key: KeyBuffer::default(),
         text: KeyBuffer::default(),
         is_refused: false,
-        new_bytes: 0,
-        gone_bytes: 0,
+        new_bulk: 0,
+        gone_bulk: 0,
         changed_keys,
         copied: 0,
     };
@@ -136,15 +136,15 @@ pub(crate) fn splice(
     if splice.is_refused || !splice.stage.is_worth_it() {
         return Ok(Outcome::Refused);
     }
-    let raw_bytes = splice.raw_bytes(0);
-    let Splice { stage, rest, mut pieces, bound, copied, gone_bytes, changed_keys, .. } = splice;
-    let new_bytes = splice.new_bytes + rest.raw_bytes();
+    let bulk = splice.bulk(0);
+    let Splice { stage, rest, mut pieces, bound, copied, gone_bulk, changed_keys, .. } = splice;
+    let new_bulk = splice.new_bulk + rest.bulk();
     if rest.len() > 0 {
         let segment = Arc::new(rest.finish_with(stage.finish()?)?);
         pieces.try_reserve(1).map_err(|_| OutOfMemory)?;
-        pieces.push(SplicedPiece { bound, segment, raw_bytes, copied });
+        pieces.push(SplicedPiece { bound, segment, bulk, copied });
     }
-    Ok(Outcome::Spliced(Spliced { pieces, new_bytes, gone_bytes, changed_keys }))
+    Ok(Outcome::Spliced(Spliced { pieces, new_bulk, gone_bulk, changed_keys }))
 }
 
 /// Makes `prefix`, which is what the stored keys share, what newer ones share too.
@@ -204,8 +204,8 @@ struct Splice<'s, 'b> {
     /// Bytes of a key at most, so that there is room for its codes.
     longest: usize,
     is_refused: bool,
-    new_bytes: u64,
-    gone_bytes: u64,
+    new_bulk: u64,
+    gone_bulk: u64,
     changed_keys: u64,
     /// Of the piece on its way.
     copied: u64,
@@ -215,9 +215,9 @@ impl Splice<'_, '_> {
     /// What the entries of the piece count for, if there are to be several; so many of them have only
     /// keys yet.
     #[inline]
-    fn raw_bytes(&self, keys: u64) -> Option<u64> {
+    fn bulk(&self, keys: u64) -> Option<u64> {
         let Divided { width, .. } = self.divided?;
-        Some(bulk(self.key_bytes, (self.rest.len() + keys) * width))
+        Some(bulk_of(self.key_bytes, (self.rest.len() + keys) * width))
     }
 
     /// Whether the piece takes another entry; so many of its entries have only keys yet.
@@ -225,7 +225,7 @@ impl Splice<'_, '_> {
     fn has_room(&self, keys: u64) -> bool {
         let Some(Divided { limits, .. }) = self.divided else { return true };
         let entries = self.rest.len() + keys;
-        let is_below = self.raw_bytes(keys).is_none_or(|bytes| bytes < limits.raw_bytes);
+        let is_below = self.bulk(keys).is_none_or(|bytes| bytes < limits.bulk);
         entries == 0 || entries < limits.entries && is_below
     }
 
@@ -241,19 +241,19 @@ impl Splice<'_, '_> {
         let stage = SpliceStage::new(self.bump, self.keys, &self.prefix)?;
         let stage = mem::replace(&mut self.stage, stage);
         let rest = SegmentBuilder::new(self.base.width, self.bump, CodecChoice::Plain)?;
-        let raw_bytes = self.raw_bytes(0);
+        let bulk = self.bulk(0);
         let rest = mem::replace(&mut self.rest, rest);
         if !stage.is_worth_it() {
             self.is_refused = true;
             return Ok(());
         }
         self.ended += rest.len();
-        self.new_bytes += rest.raw_bytes();
+        self.new_bulk += rest.bulk();
         self.pieces.try_reserve(1).map_err(|_| OutOfMemory)?;
         self.pieces.push(SplicedPiece {
             bound: mem::take(&mut self.bound),
             segment: Arc::new(rest.finish_with(stage.finish()?)?),
-            raw_bytes,
+            bulk,
             copied: mem::take(&mut self.copied),
         });
         self.key_bytes = 0;
@@ -283,7 +283,7 @@ impl Splice<'_, '_> {
                 continue;
             }
             let entry = newer.entry();
-            self.gone_bytes += self.raw_len(at, newer.key())?;
+            self.gone_bulk += self.entry_bulk(at, newer.key())?;
             if entry.live().is_some() {
                 // The key stays.
                 self.make_room()?;
@@ -353,14 +353,14 @@ impl Splice<'_, '_> {
         Ok(())
     }
 
-    /// Raw bytes of the entry at a slot, which has this key.
-    fn raw_len(&self, slot: usize, key: &[u8]) -> Result<u64, Corruption> {
+    /// What the entry at a slot counts for, which has this key.
+    fn entry_bulk(&self, slot: usize, key: &[u8]) -> Result<u64, Corruption> {
         if let ValueWidth::Fixed(width) = self.base.width {
-            return Ok(bulk(key.len() as u64, u64::from(width)));
+            return Ok(bulk_of(key.len() as u64, u64::from(width)));
         }
         let (layout, buf) = (&self.known.layout, ValueBuf::default());
         let ordinal = Ordinal(self.source.first() + slot as u64);
-        Ok(raw_len(key, self.base.entry_of(layout, self.base.values(layout), ordinal, &buf)?))
+        Ok(entry_bulk(key, self.base.entry_of(layout, self.base.values(layout), ordinal, &buf)?))
     }
 
     /// Appends a key of the block.

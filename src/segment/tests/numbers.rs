@@ -76,7 +76,7 @@ fn runs_of_packed_values_are_as_if_appended_one_by_one() {
                 let bump = Bump::new();
                 let mut builder = SegmentBuilder::new(width, &bump, choice).expect("memory");
                 let mut pass = Pass::new(&segment).expect("sound").expect("of blocks or pieces");
-                let room = Room { entries: u64::MAX, raw_bytes: u64::MAX };
+                let room = Room { entries: u64::MAX, bulk: u64::MAX };
                 assert_eq!(pass.pass_below(None, &mut builder, room), Ok(true));
                 let passed = builder.finish().expect("memory for a test");
                 assert_eq!(image_of(&passed), image_of(&segment));

@@ -28,18 +28,18 @@ fn merged(lower: &Segment, others: &Model, choice: CodecChoice, rng: &mut Rng) -
     for other in others.iter().map(Some).chain([None]) {
         loop {
             let some = |most: usize| [u64::MAX, rng.below(most) as u64];
-            let [entries, raw_bytes] =
+            let [entries, bulk] =
                 [300, 3_000].map(some).map(|choices| choices[builder.len() as usize % 2]);
             let room = Room {
                 entries: builder.len().saturating_add(entries),
-                raw_bytes: builder.raw_bytes().saturating_add(raw_bytes),
+                bulk: builder.bulk().saturating_add(bulk),
             };
             let before = builder.len();
             let bound = other.map(|(key, _)| key.as_slice());
             if pass.pass_below(bound, &mut builder, room).expect("in order") {
                 break;
             }
-            let is_full = builder.len() >= room.entries || builder.raw_bytes() >= room.raw_bytes;
+            let is_full = builder.len() >= room.entries || builder.bulk() >= room.bulk;
             assert!(is_full && builder.len() - before <= entries);
         }
         let Some((key, Owned { value, live_below })) = other else { break };
@@ -115,7 +115,7 @@ fn what_is_not_behind_the_last_entry_is_refused() {
     {
         let model = model_of(keys_for(choice), ValueWidth::Fixed(8), false);
         let lower = built(&model, ValueWidth::Fixed(8), choice);
-        let room = Room { entries: u64::MAX, raw_bytes: u64::MAX };
+        let room = Room { entries: u64::MAX, bulk: u64::MAX };
         for (key, _) in model.iter().skip(1) {
             let bump = Bump::new();
             let builder = SegmentBuilder::new(lower.width, &bump, choice);
@@ -161,7 +161,7 @@ fn blocks_that_overlap_are_damage_also_where_an_entry_was_skipped() {
         let bump = Bump::new();
         let builder = SegmentBuilder::new(WIDTH, &bump, CodecChoice::Front);
         let mut builder = builder.expect("memory for a test");
-        let room = Room { entries: u64::MAX, raw_bytes: u64::MAX };
+        let room = Room { entries: u64::MAX, bulk: u64::MAX };
         assert!(matches!(pass.pass_below(Some(b"b5"), &mut builder, room), Ok(true)));
         if pass.skip(b"b5").is_ok_and(|skipped| skipped.is_some()) {
             assert!(pass.pass_below(None, &mut builder, room).is_err());

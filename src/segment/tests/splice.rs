@@ -9,19 +9,19 @@ use crate::testing::rng::Rng;
 /// A base that was put together whole.
 struct Whole {
     segment: Option<Arc<Segment>>,
-    new_bytes: u64,
-    gone_bytes: u64,
+    new_bulk: u64,
+    gone_bulk: u64,
     changed_keys: u64,
     copied: u64,
 }
 
 fn spliced(base: &Segment, newer: &Segment) -> Option<Whole> {
-    let Spliced { mut pieces, new_bytes, gone_bytes, changed_keys } = divided(base, newer, None)?;
+    let Spliced { mut pieces, new_bulk, gone_bulk, changed_keys } = divided(base, newer, None)?;
     let piece = pieces.pop();
     assert!(pieces.is_empty());
     let copied = piece.as_ref().map_or(0, |piece| piece.copied);
     let segment = piece.map(|piece| piece.segment);
-    Some(Whole { segment, new_bytes, gone_bytes, changed_keys, copied })
+    Some(Whole { segment, new_bulk, gone_bulk, changed_keys, copied })
 }
 
 /// In pieces that end at these limits.
@@ -107,9 +107,9 @@ fn what_is_spliced_is_as_if_made_anew() {
                     assert!(choice == CodecChoice::Symbols || is_numbers, "{}", set.name);
                     continue;
                 };
-                let Whole { segment, new_bytes, gone_bytes, changed_keys, copied } = spliced;
+                let Whole { segment, new_bulk, gone_bulk, changed_keys, copied } = spliced;
                 let raw = |model: &Model| bulk_of(model, width);
-                assert_eq!(raw(&base) + new_bytes, raw(&expected) + gone_bytes);
+                assert_eq!(raw(&base) + new_bulk, raw(&expected) + gone_bulk);
                 let differing = base.keys().filter(|key| !expected.contains_key(*key)).count()
                     + expected.keys().filter(|key| !base.contains_key(*key)).count();
                 // And one for a prefix that is shorter than it was.
@@ -167,7 +167,7 @@ fn what_is_spliced_in_pieces_is_what_it_is_whole() {
         let newer_segment = built(&newer, width, CodecChoice::Plain);
         for choice in [CodecChoice::Front, CodecChoice::Symbols] {
             let old = built(&base, width, choice);
-            for (entries, raw_bytes) in [
+            for (entries, bulk) in [
                 (1, u64::MAX),
                 (15, u64::MAX),
                 (16, 3_000),
@@ -179,7 +179,7 @@ fn what_is_spliced_in_pieces_is_what_it_is_whole() {
                 if expected.len() as u64 / entries > 200 {
                     continue;
                 }
-                let limits = Some(Room { entries, raw_bytes });
+                let limits = Some(Room { entries, bulk });
                 let Some(spliced) = divided(&old, &newer_segment, limits) else { continue };
                 let mut rest = expected.iter().peekable();
                 let mut before: Option<Vec<u8>> = None;
@@ -188,14 +188,14 @@ fn what_is_spliced_in_pieces_is_what_it_is_whole() {
                     // It ends with the entry that reaches a limit.
                     let mut model = Model::new();
                     while (model.len() as u64) < entries
-                        && bulk_of(&model, width) < raw_bytes
+                        && bulk_of(&model, width) < bulk
                         && let Some((key, owned)) = rest.next()
                     {
                         model.insert(key.clone(), owned.clone());
                     }
                     let fresh = built(&model, width, CodecChoice::Plain);
                     assert!(contents(&piece.segment) == contents(&fresh), "{}", set.name);
-                    assert_eq!(piece.raw_bytes, Some(bulk_of(&model, width)));
+                    assert_eq!(piece.bulk, Some(bulk_of(&model, width)));
                     let first = model.keys().next().expect("not empty");
                     match before {
                         None => assert!(piece.bound.is_empty()),
@@ -328,29 +328,25 @@ fn numbers_are_woven_as_if_pushed_one_by_one() {
             loop {
                 let room = Room {
                     entries: builder.len() + 1 + rng.below(700) as u64,
-                    raw_bytes: builder.raw_bytes() + 1 + rng.below(50_000) as u64,
+                    bulk: builder.bulk() + 1 + rng.below(50_000) as u64,
                 };
                 let before = builder.len();
                 if pass.weave(&mut cursor, &mut builder, room).expect("in order") {
                     assert!(builder.len() <= room.entries);
-                    assert!(builder.raw_bytes() < room.raw_bytes + 8 * 8 + 20);
+                    assert!(builder.bulk() < room.bulk + 8 * 8 + 20);
                     woven += builder.len() - before;
                     continue;
                 }
                 // As a fold goes on.
                 if !cursor.valid() {
                     while !pass
-                        .pass_below(
-                            None,
-                            &mut builder,
-                            Room { entries: u64::MAX, raw_bytes: u64::MAX },
-                        )
+                        .pass_below(None, &mut builder, Room { entries: u64::MAX, bulk: u64::MAX })
                         .expect("in order")
                     {}
                     break;
                 }
                 let key = cursor.key().to_vec();
-                let all = Room { entries: u64::MAX, raw_bytes: u64::MAX };
+                let all = Room { entries: u64::MAX, bulk: u64::MAX };
                 assert!(pass.pass_below(Some(&key), &mut builder, all).expect("in order"));
                 pass.skip(&key).expect("sound");
                 if cursor.entry().live().is_some() {
@@ -409,14 +405,14 @@ fn a_chain_of_splices_is_what_a_map_would_be() {
             }
             let newer_segment = built(&newer, width, CodecChoice::Plain);
             let expected = together(&model, &newer);
-            let Some(Whole { segment, new_bytes, gone_bytes, copied, .. }) =
+            let Some(Whole { segment, new_bulk, gone_bulk, copied, .. }) =
                 spliced(&base, &newer_segment)
             else {
                 refused += 1;
                 break;
             };
             let raw = |model: &Model| bulk_of(model, width);
-            assert_eq!(raw(&model) + new_bytes, raw(&expected) + gone_bytes);
+            assert_eq!(raw(&model) + new_bulk, raw(&expected) + gone_bulk);
             let Some(segment) = segment else {
                 assert!(expected.is_empty());
                 break;
@@ -472,7 +468,7 @@ fn damaged_bases_are_spliced_without_a_panic() {
                     let newer = built(&model_of(newer, width, true), width, CodecChoice::Plain);
                     let is_whole = width == ValueWidth::Bytes || random.below(2) == 0;
                     let limits =
-                        if is_whole { None } else { Some(Room { entries: 40, raw_bytes: 9_000 }) };
+                        if is_whole { None } else { Some(Room { entries: 40, bulk: 9_000 }) };
                     let newer = &mut SegmentCursor::new(&newer);
                     let outcome = splice(&segment, newer, limits, &|| true);
                     outcomes[match &outcome {
