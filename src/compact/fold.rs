@@ -254,12 +254,15 @@ fn appended(layers: &Layers, options: &Options) -> Result<Option<Appended>, Erro
     }))
 }
 
-/// What the entries of these layers count for, about.
+/// What the entries of these layers count for, about: those above the base as much each as those of it,
+/// or their bytes, if these are more.
 pub(super) fn about_bytes(layers: &Layers) -> u64 {
     let image_len = |segment: &Arc<Segment>| segment.image().len() as u64;
     let base = layers.bulk.unwrap_or_else(|| layers.base.as_ref().map_or(0, image_len));
     let frozen = layers.frozen.as_ref().map_or(0, |frozen| frozen.tree.used_bytes() as u64);
-    base + layers.overlay().map_or(0, image_len) + frozen
+    let newer = layers.overlay().map_or(0, image_len) + frozen;
+    let base_len = layers.base.as_ref().map_or(0, |segment| segment.len());
+    base + newer.max(layers.newer_entries().saturating_mul(base.checked_div(base_len).unwrap_or(0)))
 }
 
 /// How much of `all` each piece gets if they are about `each`, and a piece of twice that is none

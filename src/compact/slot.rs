@@ -11,14 +11,21 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// A process forked while a fold runs gets a copy of the map in which the slot is held by a thread
 /// that does not exist there. Whoever wants the slot sees that the holder was another process and
 /// takes it over: that fold will never publish here, and its input is where it was.
+///
+/// Whoever waits gets it next: a worker that folds again and again would otherwise be back before the
+/// writer that waits for it has woken up, many times over.
 pub(super) struct FoldSlot {
-    /// Number of the process; [`NOBODY`] if it is free.
+    /// Number of the process; [`NOBODY`] if it is free, [`WOKEN`] if it is for a thread that has been
+    /// woken up.
     holder: Mutex<u32>,
     released: Condvar,
 }
 
 /// No process has this number.
 const NOBODY: u32 = 0;
+
+/// Nor this one.
+const WOKEN: u32 = u32::MAX;
 
 /// The slot, until dropped.
 pub(super) struct Held<'a>(&'a FoldSlot);
@@ -33,8 +40,13 @@ impl FoldSlot {
     pub(super) fn acquire(&self) -> Held<'_> {
         let process = std::process::id();
         let mut holder = self.holder.lock();
-        while *holder == process {
-            self.released.wait_for(&mut holder, LOOK_EVERY);
+        while *holder == process || *holder == WOKEN {
+            let waited = self.released.wait_for(&mut holder, LOOK_EVERY);
+            // The one that was woken up may not be there: a fork has come in between.
+            let is_next = !waited.timed_out() || *holder == WOKEN;
+            if is_next && *holder != process {
+                break;
+            }
         }
         *holder = process;
         Held(self)
@@ -43,7 +55,50 @@ impl FoldSlot {
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        *self.0.holder.lock() = NOBODY;
-        self.0.released.notify_one();
+        let mut holder = self.0.holder.lock();
+        *holder = if self.0.released.notify_one() { WOKEN } else { NOBODY };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sync::{Arc, thread};
+    use std::time::Duration;
+
+    const ROUNDS: usize = 20;
+
+    #[test]
+    fn whoever_waits_gets_the_slot_before_its_holder_gets_it_again() {
+        let slot = Arc::new(FoldSlot::new());
+        let order = Arc::new(Mutex::new(Vec::new()));
+        for _ in 0..ROUNDS {
+            let held = slot.acquire();
+            let waiter = thread::spawn({
+                let (slot, order) = (Arc::clone(&slot), Arc::clone(&order));
+                move || {
+                    let _held = slot.acquire();
+                    order.lock().push("waiter");
+                }
+            });
+            // Long enough for the other one to wait, mostly.
+            std::thread::sleep(Duration::from_millis(5));
+            drop(held);
+            let again = slot.acquire();
+            order.lock().push("holder");
+            drop(again);
+            waiter.join().expect("it has not failed");
+        }
+        let order = order.lock();
+        let first = order.chunks(2).filter(|round| round[0] == "waiter").count();
+        assert!(first > ROUNDS / 2, "{first} of {ROUNDS}");
+    }
+
+    #[test]
+    fn a_slot_that_is_kept_for_a_thread_that_is_not_there_is_taken_in_the_end() {
+        let slot = FoldSlot::new();
+        *slot.holder.lock() = WOKEN;
+        drop(slot.acquire());
+        assert_eq!(*slot.holder.lock(), NOBODY);
     }
 }

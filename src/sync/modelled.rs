@@ -97,8 +97,9 @@ impl Condvar {
     }
 
     /// As `wait`.
-    pub(crate) fn wait_for<T>(&self, guard: &mut MutexGuard<'_, T>, _limit: Duration) {
+    pub(crate) fn wait_for<T>(&self, guard: &mut MutexGuard<'_, T>, _limit: Duration) -> Waited {
         self.wait(guard);
+        Waited
     }
 
     /// As `wait`.
@@ -106,9 +107,21 @@ impl Condvar {
         self.wait(guard);
     }
 
-    /// Wakes one thread that waits.
-    pub(crate) fn notify_one(&self) {
+    /// Wakes one thread that waits. Whether there is one is not known.
+    pub(crate) fn notify_one(&self) -> bool {
         self.0.notify_one();
+        false
+    }
+}
+
+/// What ended a wait.
+pub(crate) struct Waited;
+
+impl Waited {
+    /// It has no limit.
+    #[expect(clippy::unused_self, reason = "the same call as without a model")]
+    pub(crate) fn timed_out(&self) -> bool {
+        false
     }
 }
 
