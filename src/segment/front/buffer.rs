@@ -77,14 +77,7 @@ impl DecodedKeys {
     #[expect(clippy::inline_always, reason = "whether they are codes is known outside of a loop")]
     #[inline(always)]
     pub(super) fn push(&mut self, shared: usize, suffix: Piece<'_>) -> Option<()> {
-        let Range { start, end } = self.last;
-        if shared > end - start {
-            return None;
-        }
-        let at = end + shared;
-        self.reserve(at + suffix.bound());
-        repeat_chunks(&mut self.bytes, start, end, shared)?;
-        let len = copy_piece(self.bytes.get_mut(at..)?, suffix)?;
+        let (Range { start, end }, at, len) = self.put(shared, suffix)?;
         if len == 0 || shared + len > MAX_KEY_LEN {
             return None;
         }
@@ -100,14 +93,7 @@ impl DecodedKeys {
     /// Answers how many bytes both keys share.
     #[inline]
     pub(super) fn push_beside(&mut self, shared: usize, suffix: Piece<'_>) -> Option<usize> {
-        let Range { start, end } = self.last;
-        if shared > end - start {
-            return None;
-        }
-        let at = end + shared;
-        self.reserve(at + suffix.bound());
-        repeat_chunks(&mut self.bytes, start, end, shared)?;
-        let len = copy_piece(self.bytes.get_mut(at..)?, suffix)?;
+        let (Range { start, end }, at, len) = self.put(shared, suffix)?;
         if shared + len > MAX_KEY_LEN {
             return None;
         }
@@ -120,6 +106,22 @@ impl DecodedKeys {
         self.last = end..at + len;
         self.close()?;
         Some(shared + met)
+    }
+
+    /// Puts behind the last key its first `shared` bytes, if it has as many, and a suffix. Answers where the
+    /// last key is, where the suffix begins and how long it is.
+    #[expect(clippy::inline_always, reason = "whether they are codes is known outside of a loop")]
+    #[inline(always)]
+    fn put(&mut self, shared: usize, suffix: Piece<'_>) -> Option<(Range<usize>, usize, usize)> {
+        let Range { start, end } = self.last;
+        if shared > end - start {
+            return None;
+        }
+        let at = end + shared;
+        self.reserve(at + suffix.bound());
+        repeat_chunks(&mut self.bytes, start, end, shared)?;
+        let len = copy_piece(self.bytes.get_mut(at..)?, suffix)?;
+        Some((start..end, at, len))
     }
 
     #[inline]
