@@ -1,11 +1,13 @@
-//! A process that is forked while its worker folds: the child has the map, and not the thread.
+//! A process that is forked while its worker has folds to do: the child has the map, and not the thread.
+//!
+//! The fork waits until the worker is between two folds, so whatever it was at, the child can go on.
 #![cfg(unix)]
 #![allow(unsafe_code, reason = "forking and waiting are system calls")]
 
 use memkv::{MemKV, Options};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Entries at the beginning: in one partition without overlays, so that a fold takes a while.
+/// Entries at the beginning: without overlays, so that a fold rewrites a partition.
 const ENTRIES: u64 = 400_000;
 
 /// A child that takes longer hangs.
@@ -38,15 +40,15 @@ fn a_child_forked_during_a_fold_reads_and_writes_its_map() {
     let kv: MemKV<u64, u64> = MemKV::from_sorted_with_options(entries, options).expect("sorted");
     let mut count = ENTRIES;
     for round in 0..4 {
-        // Until the worker has frozen a delta: from then on it merges for some milliseconds.
+        // Until the worker has frozen a delta: from then on it merges and publishes.
         while kv.stats().frozen_entries == 0 {
             for n in count..count + 50 {
                 kv.put(n, value(n));
             }
             count += 50;
         }
-        // SAFETY: the child uses the map and memory, whose locks no thread of the parent holds for
-        // long, and ends without running anything of the parent's.
+        // SAFETY: the child uses the map and memory, whose locks nobody holds now: the worker is kept
+        // from it. It ends without running anything of the parent's.
         let child = unsafe { libc::fork() };
         if child == 0 {
             // SAFETY: it has no preconditions.

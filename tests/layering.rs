@@ -41,7 +41,7 @@ const LEVELS: &[(&str, Within, &[&str])] = &[
 ];
 
 /// Where the word `unsafe` may stand: folders and files of `src`.
-const UNSAFE_HOMES: [&str; 4] = ["arena/", "art/", "mmap.rs", "sync/arc.rs"];
+const UNSAFE_HOMES: [&str; 5] = ["arena/", "art/", "mmap.rs", "sync/arc.rs", "sync/forks.rs"];
 
 /// Level and position in it of a module.
 fn place(module: &str) -> Option<(usize, usize)> {

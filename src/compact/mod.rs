@@ -39,6 +39,7 @@ use crate::range::ByteRange;
 use crate::segment::Segment;
 use crate::snapshot::View;
 use crate::stats::{MemoryUsage, Stats};
+use crate::sync::forks::Busy;
 use crate::sync::{
     Arc, AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Mutex, Ordering, RwLock, SetOnce, Striped,
     Weak,
@@ -444,19 +445,21 @@ impl Core {
     }
 
     /// The worker's part: folds while a fold is due.
-    fn fold_due(&self) {
+    fn fold_due(&self, mut busy: Busy) {
         self.is_queued.store(false, Ordering::Release);
         loop {
             // Taken for each fold, so that a writer that is far ahead gets its turn.
-            let _held = self.slot.acquire();
+            let held = self.slot.acquire();
             if policy::pressure(self.load(), &self.options) < Pressure::Due || !self.fold_chosen() {
                 break;
             }
+            drop(held);
+            busy = busy.pause();
         }
     }
 
     /// The worker's part: folds the deltas that it has come by often enough.
-    fn sweep(core: &Arc<Self>) {
+    fn sweep(core: &Arc<Self>, mut busy: Busy) {
         core.is_watched.store(false, Ordering::Release);
         let mut is_any_left = false;
         for partition in core.partitions() {
@@ -469,8 +472,10 @@ impl Core {
                 is_any_left = true;
                 continue;
             }
-            let _held = core.slot.acquire();
+            let held = core.slot.acquire();
             let _ = core.fold_one(&partition);
+            drop(held);
+            busy = busy.pause();
         }
         if is_any_left {
             Self::watch(core);

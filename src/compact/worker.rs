@@ -2,26 +2,24 @@
 //!
 //! It starts with the first fold that will be due and knows maps only weakly, so it keeps none
 //! alive. Nothing depends on it: a writer that finds a delta far over its budget folds it itself,
-//! so a process that lost the thread (by a fork) goes on, slower.
+//! so a process that lost the thread (by a fork) goes on, slower, until it starts its own.
+//!
+//! While it has work it is [`Busy`], so a fork meets none of its locks. It sleeps without being in a
+//! queue that the child would have a copy of.
 
 use super::Core;
-use crate::sync::{Arc, Condvar, Mutex, OnceLock, Weak, thread};
+use crate::sync::forks::{self, Busy};
+use crate::sync::{Arc, Mutex, OnceLock, Weak, thread};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
-
-/// Waits for work; one for the whole process.
-struct Worker {
-    queue: Mutex<Queue>,
-    wake: Condvar,
-}
 
 #[derive(Default)]
 struct Queue {
     due: VecDeque<Weak<Core>>,
     /// At most one for each map.
     aging: Vec<Aging>,
-    /// The process whose thread serves this queue: a forked child has the queue without it.
-    served_by: Option<u32>,
+    /// The thread that serves this queue, and its process: a forked child has the queue without it.
+    server: Option<(u32, thread::Thread)>,
 }
 
 /// A map whose deltas will be looked at for their age.
@@ -44,12 +42,14 @@ impl Queue {
 enum Job {
     Fold(Weak<Core>),
     Sweep(Weak<Core>),
+    /// Nothing, for so long, or until something is posted.
+    Sleep(Option<Duration>),
 }
 
-static WORKER: OnceLock<Worker> = OnceLock::new();
-
-fn worker() -> &'static Worker {
-    WORKER.get_or_init(|| Worker { queue: Mutex::new(Queue::default()), wake: Condvar::new() })
+/// One for the whole process.
+fn queue() -> &'static Mutex<Queue> {
+    static QUEUE: OnceLock<Mutex<Queue>> = OnceLock::new();
+    QUEUE.get_or_init(|| Mutex::new(Queue::default()))
 }
 
 /// Asks for a fold of `core`'s delta; `false` if no thread could be started.
@@ -66,61 +66,64 @@ pub(super) fn sweep_after(core: &Arc<Core>, time: Duration) -> bool {
 }
 
 fn post(add: impl FnOnce(&mut Queue)) -> bool {
-    let worker = worker();
-    let mut queue = worker.queue.lock();
+    let mut queue = queue().lock();
     let process = std::process::id();
-    if queue.served_by != Some(process) {
+    if queue.server.as_ref().is_none_or(|(served, _)| *served != process) {
+        forks::await_busy_threads();
         let started = thread::Builder::new().name("memkv-compactor".into()).spawn(serve);
-        if started.is_err() {
-            return false;
-        }
-        queue.served_by = Some(process);
+        let Ok(thread) = started else { return false };
+        queue.server = Some((process, thread.thread().clone()));
     }
     add(&mut queue);
+    let thread = queue.server.as_ref().map(|(_, thread)| thread.clone());
     drop(queue);
-    worker.wake.notify_one();
+    if let Some(thread) = thread {
+        thread.unpark();
+    }
     true
 }
 
-/// The thread: never ends, holds no map while it waits.
+/// The thread: never ends, holds no map while it sleeps.
 fn serve() {
     loop {
-        match next_job(worker()) {
+        let busy = Busy::begin();
+        let job = next_job(&mut queue().lock());
+        match job {
             Job::Fold(core) => {
                 if let Some(core) = core.upgrade() {
-                    core.fold_due();
+                    core.fold_due(busy);
                 }
             }
             Job::Sweep(core) => {
                 if let Some(core) = core.upgrade() {
-                    Core::sweep(&core);
+                    Core::sweep(&core, busy);
+                }
+            }
+            Job::Sleep(time) => {
+                drop(busy);
+                // What is posted from here on ends it at once.
+                match time {
+                    Some(time) => thread::park_timeout(time),
+                    None => thread::park(),
                 }
             }
         }
     }
 }
 
-fn next_job(worker: &Worker) -> Job {
-    let mut queue = worker.queue.lock();
-    loop {
-        if let Some(core) = queue.due.pop_front() {
-            return Job::Fold(core);
-        }
-        queue.aging.retain(|aging| aging.core.strong_count() > 0);
-        let next = queue.aging.iter().enumerate().min_by_key(|(_, aging)| aging.at);
-        #[expect(clippy::disallowed_methods, reason = "the compactor is the home of the clock")]
-        let now = Instant::now();
-        match next.map(|(i, aging)| (i, aging.at)) {
-            Some((i, at)) if at <= now => {
-                let aging = queue.aging.swap_remove(i);
-                return Job::Sweep(aging.core);
-            }
-            Some((_, at)) => {
-                let _ = worker.wake.wait_until(&mut queue, at);
-            }
-            None => worker.wake.wait(&mut queue),
-        }
+fn next_job(queue: &mut Queue) -> Job {
+    if let Some(core) = queue.due.pop_front() {
+        return Job::Fold(core);
     }
+    queue.aging.retain(|aging| aging.core.strong_count() > 0);
+    let next = queue.aging.iter().enumerate().min_by_key(|(_, aging)| aging.at);
+    let Some((i, aging)) = next else { return Job::Sleep(None) };
+    #[expect(clippy::disallowed_methods, reason = "the compactor is the home of the clock")]
+    let left = aging.at.saturating_duration_since(Instant::now());
+    if left.is_zero() {
+        return Job::Sweep(queue.aging.swap_remove(i).core);
+    }
+    Job::Sleep(Some(left))
 }
 
 #[cfg(test)]

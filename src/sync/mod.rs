@@ -12,6 +12,7 @@
 
 #[cfg(any(memkv_loom, memkv_tsan))]
 mod arc;
+pub(crate) mod forks;
 #[cfg(memkv_loom)]
 mod modelled;
 #[cfg(memkv_tsan)]

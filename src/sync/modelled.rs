@@ -4,14 +4,19 @@ use loom::sync as loom_sync;
 use loom_sync::atomic::{AtomicBool, Ordering};
 use std::ops::{Deref, DerefMut};
 use std::sync::PoisonError;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub(crate) use loom_sync::{RwLockReadGuard, RwLockWriteGuard};
 
 /// The threads of a model, and the standard library's for what runs outside of one.
 pub(crate) mod thread {
-    pub(crate) use loom::thread::{Builder, JoinHandle, spawn};
+    pub(crate) use loom::thread::{Builder, JoinHandle, Thread, park, spawn};
     pub(crate) use std::thread::sleep;
+
+    /// As `park`: a model has no clock.
+    pub(crate) fn park_timeout(_limit: super::Duration) {
+        park();
+    }
 }
 
 /// A lock for one.
@@ -100,11 +105,6 @@ impl Condvar {
     pub(crate) fn wait_for<T>(&self, guard: &mut MutexGuard<'_, T>, _limit: Duration) -> Waited {
         self.wait(guard);
         Waited
-    }
-
-    /// As `wait`.
-    pub(crate) fn wait_until<T>(&self, guard: &mut MutexGuard<'_, T>, _limit: Instant) {
-        self.wait(guard);
     }
 
     /// Wakes one thread that waits. Whether there is one is not known.

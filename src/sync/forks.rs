@@ -1,0 +1,110 @@
+//! Forks of the process that wait until the worker holds no lock.
+//!
+//! A forked child has the locks of its parent as they were, and one thread: what another one held will
+//! never be released there. What a program's own threads do while it forks is its own business; of
+//! the worker it knows nothing, so a fork waits until the worker is between two folds.
+#![allow(unsafe_code, reason = "who is told of forks registers with the system's C library")]
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+/// Whether a thread is busy, and from [`FORK`] on, how many are about to fork.
+static STATE: AtomicUsize = AtomicUsize::new(0);
+
+/// One fork in the count of them.
+const FORK: usize = 1 << 16;
+
+/// How long to sleep before another look. It is a look, since whoever sleeps in a queue when the
+/// process is forked stands in the child's copy of the queue, without being there.
+const PAUSE: Duration = Duration::from_micros(50);
+
+/// The right to hold locks, until dropped; no fork happens meanwhile.
+pub(crate) struct Busy(());
+
+impl Busy {
+    /// Waits for forks that are under way.
+    pub(crate) fn begin() -> Self {
+        while STATE.fetch_add(1, Ordering::Acquire) >= FORK {
+            STATE.fetch_sub(1, Ordering::Release);
+            while STATE.load(Ordering::Relaxed) >= FORK {
+                thread::sleep(PAUSE);
+            }
+        }
+        Self(())
+    }
+
+    /// Lets those fork who wait to. No lock is held.
+    pub(crate) fn pause(self) -> Self {
+        drop(self);
+        Self::begin()
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        STATE.fetch_sub(1, Ordering::Release);
+    }
+}
+
+/// From now on, forks wait for who is busy. Where the system has no such thing, they do not.
+pub(crate) fn await_busy_threads() {
+    #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+    {
+        static ONCE: std::sync::Once = std::sync::Once::new();
+        ONCE.call_once(|| {
+            // SAFETY: the three functions are sound to call at any time, from any thread: they use one
+            // atomic number and sleep. Without memory to register them, forks do not wait.
+            let _ = unsafe { libc::pthread_atfork(Some(before), Some(in_parent), Some(in_child)) };
+        });
+    }
+}
+
+/// What the system calls in who is about to fork.
+extern "C" fn before() {
+    STATE.fetch_add(FORK, Ordering::AcqRel);
+    while !STATE.load(Ordering::Acquire).is_multiple_of(FORK) {
+        thread::sleep(PAUSE);
+    }
+}
+
+/// What it calls there when it has forked.
+extern "C" fn in_parent() {
+    STATE.fetch_sub(FORK, Ordering::Release);
+}
+
+/// And in the child, where nobody else is about to.
+extern "C" fn in_child() {
+    STATE.store(0, Ordering::Release);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicBool;
+
+    /// The only test that forks, or seems to: the count is one for the process.
+    #[test]
+    fn a_fork_waits_for_who_is_busy_and_who_begins_waits_for_the_fork() {
+        static HAS_FORKED: AtomicBool = AtomicBool::new(false);
+        static HAS_BEGUN: AtomicBool = AtomicBool::new(false);
+        let busy = Busy::begin();
+        let forking = thread::spawn(|| {
+            before();
+            HAS_FORKED.store(true, Ordering::Release);
+            let beginning = thread::spawn(|| {
+                drop(Busy::begin().pause());
+                HAS_BEGUN.store(true, Ordering::Release);
+            });
+            thread::sleep(PAUSE * 100);
+            assert!(!HAS_BEGUN.load(Ordering::Acquire), "a fork is under way");
+            in_parent();
+            beginning.join().expect("it has not failed");
+        });
+        thread::sleep(PAUSE * 100);
+        assert!(!HAS_FORKED.load(Ordering::Acquire), "a thread is busy");
+        drop(busy);
+        forking.join().expect("it has not failed");
+        assert!(HAS_BEGUN.load(Ordering::Acquire));
+    }
+}
