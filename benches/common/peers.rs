@@ -29,6 +29,9 @@ pub(crate) trait Ours: Sized {
 
     fn fold_all(&self) -> Result<(), String>;
 
+    /// A map with the same entries, all of them in bases.
+    fn copy_folded(&self) -> Result<Self, String>;
+
     fn numbers(&self) -> Stats;
 
     fn usage(&self) -> MemoryUsage;
@@ -58,6 +61,10 @@ impl<K: Key> Ours for MemKV<K, u64> {
 
     fn fold_all(&self) -> Result<(), String> {
         self.compact().map_err(|error| format!("compact() failed: {error}"))
+    }
+
+    fn copy_folded(&self) -> Result<Self, String> {
+        Self::from_sorted(self.iter()).map_err(|error| format!("a copy failed: {error}"))
     }
 
     fn numbers(&self) -> Stats {
