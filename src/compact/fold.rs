@@ -4,7 +4,7 @@ use super::pieces::{self, Limits, PIECE_BYTES, Piece, Source};
 use super::policy::{self, Target};
 use crate::art::ArtCursor;
 use crate::cursor::Cursor;
-use crate::entry::{Below, EntryKind, ValueWidth};
+use crate::entry::{Below, Entry, EntryKind, ValueWidth};
 use crate::error::{Corruption, Error};
 use crate::filter::Filter;
 use crate::merge::Merge;
@@ -389,8 +389,9 @@ impl<'a> Updated<'a> {
 
     /// Appends some entries to `builder`, which has room, or finds that some have no effect.
     fn take(&mut self, builder: &mut SegmentBuilder<'_>, room: Room) -> Result<(), Error> {
-        if let (Some(lowest), Depth::All) = (&mut self.lowest, self.depth)
-            && lowest.weave(&mut self.newer, builder, room)?
+        let depth = self.depth;
+        if let Some(lowest) = &mut self.lowest
+            && lowest.weave(&mut self.newer, |entry| has_effect(entry, depth), builder, room)?
         {
             self.is_level = false;
             return Ok(());
@@ -411,17 +412,20 @@ impl<'a> Updated<'a> {
         if let Some(replaced) = replaced {
             entry.below = replaced;
         }
-        // A tombstone dies if nothing below has its key (I3): always in a base.
-        let has_effect = match self.depth {
-            Depth::All => entry.kind == EntryKind::Value,
-            _ if planted(Bug::OverlayFoldDropsTombstones) => entry.kind == EntryKind::Value,
-            _ => entry.kind == EntryKind::Value || entry.below == Below::Live,
-        };
-        if has_effect {
+        if has_effect(entry, depth) {
             builder.push(key, entry)?;
         }
         self.newer.next();
         self.is_level = false;
         Ok(self.newer.status()?)
     }
+}
+
+/// Whether an entry is written into a segment of this depth: a tombstone dies if nothing below has its key
+/// (I3), always in a base.
+fn has_effect(entry: Entry<'_>, depth: Depth) -> bool {
+    entry.kind == EntryKind::Value
+        || depth != Depth::All
+            && entry.below == Below::Live
+            && !planted(Bug::OverlayFoldDropsTombstones)
 }

@@ -745,18 +745,20 @@ impl Delta {
         usage.filter += self.filter.as_deref().map_or(0, Filter::heap_bytes);
     }
 
-    /// Asks for what a write of `key` reads below, unless the delta seems to have it: so that it arrives
-    /// while the place in the delta is looked for, which takes as long. Answers the key's hash, if it was
-    /// made.
+    /// Asks for what a write of `key` reads if the delta does not have it: so that it arrives while the
+    /// place in the delta is looked for, which takes as long. Answers the key's hash, if it was made.
+    ///
+    /// The filter could tell that most often, but it is waited for as long as what it would spare.
     #[inline]
     fn ask_below(&self, layers: &Layers, key: &[u8]) -> Option<KeyHash> {
         if self.filter.is_none() && self.tree.len() > 0 {
             return None;
         }
         let hash = KeyHash::of(key);
-        if self.filter.as_ref().is_none_or(|filter| !filter.may_contain(hash)) {
-            layers.ask(key, hash);
+        if let Some(filter) = &self.filter {
+            filter.ask(hash);
         }
+        layers.ask(key, hash);
         Some(hash)
     }
 

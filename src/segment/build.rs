@@ -306,28 +306,47 @@ impl<'b> SegmentBuilder<'b> {
     /// The bytes of each key and each value, if [`push_numbers`](Self::push_numbers) takes such.
     pub(super) fn numbers(&self) -> Option<(usize, usize)> {
         match (&self.keys, self.width) {
-            (KeyStage::Int(stage), ValueWidth::Fixed(width)) if self.filter.is_none() => {
+            (KeyStage::Int(stage), ValueWidth::Fixed(width)) => {
                 Some((stage.width(), usize::from(width)))
             }
             _ => None,
         }
     }
 
-    /// Appends values of ascending keys, with nothing live below. The result is as if each was
-    /// [pushed](Self::push).
-    pub(super) fn push_numbers(&mut self, keys: &[u64], values: &[u8]) -> Result<(), Error> {
+    /// Appends entries with ascending keys: values with nothing live below, but for those that are marked,
+    /// in order. The value of a tombstone is zeros. The result is as if each was [pushed](Self::push).
+    pub(super) fn push_numbers(
+        &mut self,
+        keys: &[u64],
+        values: &[u8],
+        marks: &[Mark],
+    ) -> Result<(), Error> {
         let (KeyStage::Int(stage), Some(last)) = (&mut self.keys, keys.last()) else {
             return Ok(());
         };
         let mut bytes = [0; MAX_WIDTH];
         shared_with(&self.last_key, spelled(keys[0], stage.width(), &mut bytes), self.entries)?;
         stage.extend(keys)?;
+        if let Some(filter) = &mut self.filter {
+            for key in keys {
+                filter.insert(KeyHash::of(spelled(*key, stage.width(), &mut bytes)))?;
+            }
+        }
         let count = keys.len() as u64;
         self.values.push_lent(LentValues::Bytes(values), count, &mut self.unpacked)?;
         let last = spelled(*last, stage.width(), &mut bytes);
         replace(&mut self.last_key, last)?;
         self.bulk += bulk_of(count * last.len() as u64, values.len() as u64);
-        self.count_values(count)
+        let mut passed = 0;
+        for mark in marks {
+            self.count_values(mark.at - passed)?;
+            self.tombstones.push(mark.is_tombstone)?;
+            self.below.push(mark.is_live_below)?;
+            self.entries += 1;
+            self.weight += 1 - i64::from(mark.is_tombstone) - i64::from(mark.is_live_below);
+            passed = mark.at + 1;
+        }
+        self.count_values(count - passed)
     }
 
     /// Appends the values of a run's first entries, up to `most` and the one that brings all to
@@ -582,6 +601,14 @@ fn value_len(value: ValueRef<'_>) -> u64 {
         ValueRef::Inline(bytes) => bytes.len() as u64,
         ValueRef::Extent(_) => 0,
     }
+}
+
+/// One of several entries that is not a value with nothing live below.
+pub(super) struct Mark {
+    /// Its place among them.
+    pub(super) at: u64,
+    pub(super) is_tombstone: bool,
+    pub(super) is_live_below: bool,
 }
 
 /// How many bytes a key shares with the one before it, if it may be number `index`.

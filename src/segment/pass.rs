@@ -4,25 +4,67 @@
 //! entry takes a thousand instructions; here keys are unpacked together and go where they have the
 //! same form, and between two entries that are newer, all is copied that stands there.
 
-use super::build::bulk_of;
-use super::build::{Run, RunKeys};
-use super::format::Section;
+use super::bits::Bits;
+use super::build::{Mark, Run, RunKeys, bulk_of};
+use super::format::{Layout, Section};
 use super::front::{DirectKeys, FrontBlock};
 use super::int::{IntPiece, MAX_WIDTH, number_of_width};
 use super::{Keys, Known, Ordinal, Segment, SegmentBuilder};
 use crate::arena::{OutOfMemory, replace};
 use crate::batch::LentValues;
 use crate::cursor::Cursor;
-use crate::entry::Below;
+use crate::entry::{Below, Entry, EntryKind};
 use crate::error::{Corruption, Error};
+use std::ops::Range;
 
 /// Entries that a segment is to have: numbers, and values of one width.
 #[derive(Default)]
 struct Woven {
     keys: Vec<u64>,
     values: Vec<u8>,
+    marks: Vec<Mark>,
     /// Values of the segment that is passed on, where they have to be unpacked.
     unpacked: Vec<u8>,
+}
+
+/// Which entries of a segment are not values with nothing live below.
+struct Marks<'s> {
+    tombstones: Bits<'s>,
+    live_below: Bits<'s>,
+}
+
+impl<'s> Marks<'s> {
+    fn new(segment: &'s Segment, layout: &Layout) -> Self {
+        let tombstones = segment.tombstones(layout);
+        Self { tombstones, live_below: segment.live_below(layout) }
+    }
+
+    /// What the entry says of those below.
+    fn below(&self, ordinal: u64) -> Result<Below, Corruption> {
+        Ok(if self.live_below.bit(ordinal)? { Below::Live } else { Below::Absent })
+    }
+
+    /// Appends those of these entries, of which the first one has its place at `at`.
+    fn append(&self, entries: Range<u64>, at: u64, marks: &mut Vec<Mark>) -> Result<(), Error> {
+        if self.tombstones.is_empty() && self.live_below.is_empty() {
+            return Ok(());
+        }
+        for (at, ordinal) in (at..).zip(entries) {
+            let is_tombstone = self.tombstones.bit(ordinal)?;
+            let is_live_below = self.live_below.bit(ordinal)?;
+            mark(marks, Mark { at, is_tombstone, is_live_below })?;
+        }
+        Ok(())
+    }
+}
+
+/// Appends a mark, if it says something.
+fn mark(marks: &mut Vec<Mark>, mark: Mark) -> Result<(), OutOfMemory> {
+    if mark.is_tombstone || mark.is_live_below {
+        marks.try_reserve(1).map_err(OutOfMemory::from)?;
+        marks.push(mark);
+    }
+    Ok(())
 }
 
 /// Keys that are unpacked.
@@ -123,10 +165,10 @@ impl<'s> Pass<'s> {
         Ok(true)
     }
 
-    /// Appends entries and, between them, those of `newer`, which take the place of those with the same
-    /// key, to the base in `builder`: as far as the keys that are unpacked go, and as long as there is
-    /// room, of which there is some. Answers whether it did: else these are not numbers and values of
-    /// one width, or the next one of both is not the matter of a few steps from here.
+    /// Appends entries and, between them, those of `newer` that are `kept`, which take the place of those
+    /// with the same key: as far as the keys that are unpacked go, and as long as there is room, of which
+    /// there is some. Answers whether it did: else these are not numbers and values of one width, or the
+    /// next one of both is not the matter of a few steps from here.
     ///
     /// Runs between two newer entries are short: three entries where a fifth of a base is newer. Taking
     /// them one by one from arrays costs a tenth of what beginning and ending each does.
@@ -134,6 +176,7 @@ impl<'s> Pass<'s> {
     pub(crate) fn weave(
         &mut self,
         newer: &mut impl Cursor,
+        kept: impl Fn(Entry<'_>) -> bool,
         builder: &mut SegmentBuilder<'_>,
         room: Room,
     ) -> Result<bool, Error> {
@@ -149,16 +192,18 @@ impl<'s> Pass<'s> {
         let Unpacked::Int(piece) = unpacked else { return Ok(false) };
         let most = room.left(builder, bulk_of(width as u64, value_width as u64));
         let end = piece.ordinals().end;
-        let range = *at..end.min(*at + most);
+        let range = *at..end.min(at.saturating_add(most));
         let Some((values, stored_width)) = segment.values(layout).lend(range.clone()) else {
             return Ok(false);
         };
         if piece.width() != width || stored_width != value_width {
             return Ok(false);
         }
-        let Woven { keys, values: woven_values, unpacked } = woven;
+        let marks = Marks::new(segment, layout);
+        let Woven { keys, values: woven_values, marks: woven_marks, unpacked } = woven;
         keys.clear();
         woven_values.clear();
+        woven_marks.clear();
         let mut values = match values {
             LentValues::Bytes(values) => values,
             LentValues::Numbers(numbers, first) => {
@@ -174,6 +219,8 @@ impl<'s> Pass<'s> {
             let run = below.min((most - keys.len() as u64) as usize);
             keys.try_reserve(run + 1).map_err(OutOfMemory::from)?;
             woven_values.try_reserve((run + 1) * value_width).map_err(OutOfMemory::from)?;
+            let first = range.end - older.len() as u64;
+            marks.append(first..first + run as u64, keys.len() as u64, woven_marks)?;
             let (passed, left) = older.split_at(run);
             let (passed_values, values_left) = values.split_at(run * value_width);
             keys.extend_from_slice(passed);
@@ -183,17 +230,28 @@ impl<'s> Pass<'s> {
             if older.is_empty() || run < below || keys.len() as u64 == most {
                 break;
             }
+            let mut entry = newer.entry();
             if older[0] == number {
+                entry.below = marks.below(first + run as u64)?;
                 (older, values) = (&older[1..], &values[value_width..]);
             }
-            if let Some(value) = newer.entry().live() {
+            if kept(entry) {
+                let at = keys.len() as u64;
+                let is_tombstone = entry.kind == EntryKind::Tombstone;
+                mark(
+                    woven_marks,
+                    Mark { at, is_tombstone, is_live_below: entry.below == Below::Live },
+                )?;
                 keys.push(number);
-                woven_values.extend_from_slice(value);
+                match entry.live() {
+                    Some(value) => woven_values.extend_from_slice(value),
+                    None => woven_values.resize(woven_values.len() + value_width, 0),
+                }
             }
             newer.next();
         }
         newer.status()?;
-        builder.push_numbers(keys, woven_values)?;
+        builder.push_numbers(keys, woven_values, woven_marks)?;
         *at = range.end - older.len() as u64;
         if *at == end {
             let mut bytes = [0; MAX_WIDTH];
@@ -213,12 +271,12 @@ impl<'s> Pass<'s> {
         if self.keys().key(self.at, &mut [0; MAX_WIDTH]) != key {
             return Ok(None);
         }
-        let is_live_below = self.segment.live_below(&self.known.layout).bit(self.at)?;
+        let below = Marks::new(self.segment, &self.known.layout).below(self.at)?;
         self.at += 1;
         if self.at == self.unpacked_end() {
             replace(self.skipped.get_or_insert_default(), key)?;
         }
-        Ok(Some(if is_live_below { Below::Live } else { Below::Absent }))
+        Ok(Some(below))
     }
 
     /// Sees to it that the next key is unpacked.

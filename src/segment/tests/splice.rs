@@ -291,8 +291,11 @@ fn what_is_not_spliced_is_refused() {
 #[test]
 fn numbers_are_woven_as_if_pushed_one_by_one() {
     let mut rng = Rng::new(17);
-    for (width, value_width) in [(1, 8), (3, 0), (8, 8), (8, 3), (5, 20)] {
-        for one_in in [2, 5, 60] {
+    let widths = [(1, 8), (3, 0), (8, 8), (8, 3), (5, 20)];
+    let cases = widths.into_iter().flat_map(|widths| [2, 5, 60].map(|one_in| (widths, one_in)));
+    for ((width, value_width), one_in) in cases {
+        // Into a base, and into an overlay, where tombstones stay if they hide something.
+        for is_overlay in [false, true] {
             let mut number = 0u64;
             let mut next = || {
                 number +=
@@ -302,7 +305,7 @@ fn numbers_are_woven_as_if_pushed_one_by_one() {
             let count = if width == 1 { 12 } else { 9_000 };
             let keys: Vec<Vec<u8>> = (0..count).map(|_| next()).collect();
             let values = ValueWidth::Fixed(value_width);
-            let all = model_of(keys, values, false);
+            let all = model_of(keys, values, is_overlay);
             let (mut base, mut newer) = (Model::new(), Model::new());
             for (key, owned) in all {
                 let is_newer = rng.below(one_in) == 0;
@@ -311,7 +314,9 @@ fn numbers_are_woven_as_if_pushed_one_by_one() {
                 }
                 if is_newer {
                     let value = (rng.below(4) > 0).then(|| vec![9; usize::from(value_width)]);
-                    newer.insert(key, Owned { value, live_below: true });
+                    // What replaces an entry says of those below what this one does.
+                    let live_below = base.contains_key(&key) || is_overlay && rng.below(3) > 0;
+                    newer.insert(key, Owned { value, live_below });
                 }
             }
             if base.is_empty() {
@@ -324,6 +329,9 @@ fn numbers_are_woven_as_if_pushed_one_by_one() {
             let mut pass = Pass::new(&old).expect("sound").expect("numbers");
             let mut cursor = SegmentCursor::new(&newer_segment);
             cursor.first();
+            let kept = |entry: Entry<'_>| {
+                entry.live().is_some() || is_overlay && entry.below == Below::Live
+            };
             let mut woven = 0;
             loop {
                 let room = Room {
@@ -331,7 +339,7 @@ fn numbers_are_woven_as_if_pushed_one_by_one() {
                     bulk: builder.bulk() + 1 + rng.below(50_000) as u64,
                 };
                 let before = builder.len();
-                if pass.weave(&mut cursor, &mut builder, room).expect("in order") {
+                if pass.weave(&mut cursor, kept, &mut builder, room).expect("in order") {
                     assert!(builder.len() <= room.entries);
                     assert!(builder.bulk() < room.bulk + 8 * 8 + 20);
                     woven += builder.len() - before;
@@ -348,15 +356,23 @@ fn numbers_are_woven_as_if_pushed_one_by_one() {
                 let key = cursor.key().to_vec();
                 let all = Room { entries: u64::MAX, bulk: u64::MAX };
                 assert!(pass.pass_below(Some(&key), &mut builder, all).expect("in order"));
-                pass.skip(&key).expect("sound");
-                if cursor.entry().live().is_some() {
-                    builder
-                        .push(&key, Entry { below: Below::Absent, ..cursor.entry() })
-                        .expect("in order");
+                let replaced = pass.skip(&key).expect("sound");
+                let below = replaced.unwrap_or(cursor.entry().below);
+                let entry = Entry { below, ..cursor.entry() };
+                if kept(entry) {
+                    builder.push(&key, entry).expect("in order");
                 }
                 cursor.next();
             }
-            let expected = together(&base, &newer);
+            let mut expected = base.clone();
+            for (key, Owned { value, live_below }) in &newer {
+                let live_below = base.get(key).map_or(*live_below, |old| old.live_below);
+                expected.insert(key.clone(), Owned { value: value.clone(), live_below });
+            }
+            expected.retain(|key, owned| {
+                owned.value.is_some()
+                    || is_overlay && (owned.live_below || !newer.contains_key(key))
+            });
             let fresh = built(&expected, values, CodecChoice::Int);
             let segment = builder.finish().expect("memory");
             assert!(image_of(&segment) == image_of(&fresh), "{width} {value_width} {one_in}");
