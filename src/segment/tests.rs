@@ -1,5 +1,6 @@
 //! Segments against a `BTreeMap`.
 
+mod choice;
 mod conformance;
 mod damage;
 mod measure;
