@@ -1,6 +1,6 @@
 //! Public iterators: a thin typed shell over a walk between two bounds of a view.
 
-use crate::batch::Batch;
+use crate::batch::{Batch, Widths};
 use crate::cursor::Cursor;
 use crate::error::{Corruption, Error};
 use crate::key::Key;
@@ -68,18 +68,17 @@ impl Walk {
         Self { batch: Batch::new(false), ..self }
     }
 
-    /// What `f` makes of the next entry from the end that goes in this direction. Values have `width`
-    /// bytes, if all have as many.
+    /// What `f` makes of the next entry from the end that goes in this direction.
     #[inline]
     fn go<T>(
         &mut self,
         direction: Direction,
-        width: Option<usize>,
+        widths: Widths,
         mut f: impl FnMut(Item<'_>) -> Result<T, Corruption>,
     ) -> Result<Option<T>, Corruption> {
-        match self.number(direction, width, &mut f) {
+        match self.number(direction, widths, &mut f) {
             Some(found) => found.map(Some),
-            None => self.step(direction, width, f),
+            None => self.step(direction, widths, f),
         }
     }
 
@@ -88,10 +87,10 @@ impl Walk {
     fn number<T>(
         &mut self,
         direction: Direction,
-        width: Option<usize>,
+        widths: Widths,
         f: impl FnOnce(Item<'_>) -> T,
     ) -> Option<T> {
-        self.batch.take_number(direction, width, |key, value| f((key, value)))
+        self.batch.take_number(direction, widths, |key, value| f((key, value)))
     }
 
     /// As [`go`](Self::go), whatever there is.
@@ -99,12 +98,12 @@ impl Walk {
     fn step<T>(
         &mut self,
         direction: Direction,
-        width: Option<usize>,
+        widths: Widths,
         mut f: impl FnMut(Item<'_>) -> Result<T, Corruption>,
     ) -> Result<Option<T>, Corruption> {
-        match self.copied(direction, width, &mut f) {
+        match self.copied(direction, widths, &mut f) {
             Some(found) => found.map(Some),
-            None => self.look(direction, width, f),
+            None => self.look(direction, widths, f),
         }
     }
 
@@ -113,11 +112,11 @@ impl Walk {
     fn copied<T>(
         &mut self,
         direction: Direction,
-        width: Option<usize>,
+        widths: Widths,
         f: impl FnOnce(Item<'_>) -> T,
     ) -> Option<T> {
         let i = self.batch.advance(direction)?;
-        Some(self.batch.with_entry(i, width, |key, value| f((key, value))))
+        Some(self.batch.with_entry(i, widths, |key, value| f((key, value))))
     }
 
     /// As [`go`](Self::go), if there is no copy.
@@ -125,14 +124,14 @@ impl Walk {
     fn look<T>(
         &mut self,
         direction: Direction,
-        width: Option<usize>,
+        widths: Widths,
         f: impl FnOnce(Item<'_>) -> Result<T, Corruption>,
     ) -> Result<Option<T>, Corruption> {
         if !self.find(direction)? {
             return Ok(None);
         }
         match self.batch.advance(direction) {
-            Some(i) => self.batch.with_entry(i, width, |key, value| f((key, value))).map(Some),
+            Some(i) => self.batch.with_entry(i, widths, |key, value| f((key, value))).map(Some),
             None => self.standing(direction).map(f).transpose(),
         }
     }
@@ -143,7 +142,7 @@ impl Walk {
     fn fold<B>(
         &mut self,
         direction: Direction,
-        width: Option<usize>,
+        widths: Widths,
         start: B,
         mut f: impl FnMut(B, Item<'_>) -> Result<B, Corruption>,
     ) -> Result<B, Corruption> {
@@ -151,7 +150,7 @@ impl Walk {
         loop {
             made = self
                 .batch
-                .try_fold(direction, width, made, |made, key, value| f(made, (key, value)))?;
+                .try_fold(direction, widths, made, |made, key, value| f(made, (key, value)))?;
             if !self.find(direction)? {
                 return Ok(made);
             }
@@ -328,10 +327,16 @@ fn seek_upper(cursor: &mut impl Cursor, upper: &Bound<Vec<u8>>) {
 /// There are no more entries.
 struct Ended;
 
-/// Bytes of each value, if all have as many.
+/// What is known of the bytes of entries. A key that is a number most often has as many bytes as its type.
 #[inline]
-fn value_width<V: Value>() -> Option<usize> {
-    V::FIXED_LEN.map(usize::from)
+fn widths<K: Key, V: Value>() -> Widths {
+    Widths::new(size_of::<K>(), V::FIXED_LEN.map(usize::from))
+}
+
+/// The same of keys whose values nobody wants.
+#[inline]
+fn key_width<K: Key>() -> Widths {
+    Widths::new(size_of::<K>(), None)
 }
 
 /// What a walk has found, which cannot go on over damaged bytes.
@@ -352,7 +357,7 @@ fn fail(walk: &Walk, corruption: Corruption) -> ! {
 }
 
 macro_rules! iterator {
-    ($(#[$doc:meta])* $name:ident yields $item:ty, from $walk:expr, $width:expr, $decode:expr) => {
+    ($(#[$doc:meta])* $name:ident yields $item:ty, from $walk:expr, $widths:expr, $decode:expr) => {
         $(#[$doc])*
         #[must_use = "iterators are lazy and do nothing unless consumed"]
         pub struct $name<K, V> {
@@ -370,13 +375,13 @@ macro_rules! iterator {
             #[track_caller]
             #[inline(never)]
             fn step(&mut self, direction: Direction) -> Result<$item, Ended> {
-                let found = self.walk.step(direction, $width, $decode);
+                let found = self.walk.step(direction, $widths, $decode);
                 sound(&self.walk, found).ok_or(Ended)
             }
 
             #[inline]
             fn go(&mut self, direction: Direction) -> Option<$item> {
-                match self.walk.number(direction, $width, $decode) {
+                match self.walk.number(direction, $widths, $decode) {
                     Some(found) => Some(sound(&self.walk, found)),
                     None => self.step(direction).ok(),
                 }
@@ -390,7 +395,7 @@ macro_rules! iterator {
                 mut f: impl FnMut(B, $item) -> B,
             ) -> B {
                 let decode = $decode;
-                let folded = self.walk.fold(direction, $width, start, |made, item| {
+                let folded = self.walk.fold(direction, $widths, start, |made, item| {
                     decode(item).map(|item| f(made, item))
                 });
                 sound(&self.walk, folded)
@@ -469,7 +474,7 @@ iterator! {
     ///
     /// # Panics
     /// If stored bytes turn out to be damaged; see [`fallible`](Iter::fallible).
-    Iter yields (K, V), from std::convert::identity, value_width::<V>(), Self::decode
+    Iter yields (K, V), from std::convert::identity, widths::<K, V>(), Self::decode
 }
 
 impl<K: Key, V: Value> Iter<K, V> {
@@ -535,7 +540,7 @@ impl<K: Key, V: Value> TryIter<K, V> {
     #[inline]
     fn go(&mut self, direction: Direction) -> Option<Result<(K, V), Error>> {
         let walk = &mut self.entries.walk;
-        let found = walk.go(direction, value_width::<V>(), Iter::decode);
+        let found = walk.go(direction, widths::<K, V>(), Iter::decode);
         if found.is_err() {
             walk.end();
         }
@@ -635,9 +640,9 @@ impl<K: Key, V: Value> LendingIter<K, V> {
     #[inline]
     fn go(&mut self, direction: Direction) -> Result<(), Error> {
         let Self { walk, entry } = self;
-        let width = value_width::<V>();
-        let written = walk.number(direction, width, |item| Self::write(entry, item));
-        match written.or_else(|| walk.copied(direction, width, |item| Self::write(entry, item))) {
+        let widths = widths::<K, V>();
+        let written = walk.number(direction, widths, |item| Self::write(entry, item));
+        match written.or_else(|| walk.copied(direction, widths, |item| Self::write(entry, item))) {
             Some(Ok(())) => Ok(()),
             Some(Err(corruption)) => Err(self.end(corruption)),
             None => self.step(direction),
@@ -648,7 +653,7 @@ impl<K: Key, V: Value> LendingIter<K, V> {
     #[inline(never)]
     fn step(&mut self, direction: Direction) -> Result<(), Error> {
         let Self { walk, entry } = self;
-        match walk.look(direction, value_width::<V>(), |item| Self::write(entry, item)) {
+        match walk.look(direction, widths::<K, V>(), |item| Self::write(entry, item)) {
             Ok(Some(())) => Ok(()),
             Ok(None) => {
                 self.entry = None;
@@ -701,7 +706,7 @@ iterator! {
     ///
     /// # Panics
     /// If stored bytes turn out to be damaged.
-    Keys yields K, from Walk::without_values, None, |(key, _): Item<'_>| Ok(K::decode(key)?)
+    Keys yields K, from Walk::without_values, key_width::<K>(), |(key, _): Item<'_>| Ok(K::decode(key)?)
 }
 
 iterator! {
@@ -712,5 +717,5 @@ iterator! {
     ///
     /// # Panics
     /// If stored bytes turn out to be damaged.
-    Values yields V, from std::convert::identity, value_width::<V>(), |(_, value): Item<'_>| V::decode(value)
+    Values yields V, from std::convert::identity, widths::<K, V>(), |(_, value): Item<'_>| V::decode(value)
 }
