@@ -2,6 +2,7 @@
 
 use crate::arena::{CACHE_LINE, OutOfMemory, prefetch};
 use crate::bytes::u64_at;
+use std::hint::select_unpredictable;
 
 /// Bytes behind the last number that a reader may look at.
 pub(crate) const SLACK: usize = 8;
@@ -153,25 +154,15 @@ impl<'a> Packed<'a> {
     #[inline]
     pub(crate) fn search(self, start: usize, end: usize, bound: u64) -> Option<(usize, bool)> {
         let (mut from, mut len) = (start, end.checked_sub(start)?);
-        if len <= FEW {
-            return self.search_few(start, end, bound);
-        }
-        // The comparison is added, not branched on: nobody could guess it.
-        while len > 1 {
+        // Chosen without a branch, which nobody could guess. What is left at the end has a number that is
+        // not below the bound, or ends where all do.
+        while len > FEW {
             let half = len / 2;
-            from += usize::from(self.get(from + half - 1)? < bound) * half;
+            let is_below = self.get(from + half - 1)? < bound;
+            from = select_unpredictable(is_below, from + half, from);
             len -= half;
         }
-        if len == 0 {
-            return Some((from, false));
-        }
-        let last = self.get(from)?;
-        if last >= bound {
-            return Some((from, last == bound));
-        }
-        from += 1;
-        // Halving passes over the number behind `last` only if it is not below the bound.
-        Some((from, from < end && self.get(from)? == bound))
+        self.search_few(from, from + len, bound)
     }
 }
 
@@ -305,12 +296,19 @@ mod tests {
             bytes.resize(bytes.len() + SLACK, 0);
             let packed = Packed::new(&bytes, width);
             for start in 0..=numbers.len() {
-                for bound in (0..=100).map(|bound| bound * step) {
-                    let part = &numbers[start..];
-                    let at = start + part.partition_point(|number| *number < bound);
-                    let expected = (at, numbers.get(at) == Some(&bound));
-                    let found = packed.search(start, numbers.len(), bound);
-                    assert_eq!(found, Some(expected), "{width} {numbers:?} {start} {bound}");
+                // What is behind the end does not count, not even if it is the bound.
+                for end in [start.midpoint(numbers.len()), numbers.len()] {
+                    for bound in (0..=100).map(|bound| bound * step) {
+                        let part = &numbers[start..end];
+                        let at = start + part.partition_point(|number| *number < bound);
+                        let expected = (at, numbers[..end].get(at) == Some(&bound));
+                        let found = packed.search(start, end, bound);
+                        assert_eq!(
+                            found,
+                            Some(expected),
+                            "{width} {numbers:?} {start} {end} {bound}"
+                        );
+                    }
                 }
             }
         }
