@@ -8,6 +8,7 @@ use crate::options::{Compaction, Options};
 use crate::testing::driven::tiny;
 use crate::testing::keys::{self, big_endian};
 use crate::testing::rng::Rng;
+use std::collections::BTreeMap;
 use std::ops::Bound;
 
 /// Walks over a range from both ends, a random number of steps from one end and then from the other.
@@ -122,6 +123,36 @@ fn check_layers<V: Made>() {
             check_walks(&kv, &model, &keys);
         }
     }
+}
+
+/// Walks over every third key of these, which have been folded, yield what a model has.
+fn walks_yield<K: Key + KeyForm<K> + Ord + Clone + std::fmt::Debug>(keys: impl Iterator<Item = K>) {
+    let model: BTreeMap<K, u32> = keys.step_by(3).zip(0..).collect();
+    let map: MemKV<K, u32> = MemKV::new();
+    for (key, value) in &model {
+        map.insert(key, *value);
+    }
+    map.compact().expect("memory");
+    let expected: Vec<(K, u32)> = model.into_iter().collect();
+    assert!(expected.len() > 300, "there are batches");
+    assert!(map.iter().eq(expected.iter().cloned()));
+    assert!(map.iter().rev().eq(expected.iter().rev().cloned()));
+    assert!(map.keys().eq(expected.iter().map(|(key, _)| key.clone())));
+    assert!(map.values().rev().eq(expected.iter().rev().map(|(_, value)| *value)));
+    let mut folded = Vec::new();
+    map.iter().for_each(|entry| folded.push(entry));
+    assert_eq!(folded, expected);
+}
+
+#[test]
+fn walks_over_keys_of_any_width_yield_them() {
+    // Their types have as many bytes as they are stored in, or more.
+    walks_yield(0..=u16::MAX >> 5);
+    walks_yield(-1000..1000i32);
+    walks_yield('a'..'\u{900}');
+    walks_yield((0..4u8).flat_map(|a| (0..1000u32).map(move |b| (a, b << 20))));
+    walks_yield((0..2000u16).map(|a| [0, (a >> 8) as u8, a as u8]));
+    walks_yield((0..2000u64).map(|a| a << 50 | a));
 }
 
 #[test]
