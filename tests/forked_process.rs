@@ -53,7 +53,11 @@ fn a_child_forked_during_a_fold_reads_and_writes_its_map() {
         if child == 0 {
             // SAFETY: it has no preconditions.
             unsafe { libc::alarm(CHILD_SECONDS) };
-            let lived = catch_unwind(AssertUnwindSafe(|| live_on(&kv, count)));
+            let lived = catch_unwind(AssertUnwindSafe(|| {
+                let stats = kv.stats();
+                assert_eq!(stats.frozen_entries, 0, "the worker was between two folds");
+                live_on(&kv, count);
+            }));
             // SAFETY: it has no preconditions.
             unsafe { libc::_exit(i32::from(lived.is_err())) };
         }

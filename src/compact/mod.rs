@@ -41,8 +41,7 @@ use crate::snapshot::View;
 use crate::stats::{MemoryUsage, Stats};
 use crate::sync::forks::Busy;
 use crate::sync::{
-    Arc, AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Mutex, Ordering, RwLock, SetOnce, Striped,
-    Weak,
+    Arc, AtomicU32, AtomicU64, AtomicUsize, Mutex, Ordering, RwLock, SetOnce, Striped, Weak,
 };
 use policy::{Pressure, Sizes, Target};
 use slot::FoldSlot;
@@ -66,9 +65,9 @@ pub(crate) struct Core {
     /// Writes are refused.
     is_read_only: bool,
     /// A fold has been asked of the worker and has not begun.
-    is_queued: AtomicBool,
+    queued: worker::Asked,
     /// The worker will look at the age of the deltas.
-    is_watched: AtomicBool,
+    watched: worker::Asked,
     /// Held by whoever folds; one fold at a time.
     slot: FoldSlot,
     /// Handles to the map. A fold for a map without handles is given up.
@@ -159,8 +158,8 @@ impl Core {
             options,
             file: None,
             is_read_only: false,
-            is_queued: AtomicBool::new(false),
-            is_watched: AtomicBool::new(false),
+            queued: worker::Asked::new(),
+            watched: worker::Asked::new(),
             slot: FoldSlot::new(),
             handles: AtomicUsize::new(0),
             folds: AtomicU64::new(0),
@@ -422,8 +421,8 @@ impl Core {
                 }
             }
             (Compaction::Background, Pressure::Due) => {
-                if !core.is_queued.swap(true, Ordering::AcqRel) && !worker::fold_soon(core) {
-                    core.is_queued.store(false, Ordering::Release);
+                if core.queued.note() && !worker::fold_soon(core) {
+                    core.queued.forget();
                 }
             }
             (Compaction::Background, Pressure::None) => {
@@ -437,21 +436,19 @@ impl Core {
     /// Has the worker look at the age of the deltas, if it will not anyway.
     fn watch(core: &Arc<Self>) {
         let Some(age) = core.options.delta_max_age else { return };
-        if !core.is_watched.swap(true, Ordering::AcqRel)
-            && !worker::sweep_after(core, age / policy::SWEEPS)
-        {
-            core.is_watched.store(false, Ordering::Release);
+        if core.watched.note() && !worker::sweep_after(core, age / policy::SWEEPS) {
+            core.watched.forget();
         }
     }
 
     /// The worker's part: folds while a fold is due.
-    fn fold_due(&self, mut busy: Busy) {
-        self.is_queued.store(false, Ordering::Release);
+    fn fold_due(&self, mut busy: Busy) -> Busy {
+        self.queued.forget();
         loop {
             // Taken for each fold, so that a writer that is far ahead gets its turn.
             let held = self.slot.acquire();
             if policy::pressure(self.load(), &self.options) < Pressure::Due || !self.fold_chosen() {
-                break;
+                return busy;
             }
             drop(held);
             busy = busy.pause();
@@ -459,8 +456,8 @@ impl Core {
     }
 
     /// The worker's part: folds the deltas that it has come by often enough.
-    fn sweep(core: &Arc<Self>, mut busy: Busy) {
-        core.is_watched.store(false, Ordering::Release);
+    fn sweep(core: &Arc<Self>, mut busy: Busy) -> Busy {
+        core.watched.forget();
         let mut is_any_left = false;
         for partition in core.partitions() {
             let gauge = partition.gauge();
@@ -480,6 +477,7 @@ impl Core {
         if is_any_left {
             Self::watch(core);
         }
+        busy
     }
 
     /// Folds a delta, after the one frozen before it, if there is one. The slot is held.

@@ -9,7 +9,7 @@
 
 use super::Core;
 use crate::sync::forks::{self, Busy};
-use crate::sync::{Arc, Mutex, OnceLock, Weak, thread};
+use crate::sync::{Arc, AtomicU32, Mutex, OnceLock, Ordering, Weak, thread};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -44,6 +44,30 @@ enum Job {
     Sweep(Weak<Core>),
     /// Nothing, for so long, or until something is posted.
     Sleep(Option<Duration>),
+}
+
+/// Whether something has been asked of the worker and has not begun.
+///
+/// It is the number of the process that asked, or zero: a forked child has the word, but not the thread
+/// that will take it back.
+pub(super) struct Asked(AtomicU32);
+
+impl Asked {
+    /// Nothing has been asked.
+    pub(super) fn new() -> Self {
+        Self(AtomicU32::new(0))
+    }
+
+    /// Notes that it is asked now; answers whether it had not been.
+    pub(super) fn note(&self) -> bool {
+        let process = std::process::id();
+        self.0.swap(process, Ordering::AcqRel) != process
+    }
+
+    /// It has begun, or could not be asked.
+    pub(super) fn forget(&self) {
+        self.0.store(0, Ordering::Release);
+    }
 }
 
 /// One for the whole process.
@@ -86,17 +110,18 @@ fn post(add: impl FnOnce(&mut Queue)) -> bool {
 /// The thread: never ends, holds no map while it sleeps.
 fn serve() {
     loop {
-        let busy = Busy::begin();
+        // Dropped behind the map, of which this may be the last user.
+        let mut busy = Busy::begin();
         let job = next_job(&mut queue().lock());
         match job {
             Job::Fold(core) => {
                 if let Some(core) = core.upgrade() {
-                    core.fold_due(busy);
+                    busy = core.fold_due(busy);
                 }
             }
             Job::Sweep(core) => {
                 if let Some(core) = core.upgrade() {
-                    Core::sweep(&core, busy);
+                    busy = Core::sweep(&core, busy);
                 }
             }
             Job::Sleep(time) => {
@@ -128,9 +153,11 @@ fn next_job(queue: &mut Queue) -> Job {
 
 #[cfg(test)]
 mod tests {
+    use super::super::policy::{self, Pressure};
     use super::*;
     use crate::entry::ValueWidth;
     use crate::options::Options;
+    use crate::testing::keys::big_endian;
 
     #[test]
     fn each_map_is_watched_once_from_the_newest_time_on() {
@@ -147,5 +174,35 @@ mod tests {
         }
         let watched: Vec<Duration> = queue.aging.iter().map(|aging| aging.at - start).collect();
         assert_eq!(watched, [Duration::from_secs(7); 2]);
+    }
+
+    #[test]
+    fn a_map_that_another_process_has_asked_for_is_folded_here() {
+        let options = Options { overlay_percent: 0.0, ..Options::default() };
+        let core = Arc::new(Core::new(ValueWidth::Fixed(8), options));
+        core.add_handle();
+        let put = |n| Core::put(&core, &big_endian(n), &[1; 8]).expect("memory");
+        (0..100_000).for_each(put);
+        core.compact().expect("memory");
+        // As a fork leaves it: asked for, by who is not this process, and nobody will begin.
+        while queue().lock().due.iter().any(|due| due.ptr_eq(&Arc::downgrade(&core))) {
+            std::thread::yield_now();
+        }
+        core.queued.0.store(u32::MAX, Ordering::Release);
+        let folds = core.stats().folds;
+        let mut next = 100_000;
+        while core.queued.0.load(Ordering::Acquire) == u32::MAX {
+            let pressure = policy::pressure(core.load(), &core.options);
+            assert!(pressure < Pressure::Overdue, "the worker has not been asked");
+            put(next);
+            next += 1;
+        }
+        for _ in 0..1_000 {
+            if core.stats().folds > folds {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("the worker has not folded");
     }
 }

@@ -5,6 +5,7 @@
 //! the worker it knows nothing, so a fork waits until the worker is between two folds.
 #![allow(unsafe_code, reason = "who is told of forks registers with the system's C library")]
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -19,12 +20,19 @@ const FORK: usize = 1 << 16;
 /// process is forked stands in the child's copy of the queue, without being there.
 const PAUSE: Duration = Duration::from_micros(50);
 
-/// The right to hold locks, until dropped; no fork happens meanwhile.
+thread_local! {
+    /// What this thread adds to [`STATE`] at most. A signal handler may fork on it, which then waits
+    /// for the others only.
+    static OWN: Cell<usize> = const { Cell::new(0) };
+}
+
+/// The right to hold locks, until dropped; no other thread forks meanwhile. One for each thread.
 pub(crate) struct Busy(());
 
 impl Busy {
     /// Waits for forks that are under way.
     pub(crate) fn begin() -> Self {
+        OWN.set(1);
         while STATE.fetch_add(1, Ordering::Acquire) >= FORK {
             STATE.fetch_sub(1, Ordering::Release);
             while STATE.load(Ordering::Relaxed) >= FORK {
@@ -44,6 +52,7 @@ impl Busy {
 impl Drop for Busy {
     fn drop(&mut self) {
         STATE.fetch_sub(1, Ordering::Release);
+        OWN.set(0);
     }
 }
 
@@ -63,7 +72,8 @@ pub(crate) fn await_busy_threads() {
 /// What the system calls in who is about to fork.
 extern "C" fn before() {
     STATE.fetch_add(FORK, Ordering::AcqRel);
-    while !STATE.load(Ordering::Acquire).is_multiple_of(FORK) {
+    let own = OWN.get();
+    while STATE.load(Ordering::Acquire) % FORK > own {
         thread::sleep(PAUSE);
     }
 }
@@ -73,9 +83,10 @@ extern "C" fn in_parent() {
     STATE.fetch_sub(FORK, Ordering::Release);
 }
 
-/// And in the child, where nobody else is about to.
+/// And in the child, where there is nobody else.
 extern "C" fn in_child() {
-    STATE.store(0, Ordering::Release);
+    let busy = STATE.load(Ordering::Relaxed) % FORK;
+    STATE.store(busy.min(OWN.get()), Ordering::Release);
 }
 
 #[cfg(test)]
@@ -103,6 +114,9 @@ mod tests {
         });
         thread::sleep(PAUSE * 100);
         assert!(!HAS_FORKED.load(Ordering::Acquire), "a thread is busy");
+        // As in a signal handler here: it would never get anywhere if it waited for this thread.
+        before();
+        in_parent();
         drop(busy);
         forking.join().expect("it has not failed");
         assert!(HAS_BEGUN.load(Ordering::Acquire));
