@@ -11,6 +11,7 @@ use super::Core;
 use crate::sync::forks::{self, Busy};
 use crate::sync::{Arc, AtomicU32, Mutex, OnceLock, Ordering, Weak, thread};
 use std::collections::VecDeque;
+use std::panic::catch_unwind;
 use std::time::{Duration, Instant};
 
 #[derive(Default)]
@@ -110,30 +111,37 @@ fn post(add: impl FnOnce(&mut Queue)) -> bool {
 /// The thread: never ends, holds no map while it sleeps.
 fn serve() {
     loop {
-        // Dropped behind the map, of which this may be the last user.
-        let mut busy = Busy::begin();
-        let job = next_job(&mut queue().lock());
-        match job {
-            Job::Fold(core) => {
-                if let Some(core) = core.upgrade() {
-                    busy = core.fold_due(busy);
-                }
-            }
-            Job::Sweep(core) => {
-                if let Some(core) = core.upgrade() {
-                    busy = Core::sweep(&core, busy);
-                }
-            }
-            Job::Sleep(time) => {
-                drop(busy);
-                // What is posted from here on ends it at once.
-                match time {
-                    Some(time) => thread::park_timeout(time),
-                    None => thread::park(),
-                }
-            }
+        // A panic is a bug, of one map: the others are served on. What it was at stays where it was.
+        let slept = catch_unwind(|| work(Busy::begin()));
+        // What is posted from here on ends it at once.
+        match slept {
+            Ok(Some(Some(time))) => thread::park_timeout(time),
+            Ok(Some(None)) => thread::park(),
+            Ok(None) | Err(_) => {}
         }
     }
+}
+
+/// Does the next job; answers for how long there is none, if it is known, when there is none.
+#[expect(clippy::option_option, reason = "no job, for no known time")]
+fn work(mut busy: Busy) -> Option<Option<Duration>> {
+    let job = next_job(&mut queue().lock());
+    // Given back behind the map, of which this may be the last user.
+    match job {
+        Job::Fold(core) => {
+            if let Some(core) = core.upgrade() {
+                busy = core.fold_due(busy);
+            }
+        }
+        Job::Sweep(core) => {
+            if let Some(core) = core.upgrade() {
+                busy = Core::sweep(&core, busy);
+            }
+        }
+        Job::Sleep(time) => return Some(time),
+    }
+    drop(busy);
+    None
 }
 
 fn next_job(queue: &mut Queue) -> Job {

@@ -173,6 +173,10 @@ impl<'s> Pass<'s> {
     /// Runs between two newer entries are short: three entries where a fifth of a base is newer. Taking
     /// them one by one from arrays costs a tenth of what beginning and ending each does.
     /// SCRATCHPAD.md section 2.2.
+    ///
+    /// # Errors
+    /// Damage if those of `newer` do not ascend, and errors of damaged segments and of memory, behind which
+    /// the builder is of no use.
     pub(crate) fn weave(
         &mut self,
         newer: &mut impl Cursor,
@@ -213,8 +217,12 @@ impl<'s> Pass<'s> {
             }
         };
         let mut older = piece.numbers(range.clone());
+        let mut before = None;
         while (keys.len() as u64) < most && newer.valid() {
             let Some(number) = number_of_width(newer.key(), width) else { break };
+            if before.replace(number).is_some_and(|before| before >= number) {
+                return Err(Corruption::new("segment", *at, "keys are strictly ascending").into());
+            }
             let below = older.iter().take_while(|older| **older < number).count();
             let run = below.min((most - keys.len() as u64) as usize);
             keys.try_reserve(run + 1).map_err(OutOfMemory::from)?;

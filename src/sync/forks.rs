@@ -56,7 +56,9 @@ impl Drop for Busy {
     }
 }
 
-/// From now on, forks wait for who is busy. Where the system has no such thing, they do not.
+/// From now on, forks wait for who is busy; on other systems than these they do not.
+///
+/// What a program registers later is called before that: it must not take a lock that an allocation needs.
 pub(crate) fn await_busy_threads() {
     #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
     {
