@@ -9,7 +9,10 @@ use std::hint::select_unpredictable;
 const LISTS: usize = 1024;
 
 /// Symbols of a list that are looked at in any case.
-const AHEAD: usize = 2;
+const AHEAD: usize = 4;
+
+/// Symbols, and behind the last one as many that are none as may be looked at with it.
+const LISTED: usize = SYMBOLS + 1 + AHEAD;
 
 /// Which list symbols of three or more bytes are in that start like `word`.
 #[inline]
@@ -48,7 +51,7 @@ struct List {
 /// SCRATCHPAD.md section 3.9.
 pub(super) struct Encoder {
     /// List by list, and behind the last one what is not looked for.
-    listed: [Listed; SYMBOLS + AHEAD],
+    listed: [Listed; LISTED],
     lists: [List; LISTS],
     /// For each two bytes the code of the symbol that is just these, or `ESCAPE`.
     pairs: Box<[u8; 1 << 16]>,
@@ -64,7 +67,7 @@ impl Encoder {
         pairs.resize(1 << 16, ESCAPE);
         let none = Listed { word: 0, mask: u64::MAX, code: ESCAPE, len: 1 };
         let mut encoder = Self {
-            listed: [none; SYMBOLS + AHEAD],
+            listed: [none; LISTED],
             lists: [List::default(); LISTS],
             pairs: pairs.into_boxed_slice().try_into().map_err(|_| OutOfMemory)?,
             bytes: [ESCAPE; 256],
@@ -113,14 +116,16 @@ impl Encoder {
     #[inline]
     #[expect(clippy::needless_bitwise_bool, reason = "a jump is what this is to do without")]
     pub(super) fn longest(&self, word: u64, left: usize) -> (u8, usize) {
-        let beyond = if left < 8 { u64::MAX << (8 * left) } else { 0 };
+        let beyond = select_unpredictable(left < 8, u64::MAX << (8 * left % 64), 0);
         let List { start, more } = self.lists[list_of(word)];
         let start = usize::from(start);
         // Those of another list are never what the text starts with.
-        let (first, second) = (&self.listed[start], &self.listed[start + 1]);
-        let is_first = first.starts(word, beyond);
-        let is_long = is_first | second.starts(word, beyond);
-        if more > 0 && !is_long {
+        let mut found = 1u32 << AHEAD;
+        for (place, listed) in self.listed[start..start + AHEAD].iter().enumerate() {
+            found |= u32::from(listed.starts(word, beyond)) << place;
+        }
+        let place = found.trailing_zeros() as usize;
+        if more > 0 && place == AHEAD {
             let rest = &self.listed[start + AHEAD..][..usize::from(more)];
             if let Some(listed) = rest.iter().find(|listed| listed.starts(word, beyond)) {
                 return (listed.code, usize::from(listed.len));
@@ -130,8 +135,8 @@ impl Encoder {
         let is_pair = (pair != ESCAPE) & (left > 1);
         let byte = (self.bytes[usize::from(word as u8)], 1);
         let short = select_unpredictable(is_pair, (pair, 2), byte);
-        let long = select_unpredictable(is_first, first, second);
-        let (code, len) = select_unpredictable(is_long, (long.code, long.len), short);
+        let long = &self.listed[start + place];
+        let (code, len) = select_unpredictable(place < AHEAD, (long.code, long.len), short);
         (code, usize::from(len))
     }
 
