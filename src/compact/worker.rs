@@ -9,7 +9,7 @@
 
 use super::Core;
 use crate::sync::forks::{self, Busy};
-use crate::sync::{Arc, AtomicU32, Mutex, OnceLock, Ordering, Weak, thread};
+use crate::sync::{Arc, AtomicU8, Mutex, OnceLock, Ordering, Weak, thread};
 use std::collections::VecDeque;
 use std::panic::catch_unwind;
 use std::time::{Duration, Instant};
@@ -49,20 +49,20 @@ enum Job {
 
 /// Whether something has been asked of the worker and has not begun.
 ///
-/// It is the number of the process that asked, or zero: a forked child has the word, but not the thread
-/// that will take it back.
-pub(super) struct Asked(AtomicU32);
+/// It is the generation of the process that asked, or zero: a forked child has the word, but not the
+/// thread that will take it back.
+pub(super) struct Asked(AtomicU8);
 
 impl Asked {
     /// Nothing has been asked.
     pub(super) fn new() -> Self {
-        Self(AtomicU32::new(0))
+        Self(AtomicU8::new(0))
     }
 
     /// Notes that it is asked now; answers whether it had not been.
     pub(super) fn note(&self) -> bool {
-        let process = std::process::id();
-        self.0.swap(process, Ordering::AcqRel) != process
+        let generation = forks::generation();
+        self.0.swap(generation, Ordering::AcqRel) != generation
     }
 
     /// It has begun, or could not be asked.
@@ -196,10 +196,10 @@ mod tests {
         while queue().lock().due.iter().any(|due| due.ptr_eq(&Arc::downgrade(&core))) {
             std::thread::yield_now();
         }
-        core.queued.0.store(u32::MAX, Ordering::Release);
+        core.queued.0.store(u8::MAX, Ordering::Release);
         let folds = core.stats().folds;
         let mut next = 100_000;
-        while core.queued.0.load(Ordering::Acquire) == u32::MAX {
+        while core.queued.0.load(Ordering::Acquire) == u8::MAX {
             let pressure = policy::pressure(core.load(), &core.options);
             assert!(pressure < Pressure::Overdue, "the worker has not been asked");
             put(next);

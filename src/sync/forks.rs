@@ -6,12 +6,15 @@
 #![allow(unsafe_code, reason = "who is told of forks registers with the system's C library")]
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
 /// Whether a thread is busy, and from [`FORK`] on, how many are about to fork.
 static STATE: AtomicUsize = AtomicUsize::new(0);
+
+/// How many forks lie between this process and the one that began: from one on, and never zero.
+static GENERATION: AtomicU8 = AtomicU8::new(1);
 
 /// One fork in the count of them.
 const FORK: usize = 1 << 16;
@@ -71,6 +74,12 @@ pub(crate) fn await_busy_threads() {
     }
 }
 
+/// Another number than in the process that this one was forked from, and than in the 250 before that:
+/// from the first call of [`await_busy_threads`] on, and where that has an effect.
+pub(crate) fn generation() -> u8 {
+    GENERATION.load(Ordering::Relaxed)
+}
+
 /// What the system calls in who is about to fork.
 extern "C" fn before() {
     STATE.fetch_add(FORK, Ordering::AcqRel);
@@ -87,6 +96,8 @@ extern "C" fn in_parent() {
 
 /// And in the child, where there is nobody else.
 extern "C" fn in_child() {
+    let generation = GENERATION.load(Ordering::Relaxed);
+    GENERATION.store(generation % u8::MAX + 1, Ordering::Relaxed);
     let busy = STATE.load(Ordering::Relaxed) % FORK;
     STATE.store(busy.min(OWN.get()), Ordering::Release);
 }

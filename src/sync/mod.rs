@@ -24,14 +24,14 @@ pub(crate) use parking_lot::{Condvar, Mutex, RwLock};
 #[cfg(all(test, not(memkv_loom)))]
 pub(crate) use std::sync::atomic::AtomicBool;
 #[cfg(not(memkv_loom))]
-pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+pub(crate) use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 #[cfg(not(memkv_loom))]
 pub(crate) use std::thread;
 
 #[cfg(all(test, memkv_loom))]
 pub(crate) use loom::sync::atomic::AtomicBool;
 #[cfg(memkv_loom)]
-pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+pub(crate) use loom::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 #[cfg(memkv_loom)]
 pub(crate) use modelled::{Condvar, Mutex, RwLock, SetOnce, thread};
 
