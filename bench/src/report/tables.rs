@@ -260,7 +260,10 @@ pub(super) fn document(results: &Results, charts: &[Chart], folder: &Path) -> St
         _ = writeln!(out, "## {} keys of `{}`: {title}\n", figure_of_size(name.1), name.0);
         charts_of(&mut out, charts, folder, Some(name));
         let turns = cell.turns();
-        _ = writeln!(out, "Medians of {turns} repeats, each in a process of its own.\n");
+        _ = match turns {
+            1 => writeln!(out, "One run of each map, in a process of its own.\n"),
+            _ => writeln!(out, "Medians of {turns} repeats, each in a process of its own.\n"),
+        };
         losses(&mut out, cell);
         by_measure(&mut out, cell);
         out.push_str("All maps:\n\n");
