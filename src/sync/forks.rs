@@ -13,7 +13,7 @@ use std::time::Duration;
 /// Whether a thread is busy, and from [`FORK`] on, how many are about to fork.
 static STATE: AtomicUsize = AtomicUsize::new(0);
 
-/// How many forks lie between this process and the one that began: from one on, and never zero.
+/// Counts the forks between the first process and this one: from one to 255, and then from one again.
 static GENERATION: AtomicU8 = AtomicU8::new(1);
 
 /// One fork in the count of them.
@@ -67,14 +67,15 @@ pub(crate) fn await_busy_threads() {
     {
         static ONCE: std::sync::Once = std::sync::Once::new();
         ONCE.call_once(|| {
-            // SAFETY: the three functions are sound to call at any time, from any thread: they use one
-            // atomic number and sleep. Without memory to register them, forks do not wait.
+            // SAFETY: the three functions are sound to call at any time, from any thread: they use two
+            // atomic numbers and one of the thread's own, and sleep. Without memory to register them,
+            // forks do not wait.
             let _ = unsafe { libc::pthread_atfork(Some(before), Some(in_parent), Some(in_child)) };
         });
     }
 }
 
-/// Another number than in the process that this one was forked from, and than in the 250 before that:
+/// Another number than in the process that this one was forked from, and than in the 253 before that:
 /// from the first call of [`await_busy_threads`] on, and where that has an effect.
 pub(crate) fn generation() -> u8 {
     GENERATION.load(Ordering::Relaxed)
