@@ -1,7 +1,8 @@
 //! What a segment costs beside what else could hold the keys: figures, not a pass or a failure.
 //!
 //! `cargo test --release --lib segment::tests::measure -- --ignored --nocapture`; the environment
-//! variable `MEMKV_MEASURE` names one of the key sets.
+//! variable `MEMKV_MEASURE` names one of the key sets, and `MEMKV_MEASURE_KEYS` the number of keys of
+//! those that are made.
 
 use super::*;
 use crate::testing::rng::Rng;
@@ -10,8 +11,13 @@ use std::fs;
 use std::hint::black_box;
 use std::time::Instant;
 
-/// Keys of a made set.
+/// Keys of a made set, if nobody says how many.
 const KEYS: usize = 1_000_000;
+
+/// The number of keys that the environment asks for.
+pub(super) fn wanted_keys() -> Option<usize> {
+    std::env::var("MEMKV_MEASURE_KEYS").ok().and_then(|keys| keys.parse().ok())
+}
 
 /// Gets of a pass.
 const PROBES: usize = 300_000;
@@ -75,10 +81,10 @@ fn syllables(rng: &mut Rng, count: usize) -> String {
 }
 
 /// Names like those of packages: one to three words of a vocabulary, with hyphens.
-fn names(rng: &mut Rng) -> Vec<Vec<u8>> {
+fn names(rng: &mut Rng, count: usize) -> Vec<Vec<u8>> {
     let words: Vec<String> = (0..30_000).map(|i| syllables(rng, 1 + i % 3)).collect();
     let mut keys = BTreeSet::new();
-    while keys.len() < KEYS {
+    while keys.len() < count {
         let parts = (0..=rng.below(3)).map(|_| words[skewed(rng, words.len())].as_str());
         keys.insert(parts.collect::<Vec<_>>().join("-").into_bytes());
     }
@@ -91,7 +97,7 @@ fn skewed(rng: &mut Rng, end: usize) -> usize {
     rng.below(first + 1)
 }
 
-fn paths(rng: &mut Rng, root: &str, depth: usize) -> Vec<Vec<u8>> {
+fn paths(rng: &mut Rng, count: usize, root: &str, depth: usize) -> Vec<Vec<u8>> {
     let words: Vec<String> = (0..4000).map(|i| syllables(rng, 2 + i % 3)).collect();
     let folders: Vec<String> = (0..20_000)
         .map(|_| {
@@ -105,7 +111,7 @@ fn paths(rng: &mut Rng, root: &str, depth: usize) -> Vec<Vec<u8>> {
         })
         .collect();
     let mut keys = BTreeSet::new();
-    while keys.len() < KEYS {
+    while keys.len() < count {
         let mut key = folders[skewed(rng, folders.len())].clone();
         let name = &words[rng.below(words.len())];
         write!(key, "{name}-{}.html", rng.below(10_000)).expect("a string");
@@ -114,11 +120,11 @@ fn paths(rng: &mut Rng, root: &str, depth: usize) -> Vec<Vec<u8>> {
     keys.into_iter().collect()
 }
 
-fn hosts(rng: &mut Rng) -> Vec<Vec<u8>> {
+fn hosts(rng: &mut Rng, count: usize) -> Vec<Vec<u8>> {
     let hosts: Vec<String> = (0..20_000).map(|i| syllables(rng, 2 + i % 4)).collect();
     let words: Vec<String> = (0..4000).map(|i| syllables(rng, 2 + i % 3)).collect();
     let mut keys = BTreeSet::new();
-    while keys.len() < KEYS {
+    while keys.len() < count {
         let mut key = format!("https://www.{}.com/", hosts[skewed(rng, hosts.len())]);
         for _ in 0..=1 + rng.below(3) {
             write!(key, "{}/", words[skewed(rng, words.len())]).expect("a string");
@@ -136,8 +142,8 @@ fn words() -> Vec<Vec<u8>> {
     words.map(<[u8]>::to_vec).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-fn hashes(rng: &mut Rng) -> Vec<Vec<u8>> {
-    (0..KEYS).map(|_| rng.bytes(32)).collect::<BTreeSet<_>>().into_iter().collect()
+fn hashes(rng: &mut Rng, count: usize) -> Vec<Vec<u8>> {
+    (0..count).map(|_| rng.bytes(32)).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 /// Gets, of which each has to wait for the one before, and which do not.
@@ -338,13 +344,14 @@ fn measure(name: &str, keys: &[Vec<u8>], rng: &mut Rng) {
 #[ignore = "a measurement of a minute"]
 fn figures_of_segments_beside_those_of_other_maps() {
     let mut rng = Rng::new(20_261_121);
+    let count = wanted_keys().unwrap_or(KEYS);
     measure("words", &words(), &mut rng);
-    let keys = names(&mut rng);
+    let keys = names(&mut rng, count);
     measure("names", &keys, &mut rng);
-    let keys = hosts(&mut rng);
+    let keys = hosts(&mut rng, count);
     measure("urls", &keys, &mut rng);
-    let keys = paths(&mut rng, "/data/someone/home/projects/", 4);
+    let keys = paths(&mut rng, count, "/data/someone/home/projects/", 4);
     measure("paths", &keys, &mut rng);
-    let keys = hashes(&mut rng);
+    let keys = hashes(&mut rng, count);
     measure("hashes", &keys, &mut rng);
 }

@@ -3,7 +3,7 @@
 //! `cargo test --release --lib segment::tests::measure_ints -- --ignored --nocapture`; the environment
 //! variable `MEMKV_MEASURE` names one of the key sets, and `MEMKV_MEASURE_KEYS` their number of keys.
 
-use super::measure::{best, resident, time};
+use super::measure::{best, resident, time, wanted_keys};
 use super::*;
 use crate::testing::rng::Rng;
 use std::hint::black_box;
@@ -267,8 +267,7 @@ fn measure(name: &str, rng: &mut Rng, make: fn(&mut Rng, usize) -> Vec<u64>) {
     if std::env::var("MEMKV_MEASURE").is_ok_and(|only| only != name) {
         return;
     }
-    let keys = std::env::var("MEMKV_MEASURE_KEYS").ok().and_then(|keys| keys.parse().ok());
-    let numbers = make(rng, keys.unwrap_or(1_000_000));
+    let numbers = make(rng, wanted_keys().unwrap_or(1_000_000));
     let sample: Vec<usize> = (0..PROBES).map(|_| rng.below(numbers.len())).collect();
     let hits: Vec<u64> = sample.iter().map(|i| numbers[*i]).collect();
     let misses = hits.iter().map(|hit| hit + 1 + rng.below(1000) as u64);
