@@ -5,6 +5,7 @@
 //! side in a segment and nothing newer comes between them, a walk copies them all at once.
 //! SCRATCHPAD.md section 3.2.
 
+use crate::bytes::bytes_of;
 use crate::numbers::Numbers;
 use crate::range::Direction;
 use std::ops::Range;
@@ -59,12 +60,6 @@ impl LentKeys<'_> {
             Self::Strings(_, start, ends) => ends.last().map_or(0, |end| (end - start) as usize),
         }
     }
-}
-
-#[inline]
-#[expect(clippy::big_endian_bytes, reason = "the order of keys is that of their first bytes")]
-fn bytes_of(number: u64) -> [u8; NUMBER_LEN] {
-    number.to_be_bytes()
 }
 
 /// The values of neighbouring entries, which have one width.

@@ -41,6 +41,31 @@ pub(crate) fn put_varint_array(out: &mut [u8; MAX_VARINT_LEN], mut value: u64) -
     &out[..=len]
 }
 
+/// The number that eight bytes of a key spell, highest first: numbers compare as the keys do.
+#[inline]
+#[expect(clippy::big_endian_bytes, reason = "the order of keys is that of their first bytes")]
+pub(crate) fn number_of(key: [u8; 8]) -> u64 {
+    u64::from_be_bytes(key)
+}
+
+/// The key of eight bytes that spells the number.
+#[inline]
+#[expect(clippy::big_endian_bytes, reason = "the order of keys is that of their first bytes")]
+pub(crate) fn bytes_of(number: u64) -> [u8; 8] {
+    number.to_be_bytes()
+}
+
+/// The number that a key spells which goes on with `bytes` behind one that spells `number`: eight bytes
+/// together at most.
+#[inline]
+#[expect(clippy::big_endian_bytes, reason = "the order of keys is that of their first bytes")]
+pub(crate) fn spelled_on(mut number: u64, mut bytes: &[u8]) -> u64 {
+    if let Some((four, rest)) = bytes.split_first_chunk() {
+        (number, bytes) = (number << 32 | u64::from(u32::from_be_bytes(*four)), rest);
+    }
+    bytes.iter().fold(number, |number, byte| number << 8 | u64::from(*byte))
+}
+
 /// Whether `stored` is `wanted`. Short ones are compared in words without a call: suffixes in a
 /// radix tree have a few bytes.
 ///

@@ -76,6 +76,7 @@ mod sync;
 mod arena;
 mod batch;
 mod blocks;
+mod columns;
 mod cursor;
 mod entry;
 mod filter;

@@ -29,8 +29,8 @@ const LEVELS: &[(&str, Within, &[&str])] = &[
         "L1 contracts",
         Within::Earlier,
         &[
-            "mmap", "arena", "storage", "blocks", "packed", "numbers", "entry", "value", "batch",
-            "cursor", "merge", "filter",
+            "mmap", "arena", "storage", "blocks", "packed", "numbers", "entry", "value", "columns",
+            "batch", "cursor", "merge", "filter",
         ],
     ),
     ("L2 indexes", Within::Nothing, &["art", "segment"]),

@@ -3,6 +3,9 @@
 
 use super::node::{Kind, NodeRef, View};
 use super::tree::{Pin, Tree};
+use crate::arena::OutOfMemory;
+use crate::bytes::spelled_on;
+use crate::columns::Columns;
 use crate::cursor::Cursor;
 use crate::entry::Entry;
 use crate::sync::Arc;
@@ -120,8 +123,9 @@ impl<R: Rooted> ArtCursor<R> {
         self.key.extend(byte);
     }
 
-    /// Leaves the current subtree for the nearest one on the other side of a branch.
-    fn turn(&mut self, end: End) {
+    /// Leaves the current subtree for the nearest one on the other side of a branch. Answers how many
+    /// steps of the way are what they were.
+    fn turn(&mut self, end: End) -> usize {
         self.leaf = None;
         while let Some(frame) = self.stack.pop() {
             let view = self.tree.view().node(frame.node);
@@ -134,10 +138,12 @@ impl<R: Rooted> ArtCursor<R> {
                 let (byte, child) = (view.byte(slot), view.child(slot));
                 self.key.truncate(frame.key_len as usize);
                 self.enter(frame.node, slot, byte);
+                let known = self.stack.len();
                 self.descend(child, end);
-                return;
+                return known;
             }
         }
+        0
     }
 
     /// Moves to the key nearest to `key` on the side of `end`: the first not below it, or the last
@@ -201,6 +207,51 @@ impl<R: Rooted> ArtCursor<R> {
                 return;
             }
         }
+    }
+}
+
+impl<R: Rooted> ArtCursor<R> {
+    /// Appends the entries from the current one on to `columns`, at least so many if there are, and
+    /// stands behind them then. All keys of the tree have one length of at most 8 bytes.
+    ///
+    /// Costs a fifth of as many steps: leaves below one node are read one after the other, and all of
+    /// them are asked for before the first one is.
+    pub(crate) fn gather(
+        &mut self,
+        least: usize,
+        columns: &mut Columns,
+    ) -> Result<(), OutOfMemory> {
+        /// Leaves below one node.
+        const MOST: usize = 257;
+        columns.reserve(least + MOST)?;
+        let (mut room, mut known) = (least + MOST, 0);
+        while room > MOST
+            && let Some(leaf) = self.leaf
+        {
+            let view = self.tree.view();
+            for frame in &self.stack[known..] {
+                view.node(frame.node).ask_for_children(usize::from(frame.slot));
+            }
+            columns.push(spelled_on(0, &self.key), view.node(leaf).leaf().entry());
+            room -= 1;
+            if let Some(frame) = self.stack.last_mut() {
+                let node = view.node(frame.node);
+                let above = spelled_on(0, &self.key[..frame.key_len as usize]);
+                while let Some(slot) = node.slot_after(Some(usize::from(frame.slot))) {
+                    let child = view.node(node.child(slot));
+                    if child.kind() != Kind::Leaf {
+                        break;
+                    }
+                    let above = node.byte(slot).map_or(above, |byte| spelled_on(above, &[byte]));
+                    let leaf = child.leaf();
+                    columns.push(spelled_on(above, leaf.suffix()), leaf.entry());
+                    room -= 1;
+                    frame.slot = slot as u16;
+                }
+            }
+            known = self.turn(End::First);
+        }
+        Ok(())
     }
 }
 

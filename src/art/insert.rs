@@ -27,6 +27,7 @@ impl Tree {
         entry: Entry<'_>,
     ) -> Result<(), TreeError> {
         self.own_path()?;
+        self.note_len(key);
         let mut varint = [0; 10];
         let pointer: [u8; EXTENT_TAIL];
         let mut extent = None;

@@ -4,6 +4,8 @@ mod conformance;
 
 use super::check::check;
 use super::*;
+use crate::bytes::bytes_of;
+use crate::columns::{Columns, LIVE_BELOW, TOMBSTONE};
 use crate::cursor::Cursor;
 use crate::entry::{Below, Entry, EntryKind, ValueRef, ValueWidth};
 use std::collections::BTreeMap;
@@ -250,4 +252,68 @@ fn overwriting_under_an_old_pin_keeps_only_what_the_pin_reaches() {
     assert!(extent.owners() <= 2);
     assert_eq!(pin.get(b"a").and_then(Entry::live), Some(b"first".as_slice()));
     assert_eq!(pin.get(b"b").and_then(Entry::live), Some(b"first".as_slice()));
+}
+
+#[test]
+fn keys_have_one_length_until_one_has_another() {
+    let tree = |keys: &[&[u8]]| {
+        let mut tree = Tree::new(ValueWidth::Fixed(0));
+        for key in keys {
+            put(&mut tree, key, EntryKind::Value, Below::Absent, b"");
+        }
+        tree.key_len()
+    };
+    assert_eq!(tree(&[]), None);
+    assert_eq!(tree(&[b"a"]), Some(1));
+    assert_eq!(tree(&[b"12345678", b"abcdefgh", b"12345678"]), Some(8));
+    assert_eq!(tree(&[b""]), None);
+    assert_eq!(tree(&[b"", b"abc"]), None);
+    assert_eq!(tree(&[b"abc", b"", b"abc"]), None);
+    assert_eq!(tree(&[b"abc", b"ab", b"abc"]), None);
+    assert_eq!(tree(&[b"123456789"]), None);
+    assert_eq!(tree(&[b"123456789", b"abc", &[b'a'; 300]]), None);
+}
+
+#[test]
+fn entries_are_gathered_as_a_walk_finds_them() {
+    let mut random = Random(5);
+    for round in 0..120 {
+        let width = [8, 0, 3][round % 3];
+        let key_len = 1 + random.below(8) as usize;
+        // Full nodes of all kinds, and paths of one child.
+        let spread = [1, 3, 60, 256, 1 << 20, u64::MAX >> 40][random.below(6) as usize];
+        let mut tree = Tree::new(ValueWidth::Fixed(width));
+        for _ in 0..random.below(3_000) {
+            let number = random.below(1 << 30).wrapping_mul(spread) % [300, u64::MAX][round % 2];
+            let kind = [EntryKind::Value, EntryKind::Tombstone][usize::from(random.below(5) == 0)];
+            let below = [Below::Absent, Below::Live][random.below(2) as usize];
+            let value: Vec<u8> = (0..width).map(|_| random.below(256) as u8).collect();
+            put(&mut tree, &bytes_of(number)[8 - key_len..], kind, below, &value);
+        }
+        let mut cursor = ArtCursor::new(&tree);
+        cursor.first();
+        let mut columns = Columns::new(width.into());
+        let mut gathered = Model::new();
+        while cursor.valid() {
+            assert_eq!(tree.key_len(), Some(key_len));
+            let least = 1 + random.below(700) as usize;
+            columns.clear();
+            cursor.gather(least, &mut columns).expect("memory for a test");
+            assert!(columns.len() >= least || !cursor.valid());
+            let values = columns.left_values();
+            for (i, number) in columns.left_keys().iter().enumerate() {
+                let flags = columns.left_flags()[i];
+                let below = if flags & LIVE_BELOW == 0 { Below::Absent } else { Below::Live };
+                let width = usize::from(width);
+                let (kind, value) = match flags & TOMBSTONE {
+                    0 => (EntryKind::Value, values[i * width..(i + 1) * width].to_vec()),
+                    _ => (EntryKind::Tombstone, Vec::new()),
+                };
+                let key = bytes_of(*number)[8 - key_len..].to_vec();
+                assert!(gathered.last_key_value().is_none_or(|(last, _)| *last < key));
+                gathered.insert(key, (kind, below, value));
+            }
+        }
+        assert_eq!(gathered, content(ArtCursor::new(&tree)), "{round}");
+    }
 }

@@ -84,9 +84,17 @@ pub(crate) struct Tree {
     limbo: Option<Box<Limbo>>,
     /// Nodes by kind. A `u32` counts more nodes than an arena has room for.
     counts: [u32; 7],
+    /// Bytes of every key, if all have as many, from 1 to 8; [`NO_KEY`] or [`OTHERS`].
+    key_len: u8,
     /// Steps from the root to the place of the current write.
     pub(super) path: Vec<Step>,
 }
+
+/// Nobody knows yet how long keys are. No key that is stored as a number is so long.
+const NO_KEY: u8 = 9;
+
+/// Keys have other lengths than from 1 to 8, or not all the same.
+const OTHERS: u8 = u8::MAX;
 
 /// Fewest blocks in limbo that are worth a sweep. A model has few blocks and looks at sweeps.
 const SWEEP_MIN: usize = if cfg!(memkv_loom) { 2 } else { 64 };
@@ -109,6 +117,7 @@ impl Tree {
             pinned: None,
             limbo: None,
             counts: [0; 7],
+            key_len: NO_KEY,
             path: Vec::new(),
         }
     }
@@ -117,6 +126,20 @@ impl Tree {
     #[inline]
     pub(crate) fn get(&self, key: &[u8]) -> Option<Entry<'_>> {
         search::get(self.view(), self.root, key)
+    }
+
+    /// Bytes of each key, if all that were ever put in have the same few, from 1 to 8.
+    pub(crate) fn key_len(&self) -> Option<usize> {
+        (self.key_len < NO_KEY).then_some(self.key_len.into())
+    }
+
+    /// Learns how long a key is that is put in.
+    #[inline]
+    pub(super) fn note_len(&mut self, key: &[u8]) {
+        let len = u8::try_from(key.len()).ok().filter(|len| (1..NO_KEY).contains(len));
+        if self.key_len != len.unwrap_or(OTHERS) {
+            self.key_len = len.filter(|_| self.key_len == NO_KEY).unwrap_or(OTHERS);
+        }
     }
 
     /// Number of entries, tombstones included.

@@ -1,10 +1,11 @@
 //! One fold: layers in, new layers out. Touches nothing that readers see; publishing is not here.
 
+use super::numbers::Numbers;
 use super::pieces::{self, Limits, PIECE_BYTES, Piece, Source};
 use super::policy::{self, Target};
 use crate::art::ArtCursor;
 use crate::cursor::Cursor;
-use crate::entry::{Below, Entry, EntryKind, ValueWidth};
+use crate::entry::{Below, EntryKind, ValueWidth};
 use crate::error::{Corruption, Error};
 use crate::filter::Filter;
 use crate::merge::Merge;
@@ -71,7 +72,7 @@ fn overlay(
     };
     let mut builder = SegmentBuilder::new(width, &bump, CodecChoice::Quick)?;
     builder.tell(filter.as_mut());
-    let mut source = Folding::new(&[layers], Depth::Overlay, go_on)?;
+    let mut source = Folding::new(&[layers], Depth::Overlay, width, go_on)?;
     let limits = Limits { entries: u64::MAX, bytes: u64::MAX, heap: u64::MAX };
     while !source.is_done() {
         source.take(&mut builder, limits)?;
@@ -121,7 +122,7 @@ pub(super) fn bases_within(
     {
         return Ok(spliced);
     }
-    let mut source = Folding::new(layers, Depth::All, go_on)?;
+    let mut source = Folding::new(layers, Depth::All, width, go_on)?;
     let pieces = pieces::cut(&mut source, limits, width, policy::codec(options))?;
     if source.is_cancelled {
         return Ok(None);
@@ -288,9 +289,10 @@ impl<'a> Folding<'a> {
     fn new(
         layers: &[&'a Layers],
         depth: Depth,
+        width: ValueWidth,
         go_on: &'a dyn Fn() -> bool,
     ) -> Result<Self, Error> {
-        let layers = layers.iter().map(|layers| Updated::new(layers, depth)).collect();
+        let layers = layers.iter().map(|layers| Updated::new(layers, depth, width)).collect();
         let mut new = Self { layers, at: 0, go_on, seen: 0, is_cancelled: !go_on() };
         if let Some(first) = new.layers.first_mut() {
             first.start()?;
@@ -334,9 +336,64 @@ impl Source for Folding<'_> {
     }
 }
 
-/// The entries of layers, as a segment in place of the lowest of them has them: what is newer one by
+/// The entries of layers, as a segment in place of the lowest of them has them.
+pub(super) enum Updated<'a> {
+    Numbers(Numbers<'a>),
+    Steps(Steps<'a>),
+}
+
+impl<'a> Updated<'a> {
+    /// The entries of these layers down to a depth.
+    fn new(layers: &'a Layers, depth: Depth, width: ValueWidth) -> Self {
+        match Numbers::new(layers, depth, width) {
+            Some(numbers) => Self::Numbers(numbers),
+            None => Self::Steps(Steps::new(layers, depth)),
+        }
+    }
+
+    /// Goes to the first entry.
+    pub(super) fn start(&mut self) -> Result<(), Error> {
+        match self {
+            Self::Numbers(numbers) => numbers.settle(),
+            Self::Steps(steps) => steps.start(),
+        }
+    }
+
+    /// Whether nothing is left. What is left may be without effect.
+    pub(super) fn is_done(&self) -> bool {
+        match self {
+            Self::Numbers(numbers) => numbers.is_done(),
+            Self::Steps(steps) => steps.is_done(),
+        }
+    }
+
+    /// Makes `key`, which is empty, the least key that is left, of which there is one.
+    pub(super) fn key(&self, key: &mut Vec<u8>) -> Result<(), Error> {
+        match self {
+            Self::Numbers(numbers) => {
+                numbers.key(key);
+                Ok(())
+            }
+            Self::Steps(steps) => steps.key(key),
+        }
+    }
+
+    /// Appends some entries to `builder`, which has room, or finds that some have no effect.
+    pub(super) fn take(
+        &mut self,
+        builder: &mut SegmentBuilder<'_>,
+        room: Room,
+    ) -> Result<(), Error> {
+        match self {
+            Self::Numbers(numbers) => numbers.take(builder, room),
+            Self::Steps(steps) => steps.take(builder, room),
+        }
+    }
+}
+
+/// The entries of layers of any kind: what is newer one by
 /// one, and what that leaves of the lowest in between.
-struct Updated<'a> {
+pub(super) struct Steps<'a> {
     newer: Merge<LayerCursor>,
     /// The lowest layer, unless it is among the newer ones.
     lowest: Option<Pass<'a>>,
@@ -345,9 +402,9 @@ struct Updated<'a> {
     is_level: bool,
 }
 
-impl<'a> Updated<'a> {
+impl<'a> Steps<'a> {
     /// The entries of these layers down to a depth.
-    fn new(layers: &'a Layers, depth: Depth) -> Self {
+    pub(super) fn new(layers: &'a Layers, depth: Depth) -> Self {
         let lowest = match depth {
             Depth::Delta => None,
             Depth::Overlay => layers.overlay().map(|overlay| &**overlay),
@@ -390,12 +447,6 @@ impl<'a> Updated<'a> {
     /// Appends some entries to `builder`, which has room, or finds that some have no effect.
     fn take(&mut self, builder: &mut SegmentBuilder<'_>, room: Room) -> Result<(), Error> {
         let depth = self.depth;
-        if let Some(lowest) = &mut self.lowest
-            && lowest.weave(&mut self.newer, |entry| has_effect(entry, depth), builder, room)?
-        {
-            self.is_level = false;
-            return Ok(());
-        }
         let next = self.newer.valid().then(|| self.newer.key());
         if let Some(lowest) = &mut self.lowest
             && !self.is_level
@@ -412,7 +463,8 @@ impl<'a> Updated<'a> {
         if let Some(replaced) = replaced {
             entry.below = replaced;
         }
-        if has_effect(entry, depth) {
+        let is_tombstone = entry.kind == EntryKind::Tombstone;
+        if has_effect(is_tombstone, entry.below == Below::Live, depth) {
             builder.push(key, entry)?;
         }
         self.newer.next();
@@ -423,9 +475,7 @@ impl<'a> Updated<'a> {
 
 /// Whether an entry is written into a segment of this depth: a tombstone dies if nothing below has its key
 /// (I3), always in a base.
-fn has_effect(entry: Entry<'_>, depth: Depth) -> bool {
-    entry.kind == EntryKind::Value
-        || depth != Depth::All
-            && entry.below == Below::Live
-            && !planted(Bug::OverlayFoldDropsTombstones)
+pub(super) fn has_effect(is_tombstone: bool, is_live_below: bool, depth: Depth) -> bool {
+    !is_tombstone
+        || depth != Depth::All && is_live_below && !planted(Bug::OverlayFoldDropsTombstones)
 }

@@ -16,6 +16,7 @@ mod divide;
 mod fold;
 mod fork;
 mod load;
+mod numbers;
 mod pieces;
 mod policy;
 mod room;

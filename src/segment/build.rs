@@ -8,10 +8,11 @@ use super::int::{FinishedInts, IntPiece, IntStage, MAX_WIDTH, spelled};
 use super::plain::PlainStage;
 use super::slabs::Column;
 use super::values::ValueStage;
-use super::{Extents, Image, Ordinal, Segment};
+use super::{Extents, Image, Ordinal, Room, Segment};
 use crate::arena::{Buffer, OutOfMemory, replace};
 use crate::batch::LentValues;
 use crate::bytes::common_prefix;
+use crate::columns::{Columns, LIVE_BELOW, TOMBSTONE};
 use crate::entry::{Below, Entry, EntryKind, ValueBuf, ValueRef, ValueWidth};
 use crate::error::{Error, SortFault};
 use crate::filter::{Filter, KeyHash};
@@ -217,7 +218,7 @@ impl<'b> SegmentBuilder<'b> {
     /// If the value is not as wide as the builder was told: a bug of the caller.
     pub(crate) fn push(&mut self, key: &[u8], entry: Entry<'_>) -> Result<(), Error> {
         let shared = shared_with(&self.last_key, key, self.entries)?;
-        self.choose_stage(key.len())?;
+        self.choose_stage(key.len(), 1)?;
         // First, because this is the one part that may refuse an entry for what it is.
         self.values.push(present(entry))?;
         match &mut self.keys {
@@ -303,50 +304,67 @@ impl<'b> SegmentBuilder<'b> {
         Ok(count)
     }
 
-    /// The bytes of each key and each value, if [`push_numbers`](Self::push_numbers) takes such.
-    pub(super) fn numbers(&self) -> Option<(usize, usize)> {
-        match (&self.keys, self.width) {
-            (KeyStage::Int(stage), ValueWidth::Fixed(width)) => {
-                Some((stage.width(), usize::from(width)))
+    /// Takes the first entries of `columns`, whose keys have so many bytes, as many as there is room for,
+    /// of which there is some. The result is as if each was [pushed](Self::push).
+    pub(crate) fn push_columns(
+        &mut self,
+        key_width: usize,
+        columns: &mut Columns,
+        room: Room,
+    ) -> Result<(), Error> {
+        let each = bulk_of(key_width as u64, columns.width() as u64);
+        let count = room.left(self, each).min(columns.len() as u64) as usize;
+        self.choose_stage(key_width, count as u64)?;
+        let mut bytes = [0; MAX_WIDTH];
+        let keys = &columns.left_keys()[..count];
+        let values = &columns.left_values()[..count * columns.width()];
+        let flags = &columns.left_flags()[..count];
+        let (Some(&first), Some(&last)) = (keys.first(), keys.last()) else { return Ok(()) };
+        match &mut self.keys {
+            KeyStage::Int(stage) if stage.width() == key_width => {
+                shared_with(&self.last_key, spelled(first, key_width, &mut bytes), self.entries)?;
+                stage.extend(keys)?;
+                if let Some(filter) = &mut self.filter {
+                    for key in keys {
+                        filter.insert(KeyHash::of(spelled(*key, key_width, &mut bytes)))?;
+                    }
+                }
+                let values = LentValues::Bytes(values);
+                self.values.push_lent(values, count as u64, &mut self.unpacked)?;
+                replace(&mut self.last_key, spelled(last, key_width, &mut bytes))?;
+                self.bulk += count as u64 * each;
+                if flags.iter().all(|flags| *flags == 0) {
+                    self.count_values(count as u64)?;
+                } else {
+                    self.push_flags(flags)?;
+                }
             }
-            _ => None,
+            _ => {
+                for (i, (key, flags)) in keys.iter().zip(flags).enumerate() {
+                    let below = if flags & LIVE_BELOW == 0 { Below::Absent } else { Below::Live };
+                    let value = &values[i * columns.width()..(i + 1) * columns.width()];
+                    let entry = match flags & TOMBSTONE {
+                        0 => Entry::value(ValueRef::Inline(value), below),
+                        _ => Entry::tombstone(below),
+                    };
+                    self.push(spelled(*key, key_width, &mut bytes), entry)?;
+                }
+            }
         }
+        columns.take(count);
+        Ok(())
     }
 
-    /// Appends entries with ascending keys: values with nothing live below, but for those that are marked,
-    /// in order. The value of a tombstone is zeros. The result is as if each was [pushed](Self::push).
-    pub(super) fn push_numbers(
-        &mut self,
-        keys: &[u64],
-        values: &[u8],
-        marks: &[Mark],
-    ) -> Result<(), Error> {
-        let (KeyStage::Int(stage), Some(last)) = (&mut self.keys, keys.last()) else {
-            return Ok(());
-        };
-        let mut bytes = [0; MAX_WIDTH];
-        shared_with(&self.last_key, spelled(keys[0], stage.width(), &mut bytes), self.entries)?;
-        stage.extend(keys)?;
-        if let Some(filter) = &mut self.filter {
-            for key in keys {
-                filter.insert(KeyHash::of(spelled(*key, stage.width(), &mut bytes)))?;
-            }
-        }
-        let count = keys.len() as u64;
-        self.values.push_lent(LentValues::Bytes(values), count, &mut self.unpacked)?;
-        let last = spelled(*last, stage.width(), &mut bytes);
-        replace(&mut self.last_key, last)?;
-        self.bulk += bulk_of(count * last.len() as u64, values.len() as u64);
-        let mut passed = 0;
-        for mark in marks {
-            self.count_values(mark.at - passed)?;
-            self.tombstones.push(mark.is_tombstone)?;
-            self.below.push(mark.is_live_below)?;
+    /// Counts entries that have these flags.
+    fn push_flags(&mut self, flags: &[u8]) -> Result<(), Error> {
+        for flags in flags {
+            let (is_tombstone, is_live_below) = (flags & TOMBSTONE != 0, flags & LIVE_BELOW != 0);
+            self.tombstones.push(is_tombstone)?;
+            self.below.push(is_live_below)?;
             self.entries += 1;
-            self.weight += 1 - i64::from(mark.is_tombstone) - i64::from(mark.is_live_below);
-            passed = mark.at + 1;
+            self.weight += 1 - i64::from(is_tombstone) - i64::from(is_live_below);
         }
-        self.count_values(count - passed)
+        Ok(())
     }
 
     /// Appends the values of a run's first entries, up to `most` and the one that brings all to
@@ -406,8 +424,9 @@ impl<'b> SegmentBuilder<'b> {
         Ok(())
     }
 
-    /// Puts the keys so far where those up to the next one, of this length, belong.
-    fn choose_stage(&mut self, len: usize) -> Result<(), Error> {
+    /// Puts the keys so far where those up to the next ones, so many of this length, belong.
+    #[inline]
+    fn choose_stage(&mut self, len: usize, count: u64) -> Result<(), Error> {
         let plain_below = match self.choice {
             CodecChoice::Automatic
             | CodecChoice::Quick
@@ -424,7 +443,7 @@ impl<'b> SegmentBuilder<'b> {
             }
         };
         match &self.keys {
-            KeyStage::Plain(plain) if self.entries + 1 >= plain_below => {
+            KeyStage::Plain(plain) if self.entries + count >= plain_below => {
                 let is_common = self.entries == 0 || plain.common_len() == Some(len);
                 if is_common && IntStage::takes(len) {
                     self.switch_to_ints(len)
@@ -601,14 +620,6 @@ fn value_len(value: ValueRef<'_>) -> u64 {
         ValueRef::Inline(bytes) => bytes.len() as u64,
         ValueRef::Extent(_) => 0,
     }
-}
-
-/// One of several entries that is not a value with nothing live below.
-pub(super) struct Mark {
-    /// Its place among them.
-    pub(super) at: u64,
-    pub(super) is_tombstone: bool,
-    pub(super) is_live_below: bool,
 }
 
 /// How many bytes a key shares with the one before it, if it may be number `index`.

@@ -233,6 +233,12 @@ pub(super) struct Layout {
 }
 
 impl Layout {
+    /// Whether all entries are values with nothing live below.
+    pub(super) fn is_base(&self) -> bool {
+        let is_left_out = |section| self.span(section).is_empty();
+        is_left_out(Section::Tombstones) && is_left_out(Section::LiveBelow)
+    }
+
     /// Lays out sections of the given lengths; `None` if the image could not be addressed.
     pub(super) fn plan(codec: Codec, width: ValueWidth, lens: &SectionLens) -> Option<Self> {
         let present = lens.0.iter().filter(|len| **len > 0).count();

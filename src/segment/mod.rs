@@ -7,6 +7,7 @@
 
 mod bits;
 mod build;
+mod columns;
 mod cursor;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod exercise;
@@ -27,6 +28,7 @@ mod values;
 mod verify;
 
 pub(crate) use build::{CodecChoice, SegmentBuilder, entry_bulk};
+pub(crate) use columns::NumberPieces;
 pub(crate) use cursor::SegmentCursor;
 pub(crate) use extents::{EXTENT_ROW_LEN, Extents, extent_row};
 #[cfg(any(test, fuzzing))]

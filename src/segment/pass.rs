@@ -4,68 +4,13 @@
 //! entry takes a thousand instructions; here keys are unpacked together and go where they have the
 //! same form, and between two entries that are newer, all is copied that stands there.
 
-use super::bits::Bits;
-use super::build::{Mark, Run, RunKeys, bulk_of};
-use super::format::{Layout, Section};
+use super::build::{Run, RunKeys};
 use super::front::{DirectKeys, FrontBlock};
-use super::int::{IntPiece, MAX_WIDTH, number_of_width};
+use super::int::{IntPiece, MAX_WIDTH};
 use super::{Keys, Known, Ordinal, Segment, SegmentBuilder};
-use crate::arena::{OutOfMemory, replace};
-use crate::batch::LentValues;
-use crate::cursor::Cursor;
-use crate::entry::{Below, Entry, EntryKind};
+use crate::arena::replace;
+use crate::entry::Below;
 use crate::error::{Corruption, Error};
-use std::ops::Range;
-
-/// Entries that a segment is to have: numbers, and values of one width.
-#[derive(Default)]
-struct Woven {
-    keys: Vec<u64>,
-    values: Vec<u8>,
-    marks: Vec<Mark>,
-    /// Values of the segment that is passed on, where they have to be unpacked.
-    unpacked: Vec<u8>,
-}
-
-/// Which entries of a segment are not values with nothing live below.
-struct Marks<'s> {
-    tombstones: Bits<'s>,
-    live_below: Bits<'s>,
-}
-
-impl<'s> Marks<'s> {
-    fn new(segment: &'s Segment, layout: &Layout) -> Self {
-        let tombstones = segment.tombstones(layout);
-        Self { tombstones, live_below: segment.live_below(layout) }
-    }
-
-    /// What the entry says of those below.
-    fn below(&self, ordinal: u64) -> Result<Below, Corruption> {
-        Ok(if self.live_below.bit(ordinal)? { Below::Live } else { Below::Absent })
-    }
-
-    /// Appends those of these entries, of which the first one has its place at `at`.
-    fn append(&self, entries: Range<u64>, at: u64, marks: &mut Vec<Mark>) -> Result<(), Error> {
-        if self.tombstones.is_empty() && self.live_below.is_empty() {
-            return Ok(());
-        }
-        for (at, ordinal) in (at..).zip(entries) {
-            let is_tombstone = self.tombstones.bit(ordinal)?;
-            let is_live_below = self.live_below.bit(ordinal)?;
-            mark(marks, Mark { at, is_tombstone, is_live_below })?;
-        }
-        Ok(())
-    }
-}
-
-/// Appends a mark, if it says something.
-fn mark(marks: &mut Vec<Mark>, mark: Mark) -> Result<(), OutOfMemory> {
-    if mark.is_tombstone || mark.is_live_below {
-        marks.try_reserve(1).map_err(OutOfMemory::from)?;
-        marks.push(mark);
-    }
-    Ok(())
-}
 
 /// Keys that are unpacked.
 enum Unpacked {
@@ -82,8 +27,6 @@ pub(crate) struct Pass<'s> {
     at: u64,
     /// The last key of what was unpacked before, if it was skipped: nobody else knows it.
     skipped: Option<Vec<u8>>,
-    /// What [`weave`](Self::weave) puts together.
-    woven: Woven,
 }
 
 /// How much a builder may take.
@@ -97,7 +40,7 @@ pub(crate) struct Room {
 
 impl Room {
     /// How many entries there is room for, each of which counts for so much.
-    fn left(self, builder: &SegmentBuilder<'_>, each: u64) -> u64 {
+    pub(super) fn left(self, builder: &SegmentBuilder<'_>, each: u64) -> u64 {
         let bulk = self.bulk.saturating_sub(builder.bulk());
         self.entries.saturating_sub(builder.len()).min(bulk.div_ceil(each.max(1)))
     }
@@ -116,13 +59,12 @@ impl<'s> Pass<'s> {
             Keys::Int(_) => Unpacked::Int(IntPiece::default()),
             Keys::Plain(_) | Keys::Fst(_) => return Ok(None),
         };
-        Ok(Some(Self { segment, known, unpacked, at: 0, skipped: None, woven: Woven::default() }))
+        Ok(Some(Self { segment, known, unpacked, at: 0, skipped: None }))
     }
 
     /// Whether all entries are values with nothing live below.
     pub(crate) fn is_base(&self) -> bool {
-        let is_left_out = |section| self.known.layout.span(section).is_empty();
-        is_left_out(Section::Tombstones) && is_left_out(Section::LiveBelow)
+        self.known.layout.is_base()
     }
 
     /// Whether all have been passed on.
@@ -165,110 +107,6 @@ impl<'s> Pass<'s> {
         Ok(true)
     }
 
-    /// Appends entries and, between them, those of `newer` that are `kept`, which take the place of those
-    /// with the same key: as far as the keys that are unpacked go, and as long as there is room, of which
-    /// there is some. Answers whether it did: else these are not numbers and values of one width, or the
-    /// next one of both is not the matter of a few steps from here.
-    ///
-    /// Runs between two newer entries are short: three entries where a fifth of a base is newer. Taking
-    /// them one by one from arrays costs a tenth of what beginning and ending each does.
-    /// SCRATCHPAD.md section 2.2.
-    ///
-    /// # Errors
-    /// Damage if those of `newer` do not ascend, and errors of damaged segments and of memory, behind which
-    /// the builder is of no use.
-    pub(crate) fn weave(
-        &mut self,
-        newer: &mut impl Cursor,
-        kept: impl Fn(Entry<'_>) -> bool,
-        builder: &mut SegmentBuilder<'_>,
-        room: Room,
-    ) -> Result<bool, Error> {
-        let (Unpacked::Int(_), Some((width, value_width))) = (&self.unpacked, builder.numbers())
-        else {
-            return Ok(false);
-        };
-        if self.is_done() || !newer.valid() || newer.key().len() != width {
-            return Ok(false);
-        }
-        self.unpack()?;
-        let Self { segment, known: Known { layout, .. }, unpacked, at, woven, .. } = self;
-        let Unpacked::Int(piece) = unpacked else { return Ok(false) };
-        let most = room.left(builder, bulk_of(width as u64, value_width as u64));
-        let end = piece.ordinals().end;
-        let range = *at..end.min(at.saturating_add(most));
-        let Some((values, stored_width)) = segment.values(layout).lend(range.clone()) else {
-            return Ok(false);
-        };
-        if piece.width() != width || stored_width != value_width {
-            return Ok(false);
-        }
-        let marks = Marks::new(segment, layout);
-        let Woven { keys, values: woven_values, marks: woven_marks, unpacked } = woven;
-        keys.clear();
-        woven_values.clear();
-        woven_marks.clear();
-        let mut values = match values {
-            LentValues::Bytes(values) => values,
-            LentValues::Numbers(numbers, first) => {
-                unpacked.clear();
-                numbers.unpack(first..first + (range.end - range.start), unpacked)?;
-                unpacked.as_slice()
-            }
-        };
-        let mut older = piece.numbers(range.clone());
-        let mut before = None;
-        while (keys.len() as u64) < most && newer.valid() {
-            let Some(number) = number_of_width(newer.key(), width) else { break };
-            if before.replace(number).is_some_and(|before| before >= number) {
-                return Err(Corruption::new("segment", *at, "keys are strictly ascending").into());
-            }
-            let below = older.iter().take_while(|older| **older < number).count();
-            let run = below.min((most - keys.len() as u64) as usize);
-            keys.try_reserve(run + 1).map_err(OutOfMemory::from)?;
-            woven_values.try_reserve((run + 1) * value_width).map_err(OutOfMemory::from)?;
-            let first = range.end - older.len() as u64;
-            marks.append(first..first + run as u64, keys.len() as u64, woven_marks)?;
-            let (passed, left) = older.split_at(run);
-            let (passed_values, values_left) = values.split_at(run * value_width);
-            keys.extend_from_slice(passed);
-            woven_values.extend_from_slice(passed_values);
-            (older, values) = (left, values_left);
-            // Whatever is above all keys that are unpacked may be above others too.
-            if older.is_empty() || run < below || keys.len() as u64 == most {
-                break;
-            }
-            let mut entry = newer.entry();
-            if older[0] == number {
-                entry.below = marks.below(first + run as u64)?;
-                (older, values) = (&older[1..], &values[value_width..]);
-            }
-            if kept(entry) {
-                let at = keys.len() as u64;
-                let is_tombstone = entry.kind == EntryKind::Tombstone;
-                mark(
-                    woven_marks,
-                    Mark { at, is_tombstone, is_live_below: entry.below == Below::Live },
-                )?;
-                keys.push(number);
-                match entry.live() {
-                    Some(value) => woven_values.extend_from_slice(value),
-                    None => woven_values.resize(woven_values.len() + value_width, 0),
-                }
-            }
-            newer.next();
-        }
-        newer.status()?;
-        builder.push_numbers(keys, woven_values, woven_marks)?;
-        *at = range.end - older.len() as u64;
-        if *at == end {
-            let mut bytes = [0; MAX_WIDTH];
-            let last = piece.key(end - 1, &mut bytes);
-            replace(self.skipped.get_or_insert_default(), last)?;
-        }
-        Ok(true)
-    }
-
     /// Goes on behind the next entry, if that is the one of `key`, and answers what it says of those
     /// below. All before it have been passed on.
     pub(crate) fn skip(&mut self, key: &[u8]) -> Result<Option<Below>, Error> {
@@ -279,7 +117,8 @@ impl<'s> Pass<'s> {
         if self.keys().key(self.at, &mut [0; MAX_WIDTH]) != key {
             return Ok(None);
         }
-        let below = Marks::new(self.segment, &self.known.layout).below(self.at)?;
+        let is_live = self.segment.live_below(&self.known.layout).bit(self.at)?;
+        let below = if is_live { Below::Live } else { Below::Absent };
         self.at += 1;
         if self.at == self.unpacked_end() {
             replace(self.skipped.get_or_insert_default(), key)?;

@@ -4,7 +4,6 @@
 //! again, was most of what it took. SCRATCHPAD.md section 2.2.
 
 use super::build::{SegmentBuilder, bulk_of, entry_bulk, shared_with};
-use super::format::Section;
 use super::front::{FrontKeys, KeyBuffer, SourceBlocks, SpliceStage};
 use super::{CodecChoice, Keys, Known, Ordinal, Room, Segment};
 use crate::arena::{OutOfMemory, replace};
@@ -65,15 +64,13 @@ pub(crate) fn splice(
     go_on: &dyn Fn() -> bool,
 ) -> Result<Outcome, Error> {
     let known = base.known()?;
-    let is_left_out = |section| known.layout.span(section).is_empty();
-    let is_base = is_left_out(Section::Tombstones) && is_left_out(Section::LiveBelow);
     let Keys::Front(keys) = base.keys_of(known) else { return Ok(Outcome::Refused) };
     let divided = match (base.width, limits) {
         (_, None) => None,
         (ValueWidth::Fixed(width), Some(limits)) => Some(Divided { limits, width: width.into() }),
         (ValueWidth::Bytes, Some(_)) => return Ok(Outcome::Refused),
     };
-    if !is_base {
+    if !known.layout.is_base() {
         return Ok(Outcome::Refused);
     }
     let Some(source) = SourceBlocks::new(keys)? else { return Ok(Outcome::Refused) };

@@ -336,6 +336,20 @@ impl<'a> NodeView<'a> {
         }
     }
 
+    /// Asks for the first line of each child behind `slot`.
+    #[inline]
+    pub(crate) fn ask_for_children(self, slot: usize) {
+        let end = match self.kind {
+            Kind::Leaf => 0,
+            // Some of these slots are empty, which costs nothing but the asking.
+            Kind::Node256 => NODE256_VALUE,
+            _ => self.slots(),
+        };
+        for slot in slot + 1..end {
+            prefetch_line(self.view.table.address(self.raw_child(slot)));
+        }
+    }
+
     /// The byte that leads to `slot`; `None` for the value's slot and in prefix nodes.
     pub(crate) fn byte(self, slot: usize) -> Option<u8> {
         if self.value_slot() == Some(slot) {

@@ -22,8 +22,10 @@ pub(super) use pass::IntPiece;
 pub(super) use walk::IntWalk;
 
 use super::format::Section;
+use crate::arena::OutOfMemory;
 use crate::blocks::Bytes;
-use crate::error::Corruption;
+use crate::bytes::{bytes_of, number_of};
+use crate::error::{Corruption, Error};
 use index::{LEAF_LEN, Row, Shape};
 use piece::{Piece, Unread};
 use std::ops::RangeInclusive;
@@ -164,6 +166,28 @@ impl<'a> IntKeys<'a> {
         decoded.filter(|()| is_sound).ok_or_else(|| no_piece(number))
     }
 
+    /// Bytes of each key.
+    #[inline]
+    pub(super) fn width(self) -> usize {
+        self.head.width
+    }
+
+    /// Makes `keys` those of the piece of key `ordinal`, which exists, and answers the ordinal of the
+    /// first one. They ascend.
+    pub(super) fn unpack_piece(self, ordinal: u64, keys: &mut Vec<u64>) -> Result<u64, Error> {
+        let head = self.head;
+        let number = (ordinal >> head.shift) as usize;
+        let first = (number as u64) << head.shift;
+        let count = self.keys_of(head, number);
+        keys.try_reserve(count.saturating_sub(keys.len())).map_err(OutOfMemory::from)?;
+        keys.resize(count, 0);
+        let unpacked = self.decode(head, first, keys);
+        if unpacked.is_err() {
+            keys.clear();
+        }
+        Ok(unpacked.map(|()| first)?)
+    }
+
     /// The keys from `ordinal` on, for measurements.
     #[cfg(test)]
     pub(super) fn unpack(self, ordinal: u64, out: &mut [u64]) -> Result<(), Corruption> {
@@ -264,24 +288,6 @@ fn number_not_below(key: &[u8], width: usize) -> Option<(u64, bool)> {
     } else {
         Some((number, key.len() == width))
     }
-}
-
-/// The number that a key spells, if it has so many bytes.
-#[inline]
-pub(super) fn number_of_width(key: &[u8], width: usize) -> Option<u64> {
-    number_not_below(key, width).filter(|(_, is_whole)| *is_whole).map(|(number, _)| number)
-}
-
-#[inline]
-#[expect(clippy::big_endian_bytes, reason = "the order of keys is that of their first bytes")]
-fn number_of(key: [u8; MAX_WIDTH]) -> u64 {
-    u64::from_be_bytes(key)
-}
-
-#[inline]
-#[expect(clippy::big_endian_bytes, reason = "the order of keys is that of their first bytes")]
-fn bytes_of(number: u64) -> [u8; MAX_WIDTH] {
-    number.to_be_bytes()
 }
 
 /// The key of so many bytes that spells the number, in `bytes`.

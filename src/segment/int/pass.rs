@@ -1,7 +1,6 @@
 //! Keys piece by piece, to be appended to another segment.
 
 use super::{IntKeys, MAX_WIDTH, number_not_below, spelled};
-use crate::arena::OutOfMemory;
 use crate::error::Error;
 use std::ops::Range;
 
@@ -18,19 +17,9 @@ pub(in super::super) struct IntPiece {
 impl IntPiece {
     /// Unpacks the piece of key `ordinal`, which exists.
     pub(in super::super) fn load(&mut self, keys: IntKeys<'_>, ordinal: u64) -> Result<(), Error> {
-        let head = keys.head;
-        let number = (ordinal >> head.shift) as usize;
-        self.first = (number as u64) << head.shift;
-        self.width = head.width;
-        let count = keys.keys_of(head, number);
-        self.keys.clear();
-        self.keys.try_reserve(count).map_err(OutOfMemory::from)?;
-        self.keys.resize(count, 0);
-        let unpacked = keys.decode(head, self.first, &mut self.keys);
-        if unpacked.is_err() {
-            self.keys.clear();
-        }
-        Ok(unpacked?)
+        self.width = keys.width();
+        self.first = keys.unpack_piece(ordinal, &mut self.keys)?;
+        Ok(())
     }
 
     /// The ordinals of its keys.
