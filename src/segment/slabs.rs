@@ -5,6 +5,7 @@
 
 use crate::arena::{OutOfMemory, hooks};
 use bumpalo::Bump;
+use bumpalo::collections::Vec as BumpVec;
 use std::io;
 
 /// The first slab of a column, so that a segment of ten entries takes little scratch.
@@ -16,16 +17,16 @@ const LARGEST_SLAB: usize = 64 << 10;
 /// A column of bytes that only grows.
 pub(super) struct Column<'b> {
     bump: &'b Bump,
-    slabs: Vec<&'b mut [u8]>,
-    /// Bytes still free in the last slab.
-    free: usize,
+    /// All but the last are full. None ever grows.
+    slabs: Vec<BumpVec<'b, u8>>,
+    /// Bytes of all of them.
     len: usize,
 }
 
 impl<'b> Column<'b> {
     /// An empty column; it takes its first slab with its first byte.
     pub(super) fn new(bump: &'b Bump) -> Self {
-        Self { bump, slabs: Vec::new(), free: 0, len: 0 }
+        Self { bump, slabs: Vec::new(), len: 0 }
     }
 
     /// Bytes appended so far.
@@ -36,16 +37,16 @@ impl<'b> Column<'b> {
     /// Appends `bytes`, across slabs where needed.
     pub(super) fn append(&mut self, mut bytes: &[u8]) -> Result<(), OutOfMemory> {
         while !bytes.is_empty() {
-            if self.free == 0 {
+            let free = self.slabs.last().map_or(0, |slab| slab.capacity() - slab.len());
+            if free == 0 {
                 self.grow()?;
+                continue;
             }
             let Some(slab) = self.slabs.last_mut() else {
                 return Err(OutOfMemory);
             };
-            let (now, later) = bytes.split_at(bytes.len().min(self.free));
-            let at = slab.len() - self.free;
-            slab[at..at + now.len()].copy_from_slice(now);
-            self.free -= now.len();
+            let (now, later) = bytes.split_at(bytes.len().min(free));
+            slab.extend_from_slice_copy(now);
             self.len += now.len();
             bytes = later;
         }
@@ -71,11 +72,7 @@ impl<'b> Column<'b> {
 
     /// The bytes in order, slab by slab.
     pub(super) fn parts(&self) -> impl Iterator<Item = &[u8]> {
-        let last = self.slabs.len().wrapping_sub(1);
-        self.slabs.iter().enumerate().map(move |(i, slab)| {
-            let used = if i == last { slab.len() - self.free } else { slab.len() };
-            &slab[..used]
-        })
+        self.slabs.iter().map(BumpVec::as_slice)
     }
 
     /// The integers of a column filled by [`append_u16`](Self::append_u16).
@@ -100,13 +97,13 @@ impl<'b> Column<'b> {
     fn grow(&mut self) -> Result<(), OutOfMemory> {
         let size = match self.slabs.last() {
             None => FIRST_SLAB,
-            Some(last) => (last.len() * 4).min(LARGEST_SLAB),
+            Some(last) => (last.capacity() * 4).min(LARGEST_SLAB),
         };
         hooks::before_allocation(size)?;
         self.slabs.try_reserve(1).map_err(|_| OutOfMemory)?;
-        let slab = self.bump.try_alloc_slice_fill_copy(size, 0).map_err(|_| OutOfMemory)?;
+        let mut slab = BumpVec::new_in(self.bump);
+        slab.try_reserve_exact(size).map_err(|_| OutOfMemory)?;
         self.slabs.push(slab);
-        self.free = size;
         Ok(())
     }
 }
