@@ -141,8 +141,8 @@ fn miscounted(written: u64) -> Error {
 
 /// One base, of what stays of the old one and what is newer, if that is stored as it would be now and
 /// has not got or lost as many keys as it has since all of it was written at once: what was chosen then
-/// goes on. Several bases if it would pass a limit. To each of those the keys of the others have gone, so
-/// that its next fold writes all of it: then it is smallest.
+/// goes on. Several bases if it would pass a limit. If two thirds of their keys are new, the next fold of
+/// each writes all of it: then it is smallest.
 #[expect(clippy::option_option, reason = "not this way, or not at all")]
 fn spliced(
     layers: &Layers,
@@ -184,6 +184,7 @@ fn spliced(
     }
     let copied: u64 = pieces.iter().map(|piece| piece.copied).sum();
     let changed_keys = layers.changed_keys + changed_keys;
+    let is_divided = pieces.len() > 1;
     let pieces = pieces.into_iter().map(|SplicedPiece { bound, segment, bulk, copied }| {
         let live = segment.len();
         let layers = Layers {
@@ -191,13 +192,24 @@ fn spliced(
             live,
             bulk: Some(bulk.unwrap_or(all_bulk)),
             copied,
-            changed_keys: changed_keys + (written - live),
+            changed_keys: match is_divided {
+                // What goes on was chosen for other keys, and now a fold of all of them takes least.
+                true if written.saturating_sub(changed_keys) < written / 3 => live,
+                true => share(changed_keys, live, written).max(1),
+                false => changed_keys,
+            },
             ..Layers::default()
         };
         Piece { bound, layers }
     });
     let folded = Folded { pieces: or_blank(pieces.collect()), encoded: written - copied };
     Ok(Some(Some(folded)))
+}
+
+/// As much of `amount` as `part` is of `all`.
+fn share(amount: u64, part: u64, all: u64) -> u64 {
+    let share = u128::from(amount) * u128::from(part) / u128::from(all.max(1));
+    u64::try_from(share).unwrap_or(u64::MAX)
 }
 
 /// The pieces, or a blank one if there are none.

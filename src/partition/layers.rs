@@ -52,8 +52,8 @@ pub(crate) struct Layers {
     pub(crate) bulk: Option<u64>,
     /// Keys of the base that were copied, as they are stored, from the one before.
     pub(crate) copied: u64,
-    /// Keys that have come to the base or gone since all of it was written at once. If there are any, it may
-    /// be another image than what is made of its entries.
+    /// Keys that have come to the base or gone since all of it was written at once, or its share of those of
+    /// a base that was divided. If there are any, it may be another image than what is made of its entries.
     pub(crate) changed_keys: u64,
 }
 
