@@ -10,6 +10,7 @@
 
 mod abreast;
 mod batch;
+mod bounds;
 mod bulk;
 mod choice;
 mod divide;

@@ -2,7 +2,7 @@
 
 use super::{MemKV, refuse};
 use crate::arena::OutOfMemory;
-use crate::error::Error;
+use crate::error::{Corruption, Error};
 use crate::key::{Key, KeyForm};
 use crate::partition::BATCH;
 use crate::value::Value;
@@ -85,12 +85,102 @@ impl<K: Key, V: Value> MemKV<K, V> {
         Ok(values)
     }
 
+    /// The first entry at or above each of `keys`, in their order; `None` for each that is above all
+    /// keys of the map.
+    ///
+    /// Each key is answered as by `range(key..).next()`, but what their searches wait for first is asked
+    /// for together, and no iterator is made for each. Keys may come in any order, and more than once.
+    ///
+    /// The answers are not all of one moment: where other threads write meanwhile, one answer may
+    /// be older than another.
+    ///
+    /// # Complexity
+    /// O(k + log n) for each key, and O(1) for each removed entry behind it that is not folded away yet.
+    /// Allocates the answers, a buffer for the encoded keys, and what keys and values themselves allocate.
+    ///
+    /// # Panics
+    /// If stored bytes are damaged or there is no memory for the answers;
+    /// [`try_multi_lower_bound`](Self::try_multi_lower_bound) returns that as an error.
+    ///
+    /// # Example
+    /// ```
+    /// use memkv::MemKV;
+    /// let prices: MemKV<u32, u64> = MemKV::from_iter([(10, 1), (20, 2), (30, 3)]);
+    /// let found = prices.multi_lower_bound(&[25, 31, 10, 0]);
+    /// assert_eq!(found, [Some((30, 3)), None, Some((10, 1)), Some((10, 1))]);
+    /// ```
+    #[track_caller]
+    pub fn multi_lower_bound<Q: KeyForm<K>>(&self, keys: &[Q]) -> Vec<Option<(K, V)>> {
+        match self.try_multi_lower_bound(keys) {
+            Ok(entries) => entries,
+            Err(error) => refuse(&error),
+        }
+    }
+
+    /// The first entry at or above each of `keys`, in their order; damage is an error.
+    ///
+    /// All else is as for [`multi_lower_bound`](Self::multi_lower_bound).
+    ///
+    /// # Complexity
+    /// As [`multi_lower_bound`](Self::multi_lower_bound).
+    ///
+    /// # Errors
+    /// - [`Error::Corrupted`] if stored bytes are damaged that one of the keys needs.
+    /// - [`Error::OutOfMemory`] if there is none for the answers.
+    ///
+    /// # Example
+    /// ```
+    /// # fn main() -> Result<(), memkv::Error> {
+    /// use memkv::MemKV;
+    /// let kv: MemKV<String, u64> = MemKV::from_iter([("fig", 1), ("pear", 2)]);
+    /// assert_eq!(kv.try_multi_lower_bound(&["apple"])?, [Some((String::from("fig"), 1))]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn try_multi_lower_bound<Q: KeyForm<K>>(
+        &self,
+        keys: &[Q],
+    ) -> Result<Vec<Option<(K, V)>>, Error> {
+        let mut entries = Vec::new();
+        entries.try_reserve_exact(keys.len()).map_err(|_| OutOfMemory)?;
+        entries.resize_with(keys.len(), || None);
+        let decode = |key: &[u8], value: &[u8]| -> Result<(K, V), Corruption> {
+            Ok((K::decode(key)?, V::decode(value)?))
+        };
+        let mut encoded = Vec::new();
+        for (keys, entries) in keys.chunks(BATCH).zip(entries.chunks_mut(BATCH)) {
+            self.encoded(keys, &mut encoded, |keys, unreadable| {
+                self.core().lower_bounds(keys, |number, key, value| match decode(key, value) {
+                    Ok(entry) => entries[number] = Some(entry),
+                    Err(corruption) => *unreadable = Some(corruption),
+                })
+            })?;
+        }
+        Ok(entries)
+    }
+
     /// Fills in the values of as many keys as there are in a batch. `encoded` is used for the keys.
     fn get_batch<Q: KeyForm<K>>(
         &self,
         keys: &[Q],
         values: &mut [Option<V>],
         encoded: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        self.encoded(keys, encoded, |keys, unreadable| {
+            self.core().get_batch(keys, |number, value| match V::decode(value) {
+                Ok(value) => values[number] = Some(value),
+                Err(corruption) => *unreadable = Some(corruption),
+            })
+        })
+    }
+
+    /// Calls `read` with as many encoded keys as there are in a batch, and a place for an error of what it
+    /// finds. `encoded` is used for the keys.
+    fn encoded<Q: KeyForm<K>>(
+        &self,
+        keys: &[Q],
+        encoded: &mut Vec<u8>,
+        read: impl FnOnce(&[&[u8]], &mut Option<Corruption>) -> Result<(), Corruption>,
     ) -> Result<(), Error> {
         encoded.clear();
         let mut ends = [0; BATCH];
@@ -110,11 +200,7 @@ impl<K: Key, V: Value> MemKV<K, V> {
             start = end;
         }
         let mut unreadable = None;
-        let found =
-            self.core().get_batch(&slices[..keys.len()], |number, value| match V::decode(value) {
-                Ok(value) => values[number] = Some(value),
-                Err(corruption) => unreadable = Some(corruption),
-            });
+        let found = read(&slices[..keys.len()], &mut unreadable);
         match found.err().or(unreadable) {
             None => Ok(()),
             Some(corruption) => Err(self.named(corruption.into())),

@@ -11,6 +11,7 @@ use crate::testing::keys::{self, big_endian};
 use crate::testing::memory_storage::MemoryStorage;
 use crate::testing::rng::{Rng, for_seeds};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::path::Path;
 
 pub(super) type Model<V> = BTreeMap<Vec<u8>, V>;
@@ -87,6 +88,16 @@ fn check_batches<V: Made>(kv: &MemKV<Vec<u8>, V>, model: &Model<V>, asked: &[Vec
     for size in [1, 2, 3, 7, 15, 16, 17, 33, asked.len().max(1)] {
         for (asked, right) in asked.chunks(size).zip(right.chunks(size)) {
             assert_eq!(kv.multi_get(asked), right, "batches of {size}");
+        }
+    }
+    let entry = |key: &[u8]| {
+        let behind = model.range::<[u8], _>((Bound::Included(key), Bound::Unbounded)).next();
+        behind.map(|(key, value)| (key.clone(), value.clone()))
+    };
+    for size in [1, 5, 16, 40] {
+        for asked in asked.chunks(size) {
+            let right: Vec<_> = asked.iter().map(|key| entry(key)).collect();
+            assert_eq!(kv.multi_lower_bound(asked), right, "batches of {size}");
         }
     }
     asked.sort_unstable();
@@ -180,6 +191,12 @@ fn keys_that_are_too_long_are_absent_among_others() {
     kv.compact().expect("memory for a test");
     let asked = [&big_endian(7), &longer, &longest, &longer, &big_endian(1_000)];
     assert_eq!(kv.multi_get(&asked), [Some(7), None, Some(5), None, None]);
+    // They have a place among the others all the same.
+    let above = vec![0xff; MAX_KEY_LEN + 1];
+    for key in [&longer, &longest, &above, &big_endian(7), &vec![]] {
+        assert_eq!(kv.multi_lower_bound(&[key, key]), [(); 2].map(|()| kv.range(key..).next()));
+    }
+    assert_eq!(kv.multi_lower_bound(&[&above]), [None]);
 }
 
 #[test]

@@ -38,6 +38,45 @@ impl Pinned {
         Ok(found.filter(|entry| entry.live().is_some()).map(|entry| entry.value))
     }
 
+    /// Asks for the memory that a search for `key` in the segments waits for first.
+    pub(crate) fn ask(&self, key: &[u8]) {
+        self.segments().for_each(|segment| segment.ask(key));
+    }
+
+    /// Calls `f` with the first key at or above `key`, and its value; whether there is one. `room` is where
+    /// the key goes, if it has to be put together.
+    pub(crate) fn lower_bound(
+        &self,
+        key: &[u8],
+        room: &mut Vec<u8>,
+        f: impl FnOnce(&[u8], &[u8]),
+    ) -> Result<bool, Corruption> {
+        if self.is_base_only()
+            && let Some(base) = self.layers.as_ref().and_then(|layers| layers.base.as_ref())
+        {
+            let ordinal = base.lower_bound(key)?;
+            if ordinal.0 >= base.len() {
+                return Ok(false);
+            }
+            let buf = ValueBuf::default();
+            let entry = base.entry(ordinal, &buf)?;
+            if entry.live().is_some() {
+                room.clear();
+                base.key_at(ordinal, room)?;
+                f(room, entry.value.as_slice());
+                return Ok(true);
+            }
+            // Only damage puts a tombstone into a base.
+        }
+        let mut cursor = self.cursor();
+        cursor.seek(key);
+        cursor.status()?;
+        if cursor.valid() {
+            f(cursor.key(), cursor.entry().value.as_slice());
+        }
+        Ok(cursor.valid())
+    }
+
     /// Whether all there is, if anything, is a base.
     pub(crate) fn is_base_only(&self) -> bool {
         let is_covered = |layers: &Layers| layers.frozen.is_some() || layers.overlay.is_some();
