@@ -3,6 +3,7 @@
 //! What holds here (I4): the partitions cover all keys and do not overlap. The first has no lower
 //! bound; each other one begins at its bound and ends below the next one's.
 
+use crate::bytes::strip_prefix;
 use crate::partition::Partition;
 use crate::sync::Arc;
 use std::ops::Range;
@@ -158,7 +159,7 @@ impl Directory {
     #[inline]
     pub(crate) fn position(&self, key: &[u8]) -> usize {
         let common = &self.bytes[..self.common];
-        let Some(rest) = key.strip_prefix(common) else {
+        let Some(rest) = strip_prefix(key, common) else {
             // All bounds are on the same side of a key that does not begin as they do.
             return if key > common { self.partitions.len() - 1 } else { 0 };
         };

@@ -12,7 +12,7 @@ const STRIPES: usize = if cfg!(memkv_loom) { 1 } else { 16 };
 /// which the lock that all of them share would be.
 ///
 /// While [`replace`](Self::replace) runs, some readers find the old value and some the new one.
-pub(crate) struct Striped<T>(Box<[Stripe<T>]>);
+pub(crate) struct Striped<T>(Box<[Stripe<T>; STRIPES]>);
 
 /// On cache lines of its own.
 #[repr(align(128))]
@@ -21,18 +21,18 @@ struct Stripe<T>(RwLock<Arc<T>>);
 impl<T> Striped<T> {
     /// A value that everybody reads.
     pub(crate) fn new(value: &Arc<T>) -> Self {
-        Self((0..STRIPES).map(|_| Stripe(RwLock::new(Arc::clone(value)))).collect())
+        Self(Box::new(std::array::from_fn(|_| Stripe(RwLock::new(Arc::clone(value))))))
     }
 
     /// The value. It must not be asked for again by a thread that holds it.
     #[inline]
     pub(crate) fn read(&self) -> impl Deref<Target = Arc<T>> + '_ {
-        self.0[stripe() % self.0.len()].0.read()
+        self.0[stripe() % STRIPES].0.read()
     }
 
     /// Gives all readers another value.
     pub(crate) fn replace(&self, value: &Arc<T>) {
-        for stripe in &self.0 {
+        for stripe in &*self.0 {
             let old = std::mem::replace(&mut *stripe.0.write(), Arc::clone(value));
             drop(old);
         }
