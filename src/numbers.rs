@@ -203,6 +203,12 @@ impl<'a> Numbers<'a> {
     /// Number `i`: its first bytes, as many as the column's numbers have, are the value.
     #[inline]
     pub(crate) fn get(self, i: u64) -> Result<[u8; MAX_NUMBER], Corruption> {
+        self.number(i).map(u64::to_le_bytes)
+    }
+
+    /// The same as a number.
+    #[inline]
+    pub(crate) fn number(self, i: u64) -> Result<u64, Corruption> {
         let (group, slot) = ((i / GROUP as u64) as usize, i as usize % GROUP);
         if i >= self.count {
             return Err(self.damaged(group));
@@ -216,7 +222,7 @@ impl<'a> Numbers<'a> {
             .get(packed_at..)
             .zip(u64_at(bytes, start))
             .and_then(|(packed, base)| Group { base, width, packed }.get(slot));
-        number.map(u64::to_le_bytes).ok_or_else(|| self.damaged(group))
+        number.ok_or_else(|| self.damaged(group))
     }
 
     /// What the directory says of a group: its place, and the width of its numbers.

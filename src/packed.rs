@@ -1,4 +1,8 @@
 //! Numbers of one width, bit after bit, and the search for the k-th set bit of a word.
+#![allow(
+    clippy::inline_always,
+    reason = "a search is compiled as a whole: SCRATCHPAD.md section 3.3"
+)]
 
 use crate::arena::{CACHE_LINE, OutOfMemory, prefetch};
 use crate::bytes::u64_at;
@@ -22,7 +26,7 @@ pub(crate) fn packed_len(count: usize, width: u32) -> usize {
 }
 
 /// The lowest `width` bits, of which there are at most 63.
-#[inline]
+#[inline(always)]
 pub(crate) fn mask(width: u32) -> u64 {
     (1 << width) - 1
 }
@@ -42,7 +46,7 @@ impl<'a> Packed<'a> {
     }
 
     /// Number `i`; `None` past the end of the bytes.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn get(self, i: usize) -> Option<u64> {
         let bit = i * self.width as usize;
         let low = u64_at(self.bytes, bit / 8)? >> (bit % 8);
@@ -84,7 +88,7 @@ impl<'a> Packed<'a> {
 
     /// The bytes from number `i` on, and the bit of the first of them where it begins, if there are so many
     /// and one word holds each number.
-    #[inline]
+    #[inline(always)]
     fn window(self, i: usize) -> Option<(usize, &'a [u8; WINDOW])> {
         let bit = i * self.width as usize;
         let window = self.bytes.get(bit / 8..)?.first_chunk()?;
@@ -92,17 +96,20 @@ impl<'a> Packed<'a> {
     }
 
     /// The numbers from bit `at` on, of at most [`ONE_WORD`] bits each.
-    #[inline]
+    #[inline(always)]
     fn unpack_window<const N: usize>(self, window: &[u8; WINDOW], at: usize) -> [u64; N] {
         const { assert!(N <= TOGETHER) };
         let (width, mask) = (self.width as usize, mask(self.width));
-        std::array::from_fn(|i| {
+        // Not `from_fn`, which is a call where this is compiled into many functions.
+        let mut numbers = [0; N];
+        for (i, number) in numbers.iter_mut().enumerate() {
             let bit = at + i * width;
             // Bounds that are known without a look at the width.
             let byte = bit / 8 % PLACES;
             let word = window[byte..byte + 8].first_chunk().copied().unwrap_or_default();
-            u64::from_le_bytes(word) >> (bit % 8) & mask
-        })
+            *number = u64::from_le_bytes(word) >> (bit % 8) & mask;
+        }
+        numbers
     }
 
     /// These bytes, as far as so many numbers from bit `at` on reach, and zeros; `None` if they are too
@@ -115,7 +122,7 @@ impl<'a> Packed<'a> {
     }
 
     /// Asks for the memory around number `i`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn expect(self, i: usize) {
         let at = i * self.width as usize / 8;
         prefetch(self.bytes, at.saturating_sub(CACHE_LINE / 2));
@@ -123,18 +130,19 @@ impl<'a> Packed<'a> {
     }
 
     /// As [`search`](Self::search), at most [`FEW`] numbers.
-    #[inline]
+    #[inline(always)]
     fn search_few(self, start: usize, end: usize, bound: u64) -> Option<(usize, bool)> {
         if let Some((at, window)) = self.window(start) {
             // What is behind the last of them is read, and not counted.
-            let (mut below, mut equal) = (0, 0);
             let numbers: [u64; FEW] = self.unpack_window(window, at);
-            for (i, number) in numbers.into_iter().enumerate() {
-                let is_in = usize::from(start + i < end);
-                below += is_in & usize::from(number < bound);
-                equal |= is_in & usize::from(number == bound);
+            let (mut passed, mut next) = (FEW, 0);
+            for (i, number) in numbers.into_iter().enumerate().rev() {
+                let is_below = number < bound;
+                passed = select_unpredictable(is_below, passed, i);
+                next = select_unpredictable(is_below, next, number);
             }
-            return Some((start + below, equal > 0));
+            let is_there = passed < end - start && next == bound;
+            return Some((start + passed.min(end - start), is_there));
         }
         // Where there are none the one before them is read, never the one behind all.
         let Some(last) = end.checked_sub(1) else { return Some((start, false)) };
@@ -151,16 +159,20 @@ impl<'a> Packed<'a> {
 
     /// How many of the numbers from `start` to `end`, which ascend, are below `bound`, plus
     /// `start`; and whether the next one is `bound`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn search(self, start: usize, end: usize, bound: u64) -> Option<(usize, bool)> {
         let (mut from, mut len) = (start, end.checked_sub(start)?);
         // Chosen without a branch, which nobody could guess. What is left at the end has a number that is
         // not below the bound, or ends where all do.
+        // Quarters, so that a step waits for memory once, and there are fewer to guess.
         while len > FEW {
-            let half = len / 2;
-            let is_below = self.get(from + half - 1)? < bound;
-            from = select_unpredictable(is_below, from + half, from);
-            len -= half;
+            let quarter = len / 4;
+            let mut passed = 0;
+            for n in 1..=3 {
+                passed += usize::from(self.get(from + n * quarter - 1)? < bound);
+            }
+            from += passed * quarter;
+            len -= 3 * quarter;
         }
         self.search_few(from, from + len, bound)
     }
@@ -206,7 +218,7 @@ impl<'o> Packer<'o> {
 const ONES: u64 = 0x0101_0101_0101_0101;
 
 /// The number of set bits in each byte and all lower ones; the highest byte has them all.
-#[inline]
+#[inline(always)]
 pub(crate) fn byte_sums(word: u64) -> u64 {
     let pairs = word - (word >> 1 & 0x5555_5555_5555_5555);
     let fours = (pairs & 0x3333_3333_3333_3333) + (pairs >> 2 & 0x3333_3333_3333_3333);
@@ -214,7 +226,7 @@ pub(crate) fn byte_sums(word: u64) -> u64 {
 }
 
 /// The place of set bit `k` of `word`, which has more than `k`, with its [`byte_sums`].
-#[inline]
+#[inline(always)]
 pub(crate) fn select(word: u64, sums: u64, k: u32) -> u32 {
     const HIGH: u64 = 0x80 * ONES;
     // Bytes up to which there are at most k: their number is that of the byte with the bit.

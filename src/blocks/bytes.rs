@@ -1,4 +1,5 @@
 //! Bytes that are read piece by piece: on the heap as they are, in a file after their check.
+#![allow(clippy::inline_always, reason = "a read is a few instructions, if it is no call")]
 
 use super::Blocks;
 use crate::error::Corruption;
@@ -46,7 +47,7 @@ impl<'a> Bytes<'a> {
     }
 
     /// A part of the run, which is inside it; nothing is read yet. Empty if it is not inside.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn part(self, range: Range<usize>) -> Self {
         let offset = self.offset + range.start;
         match self.slice.get(range) {
@@ -68,6 +69,44 @@ impl<'a> Bytes<'a> {
             }
             None => Err(outside(range.start)),
         }
+    }
+
+    /// Reads so many bytes from `start` on.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    #[inline(always)]
+    pub(crate) fn array<const N: usize>(self, start: usize) -> Result<&'a [u8; N], Corruption> {
+        match self.slice.get(start..).and_then(|rest| rest.first_chunk()) {
+            Some(array) => {
+                self.admit(start..start + N)?;
+                Ok(array)
+            }
+            None => Err(outside(start)),
+        }
+    }
+
+    /// Reads from `start` on at least as many bytes as `len` says, if it is called, which it is where that
+    /// matters: in a file. On the heap, the bytes are all that follow.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    #[inline(always)]
+    pub(crate) fn from(
+        self,
+        start: usize,
+        len: impl FnOnce() -> usize,
+    ) -> Result<&'a [u8], Corruption> {
+        match self.blocks {
+            None => self.slice.get(start..).ok_or_else(|| outside(start)),
+            Some(_) => self.get(start..start + len()),
+        }
+    }
+
+    /// The same bytes without anybody who has to let a read pass, if there is nobody.
+    #[inline(always)]
+    pub(crate) fn open(self) -> Option<&'a [u8]> {
+        if self.blocks.is_none() { Some(self.slice) } else { None }
     }
 
     /// Reads all of it.

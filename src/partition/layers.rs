@@ -135,6 +135,14 @@ impl Layers {
         if may_hold { frozen.tree.get(key) } else { None }
     }
 
+    /// Whether the frozen delta or the overlay may hold a key.
+    pub(super) fn may_hold(&self, hash: KeyHash) -> bool {
+        let may_hold =
+            |filter: Option<&Filter>| filter.is_none_or(|filter| filter.may_contain(hash));
+        self.frozen.as_ref().is_some_and(|frozen| may_hold(frozen.filter.as_deref()))
+            || self.overlay.as_ref().is_some_and(|overlay| may_hold(overlay.filter.as_ref()))
+    }
+
     /// The segment of the overlay, if it may hold `key`. `hash` is the key's, if it was made.
     #[inline]
     pub(super) fn overlay_of(&self, key: &[u8], hash: &mut Option<KeyHash>) -> Option<&Segment> {

@@ -30,7 +30,7 @@ use crate::entry::{Below, Entry, Extent, INLINE_VALUE_MAX, ValueBuf, ValueRef, V
 use crate::error::{Corruption, Error};
 use crate::filter::{Filter, KeyHash};
 use crate::planted::{Bug, planted};
-use crate::segment::Segment;
+use crate::segment::{Segment, Soon};
 use crate::stats::{MemoryUsage, Stats};
 use crate::sync::{
     Arc, AtomicU32, AtomicU64, AtomicUsize, Ordering, RwLock, read_soon, write_soon,
@@ -149,6 +149,15 @@ impl Partition {
             let found = delta.and_then(|delta| delta.tree.get(key));
             self.note_hit(found.is_some().then_some(0));
             return Some(Ok(found.and_then(Entry::live).map(f)));
+        }
+        match (state.soon(key), self.width) {
+            (Soon::Value(value), ValueWidth::Fixed(width)) => {
+                self.note_hit(Some(3));
+                let bytes = value.to_le_bytes();
+                return Some(Ok(bytes.get(..usize::from(width)).map(f)));
+            }
+            (Soon::Absent, _) => return Some(Ok(None)),
+            (Soon::Value(_), ValueWidth::Bytes) | (Soon::Unknown, _) => {}
         }
         let buf = ValueBuf::default();
         let (found, layer) = match state.find(key, &buf) {
@@ -697,6 +706,25 @@ impl State {
             .as_ref()
             .is_none_or(|filter| filter.may_contain(*hash.get_or_insert_with(|| KeyHash::of(key))));
         if may_hold { delta.tree.get(key) } else { None }
+    }
+
+    /// What can be said in few steps about `key`: if nothing is above the base, or a look at filters tells
+    /// that the key is not there.
+    fn soon(&self, key: &[u8]) -> Soon {
+        let Some(layers) = &self.layers else { return Soon::Unknown };
+        let Some(base) = &layers.base else { return Soon::Unknown };
+        prefetch_value(&**base);
+        if self.delta.is_some() || layers.frozen.is_some() || layers.overlay().is_some() {
+            let hash = KeyHash::of(key);
+            let delta = self.delta.as_ref();
+            let is_above = delta.is_some_and(|delta| {
+                delta.filter.as_ref().is_none_or(|filter| filter.may_contain(hash))
+            });
+            if is_above || layers.may_hold(hash) {
+                return Soon::Unknown;
+            }
+        }
+        base.soon(key)
     }
 
     /// Asks for the layers while the delta is searched: of many partitions, what leads from one to the

@@ -21,6 +21,7 @@ mod pass;
 mod plain;
 mod points;
 mod slabs;
+mod soon;
 mod splice;
 #[cfg(test)]
 mod tests;
@@ -35,6 +36,7 @@ pub(crate) use extents::{EXTENT_ROW_LEN, Extents, extent_row};
 pub(crate) use format::{announced_extents, field_offsets, reseal};
 pub(crate) use lookup::{Lookup, Stepped};
 pub(crate) use pass::{Pass, Room};
+pub(crate) use soon::Soon;
 pub(crate) use splice::{Outcome, Spliced, SplicedPiece, splice};
 
 use crate::arena::Buffer;
@@ -285,8 +287,17 @@ impl Segment {
     ) -> Result<Option<Entry<'a>>, Corruption> {
         let known = self.known()?;
         let layout = &known.layout;
-        if let KeyHead::Direct(head) = known.head {
-            return self.get_direct(layout, head, key, buf);
+        match &known.head {
+            KeyHead::Direct(head) => return self.get_direct(layout, *head, key, buf),
+            KeyHead::Int(_) => match self.soon(key) {
+                Soon::Value(value) => {
+                    let value = buf.hold(value.to_le_bytes(), self.number_width());
+                    return Ok(Some(Entry::value(ValueRef::Inline(value), Below::Absent)));
+                }
+                Soon::Absent => return Ok(None),
+                Soon::Unknown => {}
+            },
+            KeyHead::Plain | KeyHead::Front(_) | KeyHead::Fst => {}
         }
         let values = self.values(layout);
         let found = match self.keys_of(known) {

@@ -9,6 +9,7 @@ use super::piece::Order;
 use crate::arena::{OutOfMemory, prefetch};
 use crate::bytes::{u16_at, u64_at};
 use crate::packed::{Packed, Packer, byte_sums, mask, packed_len, select};
+use std::hint::select_unpredictable;
 
 /// Buckets from one entry of the table to the next.
 const SAMPLE: usize = 64;
@@ -67,7 +68,7 @@ pub(super) struct EliasFano<'a> {
 
 impl<'a> EliasFano<'a> {
     /// A piece of this shape; `None` if its bytes are too few.
-    #[inline]
+    #[inline(always)]
     pub(super) fn new(bytes: &'a [u8], shape: Shape) -> Option<Self> {
         let (table, lows) = (shape.table(), shape.lows());
         let lows = Packed::new(bytes.get(lows..)?, shape.width);
@@ -76,7 +77,7 @@ impl<'a> EliasFano<'a> {
 
     /// The keys of the bucket that one at `distance` from the first would be in: from the first to
     /// the one behind the last.
-    #[inline]
+    #[inline(always)]
     pub(super) fn narrow(self, distance: u64) -> Option<(usize, usize)> {
         match self.bucket_of(distance) {
             Some(bucket) => self.bucket(bucket),
@@ -86,13 +87,13 @@ impl<'a> EliasFano<'a> {
 
     /// How many keys lie less than `distance` from the first, and whether the next one is there,
     /// if the keys of its bucket are these.
-    #[inline]
+    #[inline(always)]
     pub(super) fn settle(self, distance: u64, keys: (usize, usize)) -> Option<(usize, bool)> {
         self.lows.search(keys.0, keys.1, distance & mask(self.shape.width))
     }
 
     /// Asks for the low bits of these keys.
-    #[inline]
+    #[inline(always)]
     pub(super) fn ask_for_keys(self, keys: (usize, usize)) {
         self.lows.expect(keys.0);
     }
@@ -110,69 +111,101 @@ impl<'a> EliasFano<'a> {
     }
 
     /// The bucket of a distance; `None` if it is behind all.
-    #[inline]
+    #[inline(always)]
     fn bucket_of(self, distance: u64) -> Option<usize> {
         let bucket = distance >> self.shape.width;
         (bucket < self.shape.buckets as u64).then_some(bucket as usize)
     }
 
     /// Asks at once for all that would be where it is if keys came at an even pace, instead of for one
-    /// after the other when it is known where they are, and tells `near` where the key would be.
+    /// after the other when it is known where they are, and tells where the key may be.
     /// SCRATCHPAD.md section 3.3.
-    #[inline]
-    pub(super) fn expect(self, distance: u64, near: impl FnOnce(usize)) {
-        let Some(bucket) = self.bucket_of(distance) else { return };
+    #[inline(always)]
+    pub(super) fn expect(self, distance: u64) -> Option<usize> {
+        let bucket = self.bucket_of(distance)?;
         let key = self.even(bucket);
         prefetch(self.bytes, (bucket + key) / 8);
         self.lows.expect(key);
-        near(key.saturating_sub(8));
+        Some(key.saturating_sub(8))
     }
 
     /// The first key of a bucket if keys came at an even pace.
-    #[inline]
+    #[inline(always)]
     fn even(self, bucket: usize) -> usize {
         (bucket as u32 * self.shape.keys as u32 / self.shape.buckets as u32) as usize
     }
 
     /// The first key of a bucket, and the first one after it.
-    #[inline]
+    #[inline(always)]
     fn bucket(self, bucket: usize) -> Option<(usize, usize)> {
-        let mut place = self.sample(bucket / SAMPLE)?;
+        let sample = self.sample(bucket / SAMPLE)?;
         let behind = (bucket % SAMPLE) as u32;
-        if behind > 0 {
-            place = match self.near_zero(place, behind - 1) {
-                Some(zero) => zero,
-                None => self.nth(place, behind - 1, |word| !word)?,
-            } + 1;
-        }
-        let start = place.checked_sub(bucket)?;
-        let end = self.next_zero(place)?.checked_sub(bucket)?;
+        let (start, end) = match self.near_bits(sample, behind) {
+            Some(bits) => bits,
+            None => self.far_bits(sample, behind)?,
+        };
+        // It does not start behind its end.
+        let (start, end) = (start.checked_sub(bucket)?, end.checked_sub(bucket)?);
         (end <= self.shape.keys).then_some((start, end))
     }
 
     /// Where the bits of bucket `64 * sample` begin.
-    #[inline]
+    #[inline(always)]
     fn sample(self, sample: usize) -> Option<usize> {
         let before = u16_at(self.bytes, self.table + 2 * sample)?;
         Some(usize::from(before) + sample * SAMPLE)
     }
 
-    /// The place of zero `n` of those from `place` on, if the next [`NEAR`] words have it: in which of
-    /// them it is, nobody could guess, and so it is added up.
-    #[inline]
-    fn near_zero(self, place: usize, n: u32) -> Option<usize> {
-        let at = place / 64;
-        let words = self.bytes.get(at * 8..self.table)?.as_chunks::<8>().0.first_chunk::<NEAR>()?;
-        let mut zeros = words.map(|word| !u64::from_le_bytes(word));
-        zeros[0] &= u64::MAX << (place % 64);
-        let mut sums = [0; NEAR + 1];
-        for (i, word) in zeros.iter().enumerate() {
-            sums[i + 1] = sums[i] + (byte_sums(*word) >> 56) as u32;
+    /// Where the bits of bucket `n` of those from a sample on begin, and the zero that ends them: if the
+    /// next [`NEAR`] words have that, and the zero before is in the same word or the one before. In which
+    /// words they are nobody could guess, and so it is added up. What stands behind the buckets is
+    /// counted as if it were some, which no search gets to that has a bucket to look for.
+    #[inline(always)]
+    fn near_bits(self, sample: usize, n: u32) -> Option<(usize, usize)> {
+        const _: () = assert!(NEAR == 4);
+        let at = sample / 64;
+        let words: &[u8; NEAR * 8] = self.bytes.get(at * 8..)?.first_chunk()?;
+        let word =
+            |i: usize| words.as_chunks::<8>().0.get(i).map_or(0, |w| !u64::from_le_bytes(*w));
+        // As if a zero stood before the sample, which may be in the word before.
+        let before = 1 << (sample % 64) >> 1;
+        let n = n + u32::from(before != 0);
+        let first = word(0) & (u64::MAX << (sample % 64)) | before;
+        let zeros = |word: u64| (byte_sums(word) >> 56) as u32;
+        // Zeros up to the end of each word but the last one.
+        let one = zeros(first);
+        let two = one + zeros(word(1));
+        let three = two + zeros(word(2));
+        let i = usize::from(one <= n) + usize::from(two <= n) + usize::from(three <= n);
+        let passed = select_unpredictable(one <= n, one, 0);
+        let passed = select_unpredictable(two <= n, two, passed);
+        let n = n - select_unpredictable(three <= n, three, passed);
+        let words = [1 << 63, first, word(1), word(2), word(3)];
+        let sums = byte_sums(words[i + 1]);
+        if n >= (sums >> 56) as u32 {
+            return None;
         }
-        let [_, passed @ .., all] = sums;
-        let i: usize = passed.iter().map(|sum| usize::from(*sum <= n)).sum();
-        let word = zeros.get(i)?;
-        (n < all).then(|| (at + i) * 64 + select(*word, byte_sums(*word), n - sums[i]) as usize)
+        let place = select(words[i + 1], sums, n);
+        let same = words[i + 1] & mask(place);
+        let last = select_unpredictable(same == 0, words[i], same);
+        let behind = select_unpredictable(same == 0, i, i + 1) * 64;
+        let last = match last.checked_ilog2() {
+            Some(bit) => behind + bit as usize,
+            None => last_bit(&words[..i]),
+        };
+        let start = at * 64 + last;
+        Some((start - 63, (at + i) * 64 + place as usize))
+    }
+
+    /// The same, wherever they are.
+    #[cold]
+    #[inline(never)]
+    fn far_bits(self, sample: usize, n: u32) -> Option<(usize, usize)> {
+        let start = match n.checked_sub(1) {
+            Some(before) => self.nth(sample, before, |word| !word)? + 1,
+            None => sample,
+        };
+        Some((start, self.nth(start, 0, |word| !word)?))
     }
 
     /// The place of bit `n` of those that `wanted` sets, from `place` on.
@@ -190,18 +223,6 @@ impl<'a> EliasFano<'a> {
             at += 1;
             word = wanted(self.word(at)?);
         }
-    }
-
-    /// The place of the first zero from `place` on.
-    #[inline]
-    fn next_zero(self, place: usize) -> Option<usize> {
-        let mut at = place / 64;
-        let mut zeros = !self.word(at)? & (u64::MAX << (place % 64));
-        while zeros == 0 {
-            at += 1;
-            zeros = !self.word(at)?;
-        }
-        Some(at * 64 + zeros.trailing_zeros() as usize)
     }
 
     #[inline]
@@ -254,6 +275,13 @@ impl<'a> EliasFano<'a> {
         }
         order.ascend_from(out.first())
     }
+}
+
+/// The place of the last bit that is set in these words; 0 if there is none.
+#[inline(never)]
+fn last_bit(words: &[u64]) -> usize {
+    let bits = words.iter().rposition(|word| *word != 0);
+    bits.map_or(0, |i| i * 64 + words[i].ilog2() as usize)
 }
 
 /// Appends the piece of these keys, in the shape that is best for them.

@@ -81,19 +81,22 @@ impl Shape {
     }
 
     /// The last piece whose first key is not above `key`; the first one if there is none.
-    #[inline]
+    #[inline(always)]
     pub(super) fn descend(self, index: Bytes<'_>, key: u64) -> Result<Row, Corruption> {
+        let last = self.pieces - 1;
         let (mut node, mut start) = (0, self.front);
-        for level in (1..=self.inner_levels()).rev() {
-            let at = start + node * NODE_LEN;
-            let child = node * FAN + slot(index.get(at..at + NODE_LEN)?, key);
-            start += self.nodes(level) * NODE_LEN;
+        // The number of a node's children is the number of pieces, shifted by so much.
+        let mut shift = FAN.ilog2() as usize * self.inner_levels;
+        while shift > 0 {
+            let keys: &[u8; NODE_LEN] = index.array(start + node * NODE_LEN)?;
+            let child = node * FAN + slot(keys, key);
+            start += ((last >> shift >> FAN.ilog2()) + 1) * NODE_LEN;
             // Behind the last child, a node has keys that are not below any.
-            node = child.min(self.nodes(level - 1) - 1);
+            node = child.min(last >> shift);
+            shift -= FAN.ilog2() as usize;
         }
-        let at = start + node * LEAF_LEN;
-        let leaf = index.get(at..at + LEAF_LEN)?;
-        let slot = slot(leaf, key).min(self.pieces - 1 - node * FAN);
+        let leaf: &[u8; LEAF_LEN] = index.array(start + node * LEAF_LEN)?;
+        let slot = slot(leaf, key).min(last - node * FAN);
         Ok(row(leaf, slot, node * FAN + slot))
     }
 
@@ -101,7 +104,7 @@ impl Shape {
     #[inline]
     pub(super) fn row(self, index: Bytes<'_>, piece: usize) -> Result<Row, Corruption> {
         let at = self.leaves + piece / FAN * LEAF_LEN;
-        Ok(row(index.get(at..at + LEAF_LEN)?, piece % FAN, piece))
+        Ok(row(index.array::<LEAF_LEN>(at)?, piece % FAN, piece))
     }
 
     /// Where the first key of each node of a level below stands in the one above it.

@@ -90,7 +90,7 @@ pub(super) struct Line<'a> {
 
 impl<'a> Line<'a> {
     /// A piece of this shape; `None` if its bytes are too few.
-    #[inline]
+    #[inline(always)]
     pub(super) fn new(bytes: &'a [u8], shape: Shape) -> Option<Self> {
         let (intercept, slope) = (u64_at(bytes, 0)?, u64_at(bytes, 8)?);
         let heights = Packed::new(bytes.get(HEAD_LEN..)?, shape.width);
@@ -115,14 +115,14 @@ impl<'a> Line<'a> {
 
     /// The keys that may be the first that is not below `key`: from the first to the one behind the
     /// last, which may also be the one.
-    #[inline]
+    #[inline(always)]
     pub(super) fn narrow(self, key: u64) -> (usize, usize) {
         key.checked_sub(self.intercept).map_or((0, 0), |distance| self.window(distance))
     }
 
     /// How many keys are below `key`, and whether the next one is `key`, if it is among these or
     /// behind them.
-    #[inline]
+    #[inline(always)]
     pub(super) fn settle(self, key: u64, keys: (usize, usize)) -> Option<(usize, bool)> {
         let Some(distance) = key.checked_sub(self.intercept) else {
             return Some((0, false));

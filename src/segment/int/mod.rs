@@ -5,6 +5,10 @@
 //! ([`piece`]): as buckets ([`elias`]) or along a line ([`mod@line`]). A get takes a step in each
 //! level of the tree over the pieces ([`index`]), and then finds its key in one of them without
 //! unpacking others.
+#![allow(
+    clippy::inline_always,
+    reason = "a search is compiled as a whole: SCRATCHPAD.md section 3.3"
+)]
 
 mod build;
 mod elias;
@@ -114,20 +118,42 @@ impl<'a> IntKeys<'a> {
         key: &[u8],
         mut near: impl FnMut(u64),
     ) -> Result<Result<u64, u64>, Corruption> {
+        self.search_apart(key, &mut near)
+    }
+
+    /// The same in one function for all.
+    #[inline(never)]
+    fn search_apart(
+        self,
+        key: &[u8],
+        mut near: &mut dyn FnMut(u64),
+    ) -> Result<Result<u64, u64>, Corruption> {
+        self.search_here(key, &mut near)
+    }
+
+    /// The same in the caller.
+    #[inline(always)]
+    pub(super) fn search_here(
+        self,
+        key: &[u8],
+        near: &mut impl Near,
+    ) -> Result<Result<u64, u64>, Corruption> {
         let Some(sought) = self.sought(key) else { return Ok(Err(self.entries)) };
         let row = sought.head.tree.descend(self.index, sought.number)?;
         let first = (row.piece as u64) << sought.head.shift;
         let piece = self.piece(sought.head, row)?;
-        let found = piece.search(sought.number, |slot| near(first + slot as u64));
-        let found = found.ok_or_else(|| no_piece(row.piece))?;
-        Ok(answer(first, sought.is_whole, found))
+        if let Some(slot) = piece.expect(sought.number) {
+            near.tell(first + slot as u64);
+        }
+        let Some(keys) = piece.narrow(sought.number) else { return Err(no_piece(row.piece)) };
+        near.tell(first + keys.0 as u64);
+        match piece.settle(sought.number, keys) {
+            Some(found) => Ok(answer(first, sought.is_whole, found)),
+            None => Err(no_piece(row.piece)),
+        }
     }
 
     /// Begins a search that asks for memory a step before it reads it; `None` if all keys are below.
-    #[allow(
-        clippy::inline_always,
-        reason = "what it makes is large, and is to be made where it stays"
-    )]
     #[inline(always)]
     pub(super) fn begin(self, key: &[u8]) -> Result<Option<IntSearch<'a>>, Corruption> {
         let Some(Sought { head, number, is_whole }) = self.sought(key) else { return Ok(None) };
@@ -139,7 +165,7 @@ impl<'a> IntKeys<'a> {
     }
 
     /// What a search for `key` goes by; `None` if all keys are below.
-    #[inline]
+    #[inline(always)]
     fn sought(self, key: &[u8]) -> Option<Sought> {
         let (number, is_whole) = number_not_below(key, self.head.width)?;
         Some(Sought { head: self.head, number, is_whole })
@@ -194,29 +220,38 @@ impl<'a> IntKeys<'a> {
         self.decode(self.head, ordinal, out)
     }
 
-    #[inline]
+    #[inline(always)]
     fn piece(self, head: IntHead, row: Row) -> Result<Piece<'a>, Corruption> {
         self.unread(head, row)?.read().ok_or_else(|| no_piece(row.piece))
     }
 
-    #[allow(
-        clippy::inline_always,
-        reason = "what it makes is large, and is to be made where it stays"
-    )]
     #[inline(always)]
     fn unread(self, head: IntHead, row: Row) -> Result<Unread<'a>, Corruption> {
         let damaged = || no_piece(row.piece);
         let shape = row.descriptor.shape(self.keys_of(head, row.piece)).ok_or_else(damaged)?;
         let start = row.descriptor.start();
-        let bytes = self.pieces.get(start..start + shape.reach())?;
+        let bytes = self.pieces.from(start, || shape.reach())?;
         Unread::new(bytes, row.first, shape).ok_or_else(damaged)
     }
 
     /// Number of keys of a piece, which exists.
-    #[inline]
+    #[inline(always)]
     fn keys_of(self, head: IntHead, piece: usize) -> usize {
         let before = (piece as u64) << head.shift;
         (self.entries - before).min(1 << head.shift) as usize
+    }
+}
+
+/// Who is told by a search, before it has read all that it needs, of ordinals near the one it will find.
+pub(super) trait Near {
+    /// May be near.
+    fn tell(&mut self, ordinal: u64);
+}
+
+impl Near for &mut dyn FnMut(u64) {
+    #[inline]
+    fn tell(&mut self, ordinal: u64) {
+        self(ordinal);
     }
 }
 
@@ -265,7 +300,7 @@ impl IntSearch<'_> {
 }
 
 /// The answer of a search from that of a piece, of which this is the first key.
-#[inline]
+#[inline(always)]
 fn answer(first: u64, is_whole: bool, (slot, is_there): (usize, bool)) -> Result<u64, u64> {
     let ordinal = first + slot as u64;
     if is_there && is_whole { Ok(ordinal) } else { Err(ordinal) }
@@ -273,7 +308,7 @@ fn answer(first: u64, is_whole: bool, (slot, is_there): (usize, bool)) -> Result
 
 /// The least number that is not below `key` among those that keys of `width` bytes spell, and
 /// whether it is spelled by `key`; `None` if all are below.
-#[inline]
+#[inline(always)]
 fn number_not_below(key: &[u8], width: usize) -> Option<(u64, bool)> {
     if let (Ok(key), MAX_WIDTH) = (key.try_into(), width) {
         return Some((number_of(key), true));
@@ -303,6 +338,7 @@ fn has_width(number: u64, width: usize) -> bool {
 }
 
 #[cold]
+#[inline(never)]
 fn no_piece(number: usize) -> Corruption {
     damaged(PIECES, number, "a piece's keys ascend and are inside it")
 }

@@ -50,7 +50,7 @@ impl Shape {
     }
 
     /// Bytes of the piece, and of what a reader may look at behind it.
-    #[inline]
+    #[inline(always)]
     pub(super) fn reach(self) -> usize {
         self.len() + SLACK
     }
@@ -66,13 +66,13 @@ impl Shape {
 
 impl Descriptor {
     /// Where the piece starts in its section.
-    #[inline]
+    #[inline(always)]
     pub(super) fn start(self) -> usize {
         self.0 as u32 as usize * UNIT
     }
 
     /// The shape of a piece of so many keys; `None` if it is none.
-    #[inline]
+    #[inline(always)]
     pub(super) fn shape(self, keys: usize) -> Option<Shape> {
         let number = (self.0 >> 32) as u16;
         let width = u32::from((self.0 >> 48) as u8);
@@ -109,7 +109,7 @@ pub(super) enum Unread<'a> {
 impl<'a> Unread<'a> {
     /// The piece of this shape, from key `first` on, in its bytes and [`SLACK`] behind them; `None` if
     /// these are too few.
-    #[inline]
+    #[inline(always)]
     pub(super) fn new(bytes: &'a [u8], first: u64, shape: Shape) -> Option<Self> {
         match shape {
             Shape::EliasFano(shape) => {
@@ -129,7 +129,7 @@ impl<'a> Unread<'a> {
     }
 
     /// As [`Piece::narrow`]; and asks for what [`settle`](Self::settle) reads.
-    #[inline]
+    #[inline(always)]
     pub(super) fn narrow(&self, key: u64) -> Option<(usize, usize)> {
         let Self::EliasFano(first, piece) = self else {
             let piece = self.read()?;
@@ -144,7 +144,7 @@ impl<'a> Unread<'a> {
     }
 
     /// As [`Piece::settle`].
-    #[inline]
+    #[inline(always)]
     pub(super) fn settle(&self, key: u64, keys: (usize, usize)) -> Option<(usize, bool)> {
         let Self::EliasFano(first, piece) = self else { return self.read()?.settle(key, keys) };
         match key.checked_sub(*first) {
@@ -154,7 +154,7 @@ impl<'a> Unread<'a> {
     }
 
     /// Reads what all searches need; `None` if the bytes are not as they must be.
-    #[inline]
+    #[inline(always)]
     pub(super) fn read(self) -> Option<Piece<'a>> {
         match self {
             Self::EliasFano(first, piece) => Some(Piece::EliasFano(first, piece)),
@@ -164,24 +164,18 @@ impl<'a> Unread<'a> {
 }
 
 impl Piece<'_> {
-    /// How many keys are below `key`, and whether the next one is `key`; `None` if its bytes are
-    /// not as they must be. Tells `near` of a key that may be close, and of one that is hardly before
-    /// it, as soon as they are known.
-    #[inline]
-    pub(super) fn search(self, key: u64, mut near: impl FnMut(usize)) -> Option<(usize, bool)> {
-        if let Self::EliasFano(first, piece) = self
-            && let Some(distance) = key.checked_sub(first)
-        {
-            piece.expect(distance, &mut near);
+    /// Asks at once for what will be read if keys come at an even pace, and says where `key` may be then.
+    #[inline(always)]
+    pub(super) fn expect(self, key: u64) -> Option<usize> {
+        match self {
+            Self::EliasFano(first, piece) => piece.expect(key.checked_sub(first)?),
+            Self::Line(_) => None,
         }
-        let keys = self.narrow(key)?;
-        near(keys.0);
-        self.settle(key, keys)
     }
 
     /// A few keys of which the first that is not below `key` is one, or the one behind them; `None`
     /// if the bytes are not as they must be.
-    #[inline]
+    #[inline(always)]
     pub(super) fn narrow(self, key: u64) -> Option<(usize, usize)> {
         match self {
             Self::EliasFano(first, piece) => match key.checked_sub(first) {
@@ -194,7 +188,7 @@ impl Piece<'_> {
 
     /// How many keys are below `key`, and whether the next one is `key`, from what
     /// [`narrow`](Self::narrow) said; `None` if the bytes are not as they must be.
-    #[inline]
+    #[inline(always)]
     pub(super) fn settle(self, key: u64, keys: (usize, usize)) -> Option<(usize, bool)> {
         match self {
             Self::EliasFano(first, piece) => match key.checked_sub(first) {
