@@ -4,7 +4,7 @@
 use super::{Layers, Partition};
 use crate::entry::ValueBuf;
 use crate::error::Corruption;
-use crate::segment::{Lookup, Segment, Stepped};
+use crate::segment::{Lookup, Segment, Soon, SoonSearch, Stepped};
 use crate::sync::{Arc, read_soon};
 
 /// Keys that are looked up at once. SCRATCHPAD.md section 3.4.
@@ -161,9 +161,49 @@ impl Batch {
         answer: &mut impl FnMut(usize, &[u8]),
     ) -> Result<(), Corruption> {
         // Not copies of a constant: these would be copied whole.
+        let mut searches: [Option<SoonSearch<'_>>; BATCH] = std::array::from_fn(|_| None);
+        let (mut soon, mut later) = (Numbers::default(), Numbers::default());
+        for number in *open {
+            let Some(segment) = self.of(number).and_then(|layers| segment_of(layers, keys[number]))
+            else {
+                continue;
+            };
+            segment.begin_soon(keys[number], &mut searches[number]);
+            if searches[number].is_some() { soon.insert(number) } else { later.insert(number) }
+        }
+        for number in soon {
+            searches[number].as_mut().map(SoonSearch::narrow);
+        }
+        for number in soon {
+            let Some(search) = &searches[number] else { continue };
+            match search.settle() {
+                Soon::Value(value) => {
+                    open.remove(number);
+                    answer(number, &value.to_le_bytes()[..search.width()]);
+                }
+                Soon::Absent => {}
+                Soon::Unknown => later.insert(number),
+            }
+        }
+        if later.is_empty() {
+            return Ok(());
+        }
+        self.search_on(segment_of, keys, later, open, answer)
+    }
+
+    /// The same for some of them, which take more steps.
+    #[inline(never)]
+    fn search_on(
+        &self,
+        segment_of: impl for<'l> Fn(&'l Layers, &[u8]) -> Option<&'l Segment>,
+        keys: &[&[u8]],
+        numbers: Numbers,
+        open: &mut Numbers,
+        answer: &mut impl FnMut(usize, &[u8]),
+    ) -> Result<(), Corruption> {
         let mut lookups: [Lookup<'_, '_>; BATCH] = std::array::from_fn(|_| Lookup::none());
         let mut pending = Numbers::default();
-        for number in *open {
+        for number in numbers {
             if let Some(layers) = self.of(number)
                 && let Some(segment) = segment_of(layers, keys[number])
             {

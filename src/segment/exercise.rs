@@ -189,6 +189,13 @@ fn exercise_lookups(segment: &Segment, probes: &[Vec<u8>]) {
         });
     }
     assert!(pending.is_empty(), "a get takes a few steps");
+    for probe in probes {
+        let mut search = None;
+        segment.begin_soon(probe, &mut search);
+        let Some(mut search) = search else { continue };
+        search.narrow();
+        assert_eq!(search.settle(), segment.soon(probe));
+    }
 }
 
 /// The keys from where a cursor stands to where its steps in this direction end, or the first of them.

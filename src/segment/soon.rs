@@ -8,7 +8,7 @@
 )]
 
 use super::format::Section;
-use super::int::{IntKeys, Near};
+use super::int::{IntKeys, IntSearch, Near};
 use super::{Frame, KeyHead, Segment};
 use crate::arena::{CACHE_LINE, prefetch};
 use crate::blocks::Bytes;
@@ -27,16 +27,40 @@ pub(crate) enum Soon {
     Unknown,
 }
 
+/// A get in steps: between two of them, what the next one reads has time to arrive.
+pub(crate) struct SoonSearch<'s> {
+    search: IntSearch<'s>,
+    values: Column<'s>,
+}
+
 impl Segment {
     /// What can be said in few steps about `key`.
     pub(crate) fn soon(&self, key: &[u8]) -> Soon {
-        let Frame::Known(known) = &self.frame else { return Soon::Unknown };
-        let (layout, KeyHead::Int(head)) = (&known.layout, &known.head) else {
-            return Soon::Unknown;
-        };
+        let Some((keys, mut values)) = self.numbers() else { return Soon::Unknown };
+        match keys.search_here(key, &mut values) {
+            Ok(Ok(ordinal)) => values.get(ordinal),
+            Ok(Err(_)) => Soon::Absent,
+            Err(_) => Soon::Unknown,
+        }
+    }
+
+    /// Begins to look for `key`, if that takes few steps. What it makes stays where it is made.
+    pub(crate) fn begin_soon<'s>(&'s self, key: &[u8], begun: &mut Option<SoonSearch<'s>>) {
+        if let Some((keys, values)) = self.numbers()
+            && let Ok(Some(search)) = keys.begin(key)
+        {
+            *begun = Some(SoonSearch { search, values });
+        }
+    }
+
+    /// Keys and values, if the segment is of that kind.
+    #[inline(always)]
+    fn numbers(&self) -> Option<(IntKeys<'_>, Column<'_>)> {
+        let Frame::Known(known) = &self.frame else { return None };
+        let (layout, KeyHead::Int(head)) = (&known.layout, &known.head) else { return None };
         let (Some(image), ValueWidth::Fixed(width)) = (self.image.bytes().open(), layout.width)
         else {
-            return Soon::Unknown;
+            return None;
         };
         let is_left_out = |column| layout.span(column).is_empty();
         let width = usize::from(width);
@@ -44,44 +68,79 @@ impl Segment {
             || !is_left_out(Section::Tombstones)
             || !is_left_out(Section::LiveBelow)
         {
-            return Soon::Unknown;
+            return None;
         }
         let section = |section| Bytes::heap(image).part(layout.span(section));
         let (index, pieces) = (section(Section::PieceIndex), section(Section::Pieces));
         let keys = IntKeys::new(*head, index, pieces, self.len());
-        let values = section(Section::Values);
-        let array = values.admitted();
-        let numbers = Numbers::new(values, layout.entries, width, Section::Values.part());
-        let mut asked = Asked { array, width, numbers: layout.has_numbers.then_some(numbers) };
-        let found = match keys.search_here(key, &mut asked) {
-            Ok(Ok(ordinal)) => ordinal,
-            Ok(Err(_)) => return Soon::Absent,
-            Err(_) => return Soon::Unknown,
-        };
-        let at = found as usize * width;
-        let value = match width {
-            _ if layout.has_numbers => numbers.number(found).ok(),
-            8 => u64_at(array, at),
-            4 => u32_at(array, at).map(u64::from),
-            _ => uint_at(array, at, width),
+        let array = section(Section::Values).admitted();
+        let packed = layout.has_numbers.then_some(layout.entries);
+        Some((keys, Column { array, width, packed }))
+    }
+}
+
+impl SoonSearch<'_> {
+    /// The first step.
+    #[inline]
+    pub(crate) fn narrow(&mut self) {
+        // Damage is met again in the next one.
+        if let Ok(near) = self.search.narrow() {
+            self.values.tell(near);
+        }
+    }
+
+    /// The second and last one.
+    #[inline]
+    pub(crate) fn settle(&self) -> Soon {
+        match self.search.settle() {
+            Ok(Ok(ordinal)) => self.values.get(ordinal),
+            Ok(Err(_)) => Soon::Absent,
+            Err(_) => Soon::Unknown,
+        }
+    }
+
+    /// Bytes of each value.
+    #[inline]
+    pub(crate) fn width(&self) -> usize {
+        self.values.width
+    }
+}
+
+/// The values of a segment.
+struct Column<'a> {
+    array: &'a [u8],
+    /// Bytes of each.
+    width: usize,
+    /// How many there are, if they are packed.
+    packed: Option<u64>,
+}
+
+impl<'a> Column<'a> {
+    #[inline]
+    fn packed(&self, count: u64) -> Numbers<'a> {
+        Numbers::new(Bytes::heap(self.array), count, self.width, Section::Values.part())
+    }
+
+    /// The value of an entry, which there is.
+    #[inline(always)]
+    fn get(&self, ordinal: u64) -> Soon {
+        let at = (ordinal as usize).wrapping_mul(self.width);
+        let value = match (self.packed, self.width) {
+            (Some(count), _) => self.packed(count).number(ordinal).ok(),
+            (None, 8) => u64_at(self.array, at),
+            (None, 4) => u32_at(self.array, at).map(u64::from),
+            (None, width) => uint_at(self.array, at, width),
         };
         value.map_or(Soon::Unknown, Soon::Value)
     }
 }
 
-/// Values that are asked for while their keys are looked for.
-struct Asked<'a> {
-    array: &'a [u8],
-    width: usize,
-    /// If they are packed.
-    numbers: Option<Numbers<'a>>,
-}
-
-impl Near for Asked<'_> {
+impl Near for Column<'_> {
+    /// Asks for the value there and some behind it.
     #[inline(always)]
     fn tell(&mut self, ordinal: u64) {
-        if let Some(numbers) = &self.numbers {
-            return numbers.prefetch(ordinal);
+        if let Some(count) = self.packed {
+            return self.packed(count).prefetch(ordinal);
         }
         let at = (ordinal as usize).wrapping_mul(self.width);
         prefetch(self.array, at);

@@ -287,15 +287,29 @@ impl IntSearch<'_> {
         &mut self,
         near: impl FnOnce(u64),
     ) -> Result<Option<Result<u64, u64>>, Corruption> {
-        let no_piece = || no_piece(self.row);
-        let Some(within) = self.within else {
-            let within = self.piece.narrow(self.number).ok_or_else(no_piece)?;
-            near(self.first + within.0 as u64);
-            self.within = Some(within);
-            return Ok(None);
-        };
-        let settled = self.piece.settle(self.number, within).ok_or_else(no_piece)?;
-        Ok(Some(answer(self.first, self.is_whole, settled)))
+        if self.within.is_some() {
+            return self.settle().map(Some);
+        }
+        self.narrow().map(near)?;
+        Ok(None)
+    }
+
+    /// The first step: an ordinal that is hardly below.
+    #[inline]
+    pub(super) fn narrow(&mut self) -> Result<u64, Corruption> {
+        let Some(within) = self.piece.narrow(self.number) else { return Err(no_piece(self.row)) };
+        self.within = Some(within);
+        Ok(self.first + within.0 as u64)
+    }
+
+    /// The last step, after the first one.
+    #[inline]
+    pub(super) fn settle(&self) -> Result<Result<u64, u64>, Corruption> {
+        let settled = self.within.and_then(|within| self.piece.settle(self.number, within));
+        match settled {
+            Some(settled) => Ok(answer(self.first, self.is_whole, settled)),
+            None => Err(no_piece(self.row)),
+        }
     }
 }
 
