@@ -1,12 +1,12 @@
 //! The one contract between layers: a positioned cursor over sorted entries.
 //!
 //! The idea is LevelDB's iterator (`include/leveldb/iterator.h`): every sorted thing, from a radix
-//! tree to the whole map, can be walked by the same ten methods, so that merging, folding, ranges
+//! tree to the whole map, can be walked by the same few methods, so that merging, folding, ranges
 //! and tests are written once. A positioned cursor lends its key and value from itself; no
 //! lending-iterator trait and no boxed item is needed.
 
 use crate::batch::Lent;
-use crate::entry::Entry;
+use crate::entry::{Entry, EntryKind};
 use crate::error::Corruption;
 use crate::range::Direction;
 
@@ -40,6 +40,14 @@ pub(crate) trait Cursor {
     /// # Panics
     /// May panic without a position.
     fn entry(&self) -> Entry<'_>;
+    /// Whether that is a tombstone.
+    ///
+    /// # Panics
+    /// As [`entry`](Self::entry).
+    #[inline]
+    fn is_tombstone(&self) -> bool {
+        self.entry().kind == EntryKind::Tombstone
+    }
     /// Whether the last move ended at damage instead of at an entry or at the end.
     fn status(&self) -> Result<(), Corruption> {
         Ok(())

@@ -6,7 +6,7 @@
 
 use crate::batch::Lent;
 use crate::cursor::Cursor;
-use crate::entry::{Entry, EntryKind};
+use crate::entry::Entry;
 use crate::error::Corruption;
 use crate::planted::{Bug, planted};
 use crate::range::Direction;
@@ -179,6 +179,11 @@ impl<C: Cursor> Cursor for Merge<C> {
         entry
     }
 
+    #[inline]
+    fn is_tombstone(&self) -> bool {
+        self.current.is_some_and(|(newest, _)| self.children[newest].is_tombstone())
+    }
+
     fn status(&self) -> Result<(), Corruption> {
         self.children.iter().try_for_each(Cursor::status)
     }
@@ -226,7 +231,7 @@ impl<C: Cursor> Live<C> {
 
     #[inline]
     fn skip(&mut self, mut advance: impl FnMut(&mut C)) {
-        while self.inner.valid() && self.inner.entry().kind == EntryKind::Tombstone {
+        while self.inner.valid() && self.inner.is_tombstone() {
             advance(&mut self.inner);
         }
     }

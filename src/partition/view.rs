@@ -202,6 +202,11 @@ impl Cursor for LayerCursor {
         each!(self, inner => inner.entry())
     }
 
+    #[inline]
+    fn is_tombstone(&self) -> bool {
+        each!(self, inner => inner.is_tombstone())
+    }
+
     fn status(&self) -> Result<(), Corruption> {
         each!(self, inner => inner.status())
     }

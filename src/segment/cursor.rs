@@ -5,10 +5,10 @@ use super::front::{DirectKeys, FrontWalk};
 use super::fst::FstWalk;
 use super::int::IntWalk;
 use super::plain::PlainWalk;
-use super::{Keys, Located, Ordinal, Segment};
+use super::{KeyHead, Keys, Located, Ordinal, Segment};
 use crate::batch::Lent;
 use crate::cursor::Cursor;
-use crate::entry::Entry;
+use crate::entry::{Entry, EntryKind};
 use crate::error::Corruption;
 use crate::range::Direction;
 use std::ops::{Deref, Range};
@@ -84,11 +84,11 @@ impl<S: Deref<Target = Segment>> SegmentCursor<S> {
     /// A cursor without a position. Allocates at most a few hundred bytes yet.
     pub(crate) fn new(segment: S) -> Self {
         // Of a damaged segment no entry is found, whatever walks there.
-        let walk = match segment.keys() {
-            Ok(Keys::Fst(_)) => Walk::Fst(FstWalk::default()),
-            Ok(Keys::Front(_) | Keys::Direct(_)) => Walk::Front(FrontWalk::default()),
-            Ok(Keys::Int(_)) => Walk::Int(IntWalk::default()),
-            Ok(Keys::Plain(_)) | Err(_) => Walk::Plain(PlainWalk::default()),
+        let walk = match segment.known().map(|known| &known.head) {
+            Ok(KeyHead::Fst) => Walk::Fst(FstWalk::default()),
+            Ok(KeyHead::Front(_) | KeyHead::Direct(_)) => Walk::Front(FrontWalk::default()),
+            Ok(KeyHead::Int(_)) => Walk::Int(IntWalk::default()),
+            Ok(KeyHead::Plain) | Err(_) => Walk::Plain(PlainWalk::default()),
         };
         Self { segment, walk: Box::new(walk), standing: None, status: Ok(()) }
     }
@@ -263,6 +263,11 @@ impl<S: Deref<Target = Segment>> Cursor for SegmentCursor<S> {
         let standing = self.standing.as_ref();
         let (_, located) = standing.expect("a cursor's entry is read only where it stands on one");
         self.segment.lend(located)
+    }
+
+    #[inline]
+    fn is_tombstone(&self) -> bool {
+        self.standing.as_ref().is_some_and(|(_, located)| located.kind == EntryKind::Tombstone)
     }
 
     fn status(&self) -> Result<(), Corruption> {

@@ -538,7 +538,22 @@ impl Segment {
     fn locate(&self, ordinal: Ordinal) -> Result<Located, Corruption> {
         self.check_ordinal(ordinal)?;
         let layout = self.layout()?;
-        // A base has neither column.
+        // A base has neither column, and walks come here with each entry that they stand on.
+        let is_plain = layout.span(Section::Tombstones).is_empty()
+            && layout.span(Section::LiveBelow).is_empty();
+        if let (true, ValueWidth::Fixed(width), false) =
+            (is_plain, layout.width, layout.has_numbers)
+        {
+            let array = self.section(layout, Section::Values);
+            let value = Values::place_in_array(array, usize::from(width), ordinal.0)?;
+            return Ok(Located { kind: EntryKind::Value, below: Below::Absent, value });
+        }
+        self.locate_in(layout, ordinal)
+    }
+
+    /// The same of an entry that there is, whatever the segment is.
+    #[inline(never)]
+    fn locate_in(&self, layout: &Layout, ordinal: Ordinal) -> Result<Located, Corruption> {
         let is_set = |column| {
             let is_left_out = layout.span(column).is_empty();
             if is_left_out { Ok(false) } else { self.bits(layout, column).bit(ordinal.0) }

@@ -108,21 +108,29 @@ impl<'a> Values<'a> {
         }
     }
 
+    /// Where the value of entry `i` is, of so many bytes in an array.
+    #[inline]
+    pub(super) fn place_in_array(
+        array: Bytes<'_>,
+        width: usize,
+        i: u64,
+    ) -> Result<Place, Corruption> {
+        let start = (i as usize).checked_mul(width);
+        let end = start.and_then(|start| start.checked_add(width));
+        match (start, end) {
+            (Some(start), Some(end)) if end <= array.len() => {
+                array.admit(start..end)?;
+                Ok(Place::Inline(start..end))
+            }
+            _ => Err(damaged(Section::Values, i, "there is a value for the entry")),
+        }
+    }
+
     /// Where the value of entry `i` is.
     #[inline]
     pub(super) fn place(self, i: u64) -> Result<Place, Corruption> {
         match self {
-            Self::Fixed { width, array } => {
-                let start = (i as usize).checked_mul(width);
-                let end = start.and_then(|start| start.checked_add(width));
-                match (start, end) {
-                    (Some(start), Some(end)) if end <= array.len() => {
-                        array.admit(start..end)?;
-                        Ok(Place::Inline(start..end))
-                    }
-                    _ => Err(damaged(Section::Values, i, "there is a value for the entry")),
-                }
-            }
+            Self::Fixed { width, array } => Self::place_in_array(array, width, i),
             Self::Numbers(numbers) => numbers.get(i).map(Place::Number),
             Self::Bytes { heap, offsets, extents } => {
                 let (start, is_extent, end) = slots(heap, offsets, i)?;

@@ -233,15 +233,13 @@ impl<'a> EliasFano<'a> {
     /// Where the bit of key `i` stands.
     #[inline]
     fn place(self, i: usize) -> Option<usize> {
-        // The last entry of the table that is not beyond the key.
-        let (mut low, mut high) = (0, self.shape.buckets.div_ceil(SAMPLE));
-        while high - low > 1 {
-            let middle = usize::midpoint(low, high);
-            if usize::from(u16_at(self.bytes, self.table + 2 * middle)?) <= i {
-                low = middle;
-            } else {
-                high = middle;
-            }
+        // The last entry of the table that is not beyond the key, chosen without a branch.
+        let (mut low, mut len) = (0, self.shape.buckets.div_ceil(SAMPLE));
+        while len > 1 {
+            let middle = low + len / 2;
+            let before = u16_at(self.bytes, self.table + 2 * middle)?;
+            low = select_unpredictable(usize::from(before) <= i, middle, low);
+            len -= len / 2;
         }
         let place = self.sample(low)?;
         let passed = place - low * SAMPLE;

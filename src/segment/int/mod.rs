@@ -128,6 +128,11 @@ impl<'a> IntKeys<'a> {
         key: &[u8],
         mut near: &mut dyn FnMut(u64),
     ) -> Result<Result<u64, u64>, Corruption> {
+        if let (Some(index), Some(pieces)) = (self.index.open(), self.pieces.open()) {
+            // Compiled again, without a thought of who may have to let a read pass.
+            let (index, pieces) = (Bytes::heap(index), Bytes::heap(pieces));
+            return Self { index, pieces, ..self }.search_here(key, &mut near);
+        }
         self.search_here(key, &mut near)
     }
 
