@@ -327,7 +327,7 @@ impl Segment {
 
     /// As [`get`](Self::get), through the point index, which most often tells without anything else
     /// that a key is absent: nothing else is made ready before.
-    #[inline]
+    #[inline(never)]
     fn get_direct<'a>(
         &'a self,
         layout: &Layout,
@@ -335,14 +335,10 @@ impl Segment {
         key: &[u8],
         buf: &'a ValueBuf,
     ) -> Result<Option<Entry<'a>>, Corruption> {
-        let mut values = None;
-        let expect = |near| {
-            let values = values.get_or_insert_with(|| self.values(layout));
-            values.prefetch_one(near);
-        };
+        let values = self.values(layout);
         let front = || self.front_keys(layout, head);
+        let expect = |near| values.prefetch_one(near);
         let found = front::find(self.points(layout), front, key, expect)?;
-        let values = values.unwrap_or_else(|| self.values(layout));
         found.map(|ordinal| self.entry_of(layout, values, Ordinal(ordinal), buf)).transpose()
     }
 

@@ -55,16 +55,52 @@ pub(in super::super) fn find<'a>(
     points: Points<'a>,
     front: impl Fn() -> FrontKeys<'a>,
     key: &[u8],
+    mut expect: impl FnMut(u64),
+) -> Result<Option<u64>, Corruption> {
+    let hash = PointHash::of(key);
+    match points.first(hash)? {
+        Some(Point::Absent) => return Ok(None),
+        Some(Point::At(ordinal)) => {
+            if let Some(found) = try_key(&front(), ordinal, key, &mut expect)? {
+                return Ok(Some(found));
+            }
+        }
+        Some(Point::Unknown) | None => {}
+    }
+    find_further(points, hash, front, key, expect)
+}
+
+/// As [`find`], of a key that its first bucket does not tell all about: one in ten.
+#[inline(never)]
+fn find_further<'a>(
+    points: Points<'a>,
+    hash: PointHash,
+    front: impl Fn() -> FrontKeys<'a>,
+    key: &[u8],
     expect: impl FnMut(u64),
 ) -> Result<Option<u64>, Corruption> {
-    match points.probe(PointHash::of(key)) {
+    match points.probe(hash) {
         Some(mut probe) => go_on(&mut probe, front, key, expect),
         None => front().find_in_tree(key, expect),
     }
 }
 
-/// As [`find`], if the key has none of the ordinals that were told before.
+/// The ordinal, if the key there is this one. `expect` is told of it early.
 #[inline]
+fn try_key(
+    keys: &FrontKeys<'_>,
+    ordinal: u64,
+    key: &[u8],
+    expect: &mut impl FnMut(u64),
+) -> Result<Option<u64>, Corruption> {
+    let front = keys.front()?;
+    let place = keys.locate(&front, ordinal)?;
+    // Later, since nothing waits for a value but its reader.
+    expect(ordinal);
+    Ok(keys.holds(&front, place, key)?.then_some(ordinal))
+}
+
+/// As [`find`], if the key has none of the ordinals that were told before.
 fn go_on<'a>(
     probe: &mut Probe<'a>,
     front: impl Fn() -> FrontKeys<'a>,
@@ -74,13 +110,8 @@ fn go_on<'a>(
     loop {
         match probe.next()? {
             Point::At(ordinal) => {
-                let keys = front();
-                let front = keys.front()?;
-                let place = keys.locate(front, ordinal)?;
-                // Later, since nothing waits for a value but its reader.
-                expect(ordinal);
-                if keys.holds(front, place, key)? {
-                    return Ok(Some(ordinal));
+                if let Some(found) = try_key(&front(), ordinal, key, &mut expect)? {
+                    return Ok(Some(found));
                 }
             }
             Point::Absent => return Ok(None),
@@ -99,13 +130,14 @@ struct Place {
 impl<'a> FrontKeys<'a> {
     /// The ordinal of `key`, if it is there, without a point index.
     #[inline(never)]
-    fn find_in_tree(self, key: &[u8], expect: impl FnMut(u64)) -> Result<Option<u64>, Corruption> {
+    fn find_in_tree(&self, key: &[u8], expect: impl FnMut(u64)) -> Result<Option<u64>, Corruption> {
         Ok(self.search(key, expect)?.ok())
     }
 
     /// Where the key of an ordinal is. Asks for the memory of it.
-    #[inline]
-    fn locate(self, front: Front<'a>, ordinal: u64) -> Result<Place, Corruption> {
+    #[expect(clippy::inline_always, reason = "what a get has made for itself is not copied then")]
+    #[inline(always)]
+    fn locate(&self, front: &Front<'a>, ordinal: u64) -> Result<Place, Corruption> {
         let (number, slot) = front.place(ordinal);
         let span = self.span(front, front.tree.reach(number))?;
         let bytes = self.blocks.admitted();
@@ -116,8 +148,9 @@ impl<'a> FrontKeys<'a> {
     }
 
     /// Whether a key that was located is `key`.
-    #[inline]
-    fn holds(self, front: Front<'a>, place: Place, key: &[u8]) -> Result<bool, Corruption> {
+    #[expect(clippy::inline_always, reason = "what a get has made for itself is not copied then")]
+    #[inline(always)]
+    fn holds(&self, front: &Front<'a>, place: Place, key: &[u8]) -> Result<bool, Corruption> {
         let Place { span, slot } = place;
         let (tail, keys) = self.tail(front, span)?;
         let block = DirectBlock::parse(tail, span.end - span.start, keys, self.symbols()?);
@@ -172,12 +205,12 @@ impl DirectSearch<'_, '_> {
             },
             At::Ordinal(probe, ordinal) => {
                 let front = keys.front.front()?;
-                let place = keys.front.locate(front, *ordinal)?;
+                let place = keys.front.locate(&front, *ordinal)?;
                 *at = At::Key(*probe, place, *ordinal);
                 Ok(None)
             }
             At::Key(probe, place, ordinal) => {
-                if keys.front.holds(keys.front.front()?, *place, key)? {
+                if keys.front.holds(&keys.front.front()?, *place, key)? {
                     return Ok(Some(Ok(*ordinal)));
                 }
                 // One of a few thousand.

@@ -149,7 +149,7 @@ struct Front<'a> {
 impl Front<'_> {
     /// The block of key `ordinal`, and its place there.
     #[inline]
-    fn place(self, ordinal: u64) -> (u64, usize) {
+    fn place(&self, ordinal: u64) -> (u64, usize) {
         (ordinal >> self.shift, (ordinal & ((1 << self.shift) - 1)) as usize)
     }
 }
@@ -185,7 +185,7 @@ impl<'a> FrontKeys<'a> {
 
     /// What the bytes of heads and suffixes stand for, unless for themselves.
     #[inline]
-    fn symbols(self) -> Result<Option<Symbols<'a>>, Corruption> {
+    fn symbols(&self) -> Result<Option<Symbols<'a>>, Corruption> {
         if self.symbols.is_empty() {
             return Ok(None);
         }
@@ -200,7 +200,7 @@ impl<'a> FrontKeys<'a> {
     }
 
     #[inline]
-    fn front(self) -> Result<Front<'a>, Corruption> {
+    fn front(&self) -> Result<Front<'a>, Corruption> {
         let FrontHead { prefix_len, shift, form, tree: shape } = self.head;
         let prefix = match prefix_len {
             0 => &[],
@@ -214,7 +214,7 @@ impl<'a> FrontKeys<'a> {
     /// `expect` is told early of the first of the ordinals that it may be.
     #[inline]
     pub(super) fn search(
-        self,
+        &self,
         key: &[u8],
         expect: impl FnOnce(u64),
     ) -> Result<Result<u64, u64>, Corruption> {
@@ -226,8 +226,8 @@ impl<'a> FrontKeys<'a> {
         let leaf = front.tree.descend(&wanted)?;
         let reached = front.tree.arrive(leaf, &wanted)?;
         expect(reached.block << front.shift);
-        let span = self.span(front, reached)?;
-        self.search_block(front, span, &wanted)
+        let span = self.span(&front, reached)?;
+        self.search_block(&front, span, &wanted)
     }
 
     /// Begins a search that asks for memory a step before it reads it; `None` if it is known at once
@@ -244,7 +244,7 @@ impl<'a> FrontKeys<'a> {
     /// What a search for `key` goes by, and the key without the prefix; `Err` with the next larger
     /// key's ordinal if `key` is before or behind all keys because of how they begin.
     #[inline]
-    fn enter<'k>(self, key: &'k [u8]) -> Result<Result<(Front<'a>, &'k [u8]), u64>, Corruption> {
+    fn enter<'k>(&self, key: &'k [u8]) -> Result<Result<(Front<'a>, &'k [u8]), u64>, Corruption> {
         if self.entries == 0 {
             return Ok(Err(0));
         }
@@ -258,8 +258,8 @@ impl<'a> FrontKeys<'a> {
     /// The end of a search: `wanted` among the keys of the block that it would be in.
     #[inline]
     fn search_block(
-        self,
-        front: Front<'a>,
+        &self,
+        front: &Front<'a>,
         span: Span,
         wanted: &Wanted<'_>,
     ) -> Result<Result<u64, u64>, Corruption> {
@@ -277,19 +277,20 @@ impl<'a> FrontKeys<'a> {
         let (number, slot) = front.place(ordinal);
         key.extend_from_slice(front.prefix);
         let start = key.len();
-        let block = self.block(front, number)?;
+        let block = self.block(&front, number)?;
         block.key_at(slot, key, start).ok_or_else(|| no_block(number))
     }
 
     /// The block of this number, which exists.
-    fn block(self, front: Front<'a>, number: u64) -> Result<KeyBlock<'a>, Corruption> {
+    fn block(&self, front: &Front<'a>, number: u64) -> Result<KeyBlock<'a>, Corruption> {
         let span = self.span(front, front.tree.reach(number))?;
         self.block_in(front, span)
     }
 
     /// Where the block that was reached is, inside the section.
-    #[inline]
-    fn span(self, front: Front<'a>, reached: Reached) -> Result<Span, Corruption> {
+    #[expect(clippy::inline_always, reason = "what a get has made for itself is not copied then")]
+    #[inline(always)]
+    fn span(&self, front: &Front<'a>, reached: Reached) -> Result<Span, Corruption> {
         let (start, end) = front.tree.span(reached)?;
         let end = end.unwrap_or(self.blocks.len() as u64);
         if start > end || end - start > MAX_BLOCK_LEN as u64 || end > self.blocks.len() as u64 {
@@ -300,7 +301,7 @@ impl<'a> FrontKeys<'a> {
 
     /// The block that is there.
     #[inline]
-    fn block_in(self, front: Front<'a>, span: Span) -> Result<KeyBlock<'a>, Corruption> {
+    fn block_in(&self, front: &Front<'a>, span: Span) -> Result<KeyBlock<'a>, Corruption> {
         let (tail, keys) = self.tail(front, span)?;
         let len = span.end - span.start;
         KeyBlock::parse(front.form, tail, len, keys, self.symbols()?)
@@ -309,7 +310,7 @@ impl<'a> FrontKeys<'a> {
 
     /// The bytes of a block, with all that follows, and the number of its keys.
     #[inline]
-    fn tail(self, front: Front<'a>, span: Span) -> Result<(&'a [u8], usize), Corruption> {
+    fn tail(&self, front: &Front<'a>, span: Span) -> Result<(&'a [u8], usize), Corruption> {
         let Span { block, start, end } = span;
         let keys = (self.entries - (block << front.shift)).min(1 << front.shift) as usize;
         let tail = self.blocks.admitted().get(start..).unwrap_or(&[]);
@@ -355,14 +356,14 @@ impl FrontSearch<'_, '_> {
             At::Leaf(leaf) => {
                 let reached = front.tree.arrive(leaf, wanted)?;
                 expect(reached.block << front.shift);
-                let span = keys.span(*front, reached)?;
+                let span = keys.span(front, reached)?;
                 for line in (span.start..span.end).step_by(CACHE_LINE).take(ASKED_LINES) {
                     prefetch(keys.blocks.admitted(), line);
                 }
                 *at = At::Block(span);
                 Ok(None)
             }
-            At::Block(span) => keys.search_block(*front, span, wanted).map(Some),
+            At::Block(span) => keys.search_block(front, span, wanted).map(Some),
         }
     }
 }

@@ -24,7 +24,7 @@ impl FrontBlock {
     ) -> Result<(), Error> {
         let front = keys.front()?;
         let (number, slot) = front.place(ordinal);
-        let block = keys.block(front, number)?;
+        let block = keys.block(&front, number)?;
         let room = block.room(front.prefix.len()).ok_or_else(|| no_block(number))?;
         self.keys.try_reserve(room)?;
         let mut slots = self.shared.iter_mut().skip(1);

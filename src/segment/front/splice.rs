@@ -186,7 +186,7 @@ impl<'a> SourceBlocks<'a> {
         if keys.entries == 0 || front.form != Form::Chained || front.shift != BLOCK_SHIFT {
             return Ok(None);
         }
-        let KeyBlock::Chained(block) = keys.block(front, 0)? else { return Ok(None) };
+        let KeyBlock::Chained(block) = keys.block(&front, 0)? else { return Ok(None) };
         let steps = [(0, (&[][..], 0)); MAX_KEYS];
         let mut new = Self { keys, front, number: 0, block, steps, len: 0 };
         new.read()?;
@@ -199,7 +199,7 @@ impl<'a> SourceBlocks<'a> {
             return Ok(false);
         }
         self.number += 1;
-        if let KeyBlock::Chained(block) = self.keys.block(self.front, self.number)? {
+        if let KeyBlock::Chained(block) = self.keys.block(&self.front, self.number)? {
             self.block = block;
         }
         self.read()?;

@@ -8,7 +8,6 @@
 //! cut from its start on, and each time the longest symbol is taken that it goes on with.
 
 use super::wanted::Wanted;
-use crate::bytes::equal;
 use crate::key::MAX_KEY_LEN;
 
 /// Symbols at most.
@@ -276,7 +275,7 @@ const GROUP: usize = 8;
 /// in the first ones.
 const WINDOW: usize = GROUP * SYMBOL_LEN + SYMBOL_LEN;
 
-/// Bytes of text that are compared at once.
+/// Text that is shorter than this is compared word by word.
 const SPELLED: usize = 128;
 
 impl<'a> Coded<'a> {
@@ -288,17 +287,38 @@ impl<'a> Coded<'a> {
 
     /// Whether they stand for `text`.
     ///
-    /// Text of ordinary length is put together and compared at once: symbol by symbol, that would take
-    /// twice as many instructions. SCRATCHPAD.md section 3.10.
+    /// Each symbol is compared with a word of the text, and nothing is put together: words that were just
+    /// written in other pieces would have to be waited for. SCRATCHPAD.md section 3.10.
     #[inline]
     pub(super) fn spell(self, text: &[u8]) -> bool {
-        if text.len() > SPELLED {
+        if text.len() >= SPELLED {
             return self.spell_long(text);
         }
-        let mut spelled = [0; SPELLED + WINDOW];
-        // Without room, they stand for more.
-        let len = self.copy_to(&mut spelled);
-        len.and_then(|len| spelled.get(..len)).is_some_and(|spelled| equal(spelled, text))
+        let mut wanted = [0; SPELLED + SYMBOL_LEN];
+        wanted[..text.len()].copy_from_slice(text);
+        let symbols = self.symbols;
+        let (mut at, mut differing) = (0, 0);
+        let mut rest = self.codes();
+        while let Some((group, behind)) = rest.split_first_chunk::<GROUP>()
+            && first_escape(*group) == GROUP
+        {
+            for &code in group {
+                let (word, len) = symbols.stored(code);
+                differing |= difference(&wanted, at, word, len);
+                at += usize::from(len);
+            }
+            rest = behind;
+        }
+        let mut codes = rest.iter();
+        while let Some(&code) = codes.next() {
+            let (word, len) = match code {
+                ESCAPE => (codes.next().map_or(0, |byte| u64::from(*byte)), 1),
+                code => symbols.stored(code),
+            };
+            differing |= difference(&wanted, at, word, len);
+            at += usize::from(len);
+        }
+        differing == 0 && at == text.len()
     }
 
     #[inline(never)]
@@ -347,7 +367,24 @@ impl<'a> Coded<'a> {
     }
 }
 
+/// Zero if `text` goes on with this symbol from `at` on, unless that is behind all of it.
+#[inline]
+fn difference(text: &[u8; SPELLED + SYMBOL_LEN], at: usize, word: u64, len: u8) -> u64 {
+    let at = at % SPELLED;
+    let mut next = [0; SYMBOL_LEN];
+    next.copy_from_slice(&text[at..at + SYMBOL_LEN]);
+    // Of a symbol without bytes, which no table of ours has, all 8 zeros are compared.
+    (u64::from_le_bytes(next) ^ word).wrapping_shl(u32::from(len).wrapping_neg().wrapping_mul(8))
+}
+
 impl Symbols<'_> {
+    /// The word of a code, and what is said to be its length.
+    #[inline]
+    fn stored(self, code: u8) -> (u64, u8) {
+        let code = usize::from(code);
+        (u64::from_le_bytes(self.words[code]), self.lens[code])
+    }
+
     /// Puts the symbols of codes, which are no escapes, one behind the other. Answers where each ends.
     #[inline]
     fn put(self, codes: [u8; GROUP], window: &mut [u8; WINDOW]) -> [usize; GROUP] {

@@ -46,7 +46,7 @@ impl FrontKeys<'_> {
             if front.tree.offset(number)? != end {
                 return Err(damaged(INDEX, number as usize, "blocks follow each other").into());
             }
-            let block = self.block(front, number)?;
+            let block = self.block(&front, number)?;
             let room = block.room(front.prefix.len());
             keys.try_reserve(room.ok_or_else(|| no_block(number))?)?;
             block.decode(front.prefix, &mut keys, |_| ()).ok_or_else(|| no_block(number))?;

@@ -43,7 +43,7 @@ impl FrontWalk {
         self.decoded.clear();
         let front = keys.front()?;
         let (number, slot) = front.place(ordinal);
-        let block = keys.block(front, number)?;
+        let block = keys.block(&front, number)?;
         block.put_together(slot, front.prefix, &mut self.key).ok_or_else(|| no_block(number))?;
         (self.ordinal, self.slot) = (ordinal, 0);
         Ok(Some(ordinal))
@@ -110,7 +110,7 @@ impl FrontWalk {
         let Some(before) = slot.checked_sub(1) else {
             return self.enter(keys, ordinal, |last, key| last < key);
         };
-        let block = keys.block(front, number)?;
+        let block = keys.block(&front, number)?;
         let (key, prefix_len) = (self.key.as_slice(), front.prefix.len());
         let decoded = block.decode_from(before, key, prefix_len, &mut self.decoded);
         if decoded.is_none() || self.decoded.len() < 2 {
@@ -148,7 +148,7 @@ impl FrontWalk {
         self.decoded.clear();
         let front = keys.front()?;
         let (number, slot) = front.place(ordinal);
-        let block = keys.block(front, number)?;
+        let block = keys.block(&front, number)?;
         let is_sound = block.decode(front.prefix, &mut self.decoded, |_| ()).is_some();
         if !is_sound || !is_ordered(&self.before, self.decoded.key(slot)) {
             self.decoded.clear();
