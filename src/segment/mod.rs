@@ -287,26 +287,28 @@ impl Segment {
     ) -> Result<Option<Entry<'a>>, Corruption> {
         let known = self.known()?;
         let layout = &known.layout;
-        match &known.head {
-            KeyHead::Direct(head) => return self.get_direct(layout, *head, key, buf),
-            KeyHead::Int(_) => match self.soon(key) {
+        if let KeyHead::Int(_) = &known.head {
+            match self.soon(key) {
                 Soon::Value(value) => {
                     let value = buf.hold(value.to_le_bytes(), self.number_width());
                     return Ok(Some(Entry::value(ValueRef::Inline(value), Below::Absent)));
                 }
                 Soon::Absent => return Ok(None),
                 Soon::Unknown => {}
-            },
-            KeyHead::Plain | KeyHead::Front(_) | KeyHead::Fst => {}
+            }
         }
         let values = self.values(layout);
-        let found = match self.keys_of(known) {
-            // The value is somewhere else than the key: both are on their way at once.
-            Keys::Front(keys) => keys.search(key, |first| values.prefetch(first))?.ok(),
-            Keys::Int(keys) => keys.search(key, |near| values.prefetch(near))?.ok(),
-            Keys::Plain(keys) => keys.search(key)?.ok(),
-            Keys::Fst(keys) => keys.find(key)?,
-            Keys::Direct(keys) => keys.find(key, |near| values.prefetch_one(near))?,
+        // The value is somewhere else than the key: both are on their way at once.
+        let found = match &known.head {
+            KeyHead::Direct(head) => self.find_direct(layout, *head, &values, key)?,
+            KeyHead::Front(head) => self.find_front(layout, *head, &values, key)?,
+            _ => match self.keys_of(known) {
+                Keys::Int(keys) => keys.search(key, |near| values.prefetch(near))?.ok(),
+                Keys::Front(keys) => keys.search(key, |first| values.prefetch(first))?.ok(),
+                Keys::Plain(keys) => keys.search(key)?.ok(),
+                Keys::Fst(keys) => keys.find(key)?,
+                Keys::Direct(keys) => keys.find(key, |near| values.prefetch_one(near))?,
+            },
         };
         found.map(|ordinal| self.entry_of(layout, values, Ordinal(ordinal), buf)).transpose()
     }
@@ -325,21 +327,31 @@ impl Segment {
         }
     }
 
-    /// As [`get`](Self::get), through the point index, which most often tells without anything else
-    /// that a key is absent: nothing else is made ready before.
+    /// The ordinal of `key` in front-coded blocks: keys of several kinds would be made ready in memory
+    /// first, and then looked at.
     #[inline(never)]
-    fn get_direct<'a>(
-        &'a self,
+    fn find_front(
+        &self,
         layout: &Layout,
         head: FrontHead,
+        values: &Values<'_>,
         key: &[u8],
-        buf: &'a ValueBuf,
-    ) -> Result<Option<Entry<'a>>, Corruption> {
-        let values = self.values(layout);
+    ) -> Result<Option<u64>, Corruption> {
+        Ok(self.front_keys(layout, head).search(key, |first| values.prefetch(first))?.ok())
+    }
+
+    /// The same, through the point index, which most often tells without anything else that a key is
+    /// absent.
+    #[inline(never)]
+    fn find_direct(
+        &self,
+        layout: &Layout,
+        head: FrontHead,
+        values: &Values<'_>,
+        key: &[u8],
+    ) -> Result<Option<u64>, Corruption> {
         let front = || self.front_keys(layout, head);
-        let expect = |near| values.prefetch_one(near);
-        let found = front::find(self.points(layout), front, key, expect)?;
-        found.map(|ordinal| self.entry_of(layout, values, Ordinal(ordinal), buf)).transpose()
+        front::find(self.points(layout), front, key, |near| values.prefetch_one(near))
     }
 
     /// The ordinal of the first key that is not below `key`: [`len`](Self::len) if there is none.

@@ -145,7 +145,7 @@ impl<'a> Block<'a> {
     /// `key`, and how many bytes the two share; that tells all about the next one but where both
     /// go on from the same place.
     #[inline]
-    pub(super) fn search(self, key: &Wanted<'_>) -> Option<Result<usize, usize>> {
+    pub(super) fn search(&self, key: &Wanted<'_>) -> Option<Result<usize, usize>> {
         if let Some(symbols) = self.symbols {
             return self.search_codes(symbols, key);
         }
@@ -249,7 +249,7 @@ impl<'a> Block<'a> {
     }
 
     /// As [`search`](Self::search), key by key.
-    fn search_bytes(self, key: &[u8]) -> Option<Result<usize, usize>> {
+    fn search_bytes(&self, key: &[u8]) -> Option<Result<usize, usize>> {
         let matched = common_prefix(self.head, key);
         if matched == key.len() {
             return Some(if matched == self.head.len() { Ok(0) } else { Err(0) });
@@ -272,12 +272,13 @@ impl<'a> Block<'a> {
     /// Goes on behind the head, of which so many bytes have been met, key by key. `meet` compares a
     /// suffix with the key from that number on.
     pub(super) fn search_each(
-        mut self,
+        &self,
         mut matched: usize,
         meet: impl Fn(&[u8], usize) -> Met,
     ) -> Option<Result<usize, usize>> {
+        let mut rest = self.rest;
         for (before, &tag) in self.rest.tags.iter().enumerate() {
-            let Suffix { shared, bytes } = self.rest.take(tag)?;
+            let Suffix { shared, bytes } = rest.take(tag)?;
             // It goes on like the one before it, where that differs from `key`: it is below too.
             if shared > matched {
                 continue;

@@ -12,7 +12,7 @@ impl Block<'_> {
     /// As [`search`](Self::search), of codes.
     #[inline]
     pub(super) fn search_codes(
-        self,
+        &self,
         symbols: Symbols<'_>,
         key: &Wanted<'_>,
     ) -> Option<Result<usize, usize>> {

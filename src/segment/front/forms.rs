@@ -57,7 +57,7 @@ impl<'a> KeyBlock<'a> {
     /// The place of `key` in the block: `Ok` if it is there, else `Err` with that of the next larger
     /// one. `None` if the block is damaged, and the damage was met.
     #[inline]
-    pub(super) fn search(self, key: &Wanted<'_>) -> Option<Result<usize, usize>> {
+    pub(super) fn search(&self, key: &Wanted<'_>) -> Option<Result<usize, usize>> {
         match self {
             Self::Chained(block) => block.search(key),
             Self::Direct(block) => block.search(key),

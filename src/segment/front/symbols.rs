@@ -90,6 +90,13 @@ impl<'a> Symbols<'a> {
         (word, usize::from(self.lens[code]).min(SYMBOL_LEN))
     }
 
+    /// The word of a code, and what is said to be its length.
+    #[inline]
+    fn stored(self, code: u8) -> (u64, u8) {
+        let code = usize::from(code);
+        (u64::from_le_bytes(self.words[code]), self.lens[code])
+    }
+
     /// What the next code, with the byte after it if it needs one, stands for.
     #[inline]
     fn next(self, codes: &mut std::slice::Iter<'_, u8>) -> Option<(u64, usize)> {
@@ -104,9 +111,14 @@ impl<'a> Symbols<'a> {
     #[inline]
     pub(super) fn meet(self, codes: &[u8], key: &Wanted<'_>, mut at: usize) -> Met {
         let mut codes = codes.iter();
-        while let Some((stored, len)) = self.next(&mut codes) {
-            let wanted = key.word(at);
+        while let Some(&code) = codes.next() {
+            let (stored, len) = match code {
+                ESCAPE => (codes.next().map_or(0, |byte| u64::from(*byte)), 1),
+                code => self.stored(code),
+            };
+            let (wanted, len) = (key.word(at), usize::from(len));
             let equal = (stored ^ wanted).trailing_zeros() as usize / 8;
+            // Of one that is said to have more bytes than a word, no table of ours says so.
             if equal < len {
                 // The first byte that differs decides; where the key has ended, it has a zero.
                 return if stored.swap_bytes() > wanted.swap_bytes() {
@@ -304,7 +316,7 @@ impl<'a> Coded<'a> {
         {
             for &code in group {
                 let (word, len) = symbols.stored(code);
-                differing |= difference(&wanted, at, word, len);
+                differing |= difference(word, text_word(&wanted, at), len);
                 at += usize::from(len);
             }
             rest = behind;
@@ -315,7 +327,7 @@ impl<'a> Coded<'a> {
                 ESCAPE => (codes.next().map_or(0, |byte| u64::from(*byte)), 1),
                 code => symbols.stored(code),
             };
-            differing |= difference(&wanted, at, word, len);
+            differing |= difference(word, text_word(&wanted, at), len);
             at += usize::from(len);
         }
         differing == 0 && at == text.len()
@@ -336,55 +348,49 @@ impl<'a> Coded<'a> {
     /// Puts the bytes at the start of `target`, and anything behind them. Answers their number;
     /// `None` if there is no room for 8 bytes from the last symbol on.
     ///
-    /// Eight codes go at a time, with one look at the room for all and one for escapes among them: one
-    /// by one they were most of what a walk takes. SCRATCHPAD.md section 3.6.
+    /// One code after the other, in ten instructions each, with one look at the room: most of what a walk
+    /// takes. SCRATCHPAD.md section 3.6.
     #[expect(clippy::inline_always, reason = "whether they are codes is known outside of a loop")]
     #[inline(always)]
     pub(super) fn copy_to(self, target: &mut [u8]) -> Option<usize> {
-        let (mut rest, mut at) = (self.codes(), 0);
-        while let Some((group, behind)) = rest.split_first_chunk::<GROUP>() {
-            let Some(window) = target.get_mut(at..)?.first_chunk_mut() else { break };
-            let escape = first_escape(*group);
-            if escape < GROUP {
-                let (codes, behind) = rest.split_at(rest.len().min(escape + 2));
-                at += self.symbols.copy_each(codes, target.get_mut(at..)?)?;
-                rest = behind;
-                continue;
+        let Some(last) = target.len().checked_sub(SYMBOL_LEN) else {
+            return self.codes().is_empty().then_some(0);
+        };
+        let mut at = 0;
+        let mut codes = self.codes().iter();
+        while let Some(&code) = codes.next() {
+            let (word, len) = match code {
+                ESCAPE => (codes.next().map_or(0, |byte| u64::from(*byte)), 1),
+                code => self.symbols.stored(code),
+            };
+            if at > last {
+                return None;
             }
-            at += self.symbols.put(*group, window)[GROUP - 1];
-            rest = behind;
+            // A whole word each time: what follows its bytes is written over by the next.
+            target[at..at + SYMBOL_LEN].copy_from_slice(&word.to_le_bytes());
+            at += usize::from(len);
         }
-        let Some(last) = rest.len().checked_sub(1) else { return Some(at) };
-        // Behind the last code stands something else.
-        if let Some(group) = self.bytes.get(self.len - rest.len()..)?.first_chunk()
-            && first_escape(*group) > last
-            && let Some(window) = target.get_mut(at..)?.first_chunk_mut()
-            && let Some(len) = self.symbols.put(*group, window).get(last)
-        {
-            return Some(at + len);
-        }
-        Some(at + self.symbols.copy_each(rest, target.get_mut(at..)?)?)
+        Some(at)
     }
 }
 
-/// Zero if `text` goes on with this symbol from `at` on, unless that is behind all of it.
+/// The bytes of `text` from `at` on; any others from where on it has less than 8.
 #[inline]
-fn difference(text: &[u8; SPELLED + SYMBOL_LEN], at: usize, word: u64, len: u8) -> u64 {
+fn text_word(text: &[u8; SPELLED + SYMBOL_LEN], at: usize) -> u64 {
     let at = at % SPELLED;
-    let mut next = [0; SYMBOL_LEN];
-    next.copy_from_slice(&text[at..at + SYMBOL_LEN]);
-    // Of a symbol without bytes, which no table of ours has, all 8 zeros are compared.
-    (u64::from_le_bytes(next) ^ word).wrapping_shl(u32::from(len).wrapping_neg().wrapping_mul(8))
+    let mut word = [0; SYMBOL_LEN];
+    word.copy_from_slice(&text[at..at + SYMBOL_LEN]);
+    u64::from_le_bytes(word)
+}
+
+/// Zero if both words have the same first bytes, as many as a symbol has. Of one without bytes, or of
+/// more than there are in a word, which no table of ours has, some bytes are compared.
+#[inline]
+fn difference(a: u64, b: u64, len: u8) -> u64 {
+    (a ^ b).wrapping_shl(u32::from(len).wrapping_neg().wrapping_mul(8))
 }
 
 impl Symbols<'_> {
-    /// The word of a code, and what is said to be its length.
-    #[inline]
-    fn stored(self, code: u8) -> (u64, u8) {
-        let code = usize::from(code);
-        (u64::from_le_bytes(self.words[code]), self.lens[code])
-    }
-
     /// Puts the symbols of codes, which are no escapes, one behind the other. Answers where each ends.
     #[inline]
     fn put(self, codes: [u8; GROUP], window: &mut [u8; WINDOW]) -> [usize; GROUP] {

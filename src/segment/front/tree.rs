@@ -244,7 +244,8 @@ impl Tree<'_> {
     }
 
     /// Where a block starts, and where it ends unless it is the last one.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "what a get has made for itself is not copied then")]
+    #[inline(always)]
     pub(super) fn span(self, reached: Reached) -> Result<(u64, Option<u64>), Corruption> {
         let next = reached.block + 1;
         let slot = (reached.block % FAN as u64) as usize;
