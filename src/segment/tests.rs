@@ -673,11 +673,12 @@ fn images_are_the_bytes_of_format_version_1() {
     let model = model_of(text(400), ValueWidth::Fixed(8), true);
     let smallest = built(&model, ValueWidth::Fixed(8), CodecChoice::Smallest);
     assert_eq!(checksum(image_of(&smallest)), 0x95ab_09b6);
-    // With symbols that were found in a part of the keys, without a point index and beside one.
+    // With symbols that were found in a part of the keys, without a point index and beside one: how they
+    // are found may change, and these two numbers with it.
     let model = model_of(addresses(5000), ValueWidth::Fixed(8), true);
     let coded = [CodecChoice::Automatic, CodecChoice::Fastest]
         .map(|choice| checksum(image_of(&built(&model, ValueWidth::Fixed(8), choice))));
-    assert_eq!(coded, [0x5edf_6932, 0x4ee2_90ca]);
+    assert_eq!(coded, [0xbac1_181d, 0xf4be_a66b]);
     // Packed values: of both signs, of 58 bits and more, and of all 64.
     let value_of = |i: u64| match i / 64 {
         0 => (i % 7).wrapping_sub(3),

@@ -6,17 +6,17 @@ use std::cmp::Reverse;
 use std::hint::select_unpredictable;
 
 /// Lists of symbols that begin alike, or seem to.
-const LISTS: usize = 1024;
+pub(super) const LISTS: usize = 1024;
 
 /// Symbols of a list that are looked at in any case.
-const AHEAD: usize = 4;
+pub(super) const AHEAD: usize = 3;
 
 /// Symbols, and behind the last one as many that are none as may be looked at with it.
 const LISTED: usize = SYMBOLS + 1 + AHEAD;
 
 /// Which list symbols of three or more bytes are in that start like `word`.
 #[inline]
-fn list_of(word: u64) -> usize {
+pub(super) fn list_of(word: u64) -> usize {
     ((word as u32 & 0x00ff_ffff).wrapping_mul(0x9e37_79b1) >> 22) as usize % LISTS
 }
 
@@ -114,9 +114,18 @@ impl Encoder {
     /// `ESCAPE` if there is none. The lowest byte of `word` is the first; what is behind the end may
     /// be anything. At least one byte is left.
     #[inline]
-    #[expect(clippy::needless_bitwise_bool, reason = "a jump is what this is to do without")]
     pub(super) fn longest(&self, word: u64, left: usize) -> (u8, usize) {
-        let beyond = select_unpredictable(left < 8, u64::MAX << (8 * left % 64), 0);
+        if left < 8 {
+            self.longest_within(word, u64::MAX << (8 * left % 64), left > 1)
+        } else {
+            self.longest_within(word, 0, true)
+        }
+    }
+
+    /// The same, of text that has none of the bits of `beyond`, and may have a second byte.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "most often, there is nothing behind the text")]
+    fn longest_within(&self, word: u64, beyond: u64, has_two: bool) -> (u8, usize) {
         let List { start, more } = self.lists[list_of(word)];
         let start = usize::from(start);
         // Those of another list are never what the text starts with.
@@ -132,7 +141,7 @@ impl Encoder {
             }
         }
         let pair = self.pairs[usize::from(word as u16)];
-        let is_pair = (pair != ESCAPE) & (left > 1);
+        let is_pair = (pair != ESCAPE) & has_two;
         let byte = (self.bytes[usize::from(word as u8)], 1);
         let short = select_unpredictable(is_pair, (pair, 2), byte);
         let long = &self.listed[start + place];

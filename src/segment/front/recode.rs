@@ -18,13 +18,6 @@ use bumpalo::Bump;
 /// Bytes of blocks that symbols are made from, about. Twice as many spare less than a hundredth more.
 const SAMPLE_LEN: usize = 16 << 10;
 
-/// The same where there are few keys, unless the fewest bytes are wanted: to find symbols in more would
-/// take as long as to write codes.
-const SMALL_SAMPLE_LEN: usize = 8 << 10;
-
-/// Bytes of blocks for one of the sample, between the two. SCRATCHPAD.md section 3.9.
-const SAMPLED_PART: usize = 64;
-
 /// Bytes of a head or suffix that are looked at.
 const PIECE_LEN: usize = 512;
 
@@ -99,8 +92,7 @@ impl<'b> FinishedFront<'b> {
         if entries == 0 || self.blocks_len() / 8 * 7 < least {
             return Ok(self);
         }
-        let least_len = if coding == Coding::Smaller { SAMPLE_LEN } else { SMALL_SAMPLE_LEN };
-        let sample = self.sample(least_len)?;
+        let sample = self.sample()?;
         let symbols = train(&sample)?;
         let encoder = Encoder::new(symbols.as_slice())?;
         let spared = sample.len().saturating_sub(sample.coded_len(&encoder)) as u64;
@@ -116,10 +108,9 @@ impl<'b> FinishedFront<'b> {
         Ok(self)
     }
 
-    /// Heads and suffixes of blocks at even distances, about so many bytes or more.
-    fn sample(&self, least_len: usize) -> Result<Sample, OutOfMemory> {
-        let len = (self.blocks_len() / SAMPLED_PART).clamp(least_len, SAMPLE_LEN);
-        let step = (self.blocks_len() / len) as u64;
+    /// Heads and suffixes of blocks at even distances.
+    fn sample(&self) -> Result<Sample, OutOfMemory> {
+        let step = (self.blocks_len() / SAMPLE_LEN) as u64;
         let step = step.clamp(1, self.count());
         let is_taken = |number: u64| number % step == step / 2;
         let mut sample = Sample::default();

@@ -280,12 +280,8 @@ pub(super) struct Coded<'a> {
     symbols: Symbols<'a>,
 }
 
-/// Codes that are read at once.
+/// Codes that are compared at once.
 const GROUP: usize = 8;
-
-/// Bytes that a group may write to, wherever the lengths of its symbols lead: a word from somewhere
-/// in the first ones.
-const WINDOW: usize = GROUP * SYMBOL_LEN + SYMBOL_LEN;
 
 /// Text that is shorter than this is compared word by word.
 const SPELLED: usize = 128;
@@ -388,34 +384,6 @@ fn text_word(text: &[u8; SPELLED + SYMBOL_LEN], at: usize) -> u64 {
 #[inline]
 fn difference(a: u64, b: u64, len: u8) -> u64 {
     (a ^ b).wrapping_shl(u32::from(len).wrapping_neg().wrapping_mul(8))
-}
-
-impl Symbols<'_> {
-    /// Puts the symbols of codes, which are no escapes, one behind the other. Answers where each ends.
-    #[inline]
-    fn put(self, codes: [u8; GROUP], window: &mut [u8; WINDOW]) -> [usize; GROUP] {
-        let mut ends = [0; GROUP];
-        let mut end = 0;
-        for (code, stop) in codes.into_iter().zip(&mut ends) {
-            let place = end % (WINDOW - SYMBOL_LEN);
-            // A whole word each time: what follows its bytes is written over by the next.
-            window[place..place + SYMBOL_LEN].copy_from_slice(&self.words[usize::from(code)]);
-            end += usize::from(self.lens[usize::from(code)]);
-            *stop = end;
-        }
-        ends
-    }
-
-    /// As [`Coded::copy_to`], of these codes, one by one.
-    #[inline(never)]
-    fn copy_each(self, codes: &[u8], target: &mut [u8]) -> Option<usize> {
-        let (mut codes, mut at) = (codes.iter(), 0);
-        while let Some((word, len)) = self.next(&mut codes) {
-            *target.get_mut(at..)?.first_chunk_mut()? = word.to_le_bytes();
-            at += len;
-        }
-        Some(at)
-    }
 }
 
 /// The place of the first escape among these codes; their number, if there is none.

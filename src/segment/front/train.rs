@@ -5,7 +5,7 @@
 //! bytes are the symbols of the next round. Peter Boncz, Thomas Neumann, Viktor Leis: FSST: Fast
 //! Random Access String Compression, VLDB 2020. Everything follows from the sample.
 
-use super::encode::{Encoder, word_at};
+use super::encode::{AHEAD, Encoder, LISTS, list_of, word_at};
 use super::symbols::{ESCAPE, SYMBOLS, Symbol, SymbolList};
 use crate::arena::OutOfMemory;
 
@@ -17,6 +17,9 @@ const UNITS: usize = 512;
 
 /// A symbol that occurs less often than this in a whole sample is worth nothing.
 const RARE: u32 = 5;
+
+/// Candidates that are looked at when symbols are chosen.
+const CONSIDERED: usize = 2 * SYMBOLS;
 
 /// How much more a single byte counts than its length: without it, it takes two bytes.
 const BYTE_GAIN: u32 = 8;
@@ -87,12 +90,12 @@ pub(super) fn train(sample: &Sample) -> Result<SymbolList, OutOfMemory> {
     counts.pairs.try_reserve_exact(UNITS * UNITS)?;
     counts.pairs.resize(UNITS * UNITS, 0);
     let mut symbols = SymbolList::default();
-    let mut candidates = Vec::new();
+    let mut candidates = Candidates::default();
     for share in ROUNDS {
         let encoder = Encoder::new(symbols.as_slice())?;
         counts.count(sample, share, &encoder)?;
         counts.propose(symbols.as_slice(), share, &mut candidates)?;
-        symbols = best(&mut candidates);
+        symbols = best(&mut candidates.list);
     }
     symbols.sort();
     Ok(symbols)
@@ -139,27 +142,26 @@ impl Counts {
         }
     }
 
-    /// Collects what may become a symbol, each once, and forgets what was counted.
+    /// Collects what may become a symbol, and forgets what was counted.
     fn propose(
         &mut self,
         symbols: &[Symbol],
         share: u32,
-        candidates: &mut Vec<Candidate>,
+        candidates: &mut Candidates,
     ) -> Result<(), OutOfMemory> {
         let symbol_of = |unit: usize| match unit.checked_sub(256) {
             None => Symbol::of_byte(unit as u8),
             Some(code) => symbols[code],
         };
         let least = (RARE * share / 128).max(1);
-        candidates.clear();
         let is_frequent = |pair: &&u32| u32::from(self.pairs[**pair as usize]) >= least;
-        candidates.try_reserve(UNITS + self.seen.iter().filter(is_frequent).count())?;
+        candidates.clear(UNITS + self.seen.iter().filter(is_frequent).count())?;
         for (unit, count) in self.units.iter_mut().enumerate() {
             let count = std::mem::take(count);
             if count >= least {
                 let symbol = symbol_of(unit);
                 let worth = if symbol.len == 1 { BYTE_GAIN } else { u32::from(symbol.len) };
-                candidates.push(Candidate { symbol, gain: count * worth });
+                candidates.add(symbol, count * worth);
             }
         }
         for pair in self.seen.drain(..) {
@@ -167,32 +169,74 @@ impl Counts {
             let first = symbol_of(pair as usize / UNITS);
             if count >= least && first.len < 8 {
                 let symbol = first.then(symbol_of(pair as usize % UNITS));
-                candidates.push(Candidate { symbol, gain: count * u32::from(symbol.len) });
+                candidates.add(symbol, count * u32::from(symbol.len));
             }
         }
-        // The same bytes may come about in several ways.
-        candidates.sort_unstable_by_key(|candidate| candidate.symbol.rank());
-        candidates.dedup_by(|next, kept| {
-            let is_same = next.symbol == kept.symbol;
-            if is_same {
-                kept.gain = kept.gain.saturating_add(next.gain);
-            }
-            is_same
-        });
         Ok(())
     }
 }
 
-/// Those that spare most. Where two spare as much, the one that is sorted before the other.
+/// What may become a symbol, each once: the same bytes may come about in several ways.
+#[derive(Default)]
+struct Candidates {
+    list: Vec<Candidate>,
+    /// For each place that a hash leads to the number of a candidate plus 1, or 0.
+    places: Vec<u32>,
+}
+
+impl Candidates {
+    /// Forgets all, and makes room for so many.
+    fn clear(&mut self, count: usize) -> Result<(), OutOfMemory> {
+        self.list.clear();
+        self.list.try_reserve(count)?;
+        let places = (2 * count).next_power_of_two();
+        self.places.clear();
+        self.places.try_reserve(places)?;
+        self.places.resize(places, 0);
+        Ok(())
+    }
+
+    /// Adds a symbol that would spare so much, or adds that to what it would spare before.
+    fn add(&mut self, symbol: Symbol, gain: u32) {
+        let hash = (symbol.word ^ u64::from(symbol.len)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let last = self.places.len() - 1;
+        let mut place = (hash >> 32) as usize & last;
+        // There are twice as many places as candidates.
+        while let Some(number) = self.places[place].checked_sub(1) {
+            let found = &mut self.list[number as usize];
+            if found.symbol == symbol {
+                found.gain = found.gain.saturating_add(gain);
+                return;
+            }
+            place = (place + 1) & last;
+        }
+        self.list.push(Candidate { symbol, gain });
+        self.places[place] = self.list.len() as u32;
+    }
+}
+
+/// Those that spare most, of which no more begin alike than an encoder looks at in any case. Where two
+/// spare as much, the one that is sorted before the other.
 fn best(candidates: &mut Vec<Candidate>) -> SymbolList {
     let key = |candidate: &Candidate| (std::cmp::Reverse(candidate.gain), candidate.symbol.rank());
-    if candidates.len() > SYMBOLS {
-        candidates.select_nth_unstable_by_key(SYMBOLS, key);
-        candidates.truncate(SYMBOLS);
+    if candidates.len() > CONSIDERED {
+        candidates.select_nth_unstable_by_key(CONSIDERED, key);
+        candidates.truncate(CONSIDERED);
     }
+    candidates.sort_unstable_by_key(key);
+    let mut alike = [0; LISTS];
     let mut symbols = SymbolList::default();
-    for candidate in candidates {
-        symbols.push(candidate.symbol);
+    for Candidate { symbol, .. } in candidates {
+        if symbol.len > 2 {
+            let count = &mut alike[list_of(symbol.word)];
+            if *count == AHEAD {
+                continue;
+            }
+            *count += 1;
+        }
+        if symbols.push(*symbol).is_none() {
+            break;
+        }
     }
     symbols
 }
