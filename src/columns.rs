@@ -145,7 +145,7 @@ impl Columns {
         self.end = end;
     }
 
-    /// Takes the first entries of both, up to the last one of either, and makes of them what a merge
+    /// Takes the first entries of both, up to the lower of both last keys, and makes of them what a merge
     /// does: of two entries with one key the newer one stays, with what the older one says of those
     /// below. Only entries that are `kept`, by their flags, stay.
     ///
@@ -157,10 +157,13 @@ impl Columns {
         kept: impl Fn(u8) -> bool,
     ) -> Result<(), OutOfMemory> {
         self.clear();
-        let most = newer.len() + older.len();
+        // What stands behind the last key of the other is not taken.
+        let (new, old) = (newer.left_keys(), older.left_keys());
+        let last = new.last().min(old.last()).copied().unwrap_or(0);
+        let taken = |keys: &[u64]| keys.partition_point(|key| *key <= last);
+        let most = taken(new) + taken(old);
         self.reserve(most)?;
         grow(&mut self.places, most)?;
-        let (new, old) = (newer.left_keys(), older.left_keys());
         let (new_flags, old_flags) =
             (&newer.left_flags()[..new.len()], &older.left_flags()[..old.len()]);
         let keys = &mut self.keys[..most];

@@ -416,6 +416,39 @@ fn sweep_splices(what: &str, count: u64, key: impl Fn(u64) -> Vec<u8>) {
 }
 
 #[test]
+fn folds_of_numbers_publish_everything_or_nothing() {
+    let mut tally = Tally::new("folds of numbers without memory");
+    let key = |n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let count = 3_000;
+    let layered = || {
+        let kv: MemKV<u64, u64> = MemKV::with_options(manual());
+        kv.extend((0..count).filter(|n| n % 10 != 3).map(|n| (key(n), n)));
+        kv.compact().expect("memory");
+        for n in 0..count {
+            match n % 20 {
+                3 | 13 => kv.put(key(n), n),
+                4 => kv.delete(key(n)),
+                _ => {}
+            }
+        }
+        kv
+    };
+    sweep_fresh(
+        &mut tally,
+        "numbers",
+        layered,
+        |kv| kv.compact(),
+        |kv, _| {
+            assert_eq!(kv.len() as u64, count - count / 20);
+            kv.compact().expect("memory is back");
+            kv.verify().expect("sound");
+            assert!((0..count).all(|n| kv.get(key(n)) == (n % 20 != 4).then_some(n)));
+        },
+    );
+    tally.finish(10);
+}
+
+#[test]
 fn folds_that_copy_text_publish_everything_or_nothing() {
     sweep_splices("text", 700, |n| format!("some/key/{n:06}").into_bytes());
 }

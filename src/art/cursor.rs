@@ -211,21 +211,15 @@ impl<R: Rooted> ArtCursor<R> {
 }
 
 impl<R: Rooted> ArtCursor<R> {
-    /// Appends the entries from the current one on to `columns`, at least so many if there are, and
-    /// stands behind them then. All keys of the tree have one length of at most 8 bytes.
+    /// Appends the entries from the current one on to `columns`, so many at most, and stands behind them
+    /// then. All keys of the tree have one length of at most 8 bytes.
     ///
     /// Costs a fifth of as many steps: leaves below one node are read one after the other, and all of
-    /// them are asked for before the first one is.
-    pub(crate) fn gather(
-        &mut self,
-        least: usize,
-        columns: &mut Columns,
-    ) -> Result<(), OutOfMemory> {
-        /// Leaves below one node.
-        const MOST: usize = 257;
-        columns.reserve(least + MOST)?;
-        let (mut room, mut known) = (least + MOST, 0);
-        while room > MOST
+    /// them are asked for when the way comes to the node.
+    pub(crate) fn gather(&mut self, most: usize, columns: &mut Columns) -> Result<(), OutOfMemory> {
+        columns.reserve(most)?;
+        let (mut room, mut known) = (most, 0);
+        while room > 0
             && let Some(leaf) = self.leaf
         {
             let view = self.tree.view();
@@ -237,7 +231,9 @@ impl<R: Rooted> ArtCursor<R> {
             if let Some(frame) = self.stack.last_mut() {
                 let node = view.node(frame.node);
                 let above = spelled_on(0, &self.key[..frame.key_len as usize]);
-                while let Some(slot) = node.slot_after(Some(usize::from(frame.slot))) {
+                while room > 0
+                    && let Some(slot) = node.slot_after(Some(usize::from(frame.slot)))
+                {
                     let child = view.node(node.child(slot));
                     if child.kind() != Kind::Leaf {
                         break;

@@ -77,15 +77,17 @@ pub(crate) struct Tree {
     pub(super) root: Option<NodeRef>,
     pub(super) width: ValueWidth,
     epoch: u16,
-    /// Nodes with an epoch up to this may be reachable by a pin; `None`: no pin lives. Set by
-    /// `begin_write`, valid for one write: pins are taken only while no write runs.
-    pinned: Option<u16>,
+    /// Whether a pin lives, and that nodes with an epoch up to this may be reachable by one. Set by
+    /// `begin_write`, valid for one write: pins are taken only while no write runs. Not an `Option`,
+    /// which would leave no room for the next field.
+    has_pin: bool,
+    newest_pin: u16,
+    /// Bytes of every key, if all have as many, from 1 to 8; [`NO_KEY`] or [`OTHERS`].
+    key_len: u8,
     /// Made when the first block has to wait for a pin.
     limbo: Option<Box<Limbo>>,
     /// Nodes by kind. A `u32` counts more nodes than an arena has room for.
     counts: [u32; 7],
-    /// Bytes of every key, if all have as many, from 1 to 8; [`NO_KEY`] or [`OTHERS`].
-    key_len: u8,
     /// Steps from the root to the place of the current write.
     pub(super) path: Vec<Step>,
 }
@@ -114,10 +116,11 @@ impl Tree {
             root: None,
             width,
             epoch: 0,
-            pinned: None,
+            has_pin: false,
+            newest_pin: 0,
+            key_len: NO_KEY,
             limbo: None,
             counts: [0; 7],
-            key_len: NO_KEY,
             path: Vec::new(),
         }
     }
@@ -239,27 +242,34 @@ impl Tree {
     /// Whether a leaf may be overwritten where it is.
     #[inline]
     pub(super) fn is_unpinned(&self) -> bool {
-        self.pinned.is_none()
+        !self.has_pin
+    }
+
+    /// The newest epoch that a pin may reach, if a pin lives.
+    #[inline]
+    fn pinned(&self) -> Option<u16> {
+        self.has_pin.then_some(self.newest_pin)
     }
 
     /// The epoch that a leaf written now has to say.
     #[inline]
     pub(super) fn leaf_epoch(&self) -> Option<u16> {
-        self.pinned.map(|_| self.epoch)
+        self.has_pin.then_some(self.epoch)
     }
 
     /// Opens a write: finds out which nodes pins may reach.
     #[inline]
     pub(super) fn begin_write(&mut self) -> Result<(), TreeError> {
-        self.pinned = self.arena.table().memory().newest_pin();
-        if let Some(newest) = self.pinned
+        let pinned = self.arena.table().memory().newest_pin();
+        (self.has_pin, self.newest_pin) = (pinned.is_some(), pinned.unwrap_or(0));
+        if let Some(newest) = pinned
             && newest == self.epoch
         {
             self.epoch = self.epoch.checked_add(1).ok_or(TreeError::EpochsUsedUp)?;
         }
         if let Some(limbo) = &self.limbo
             && !limbo.blocks.is_empty()
-            && (self.pinned.is_none() || limbo.blocks.len() >= limbo.sweep_at)
+            && (!self.has_pin || limbo.blocks.len() >= limbo.sweep_at)
         {
             self.sweep();
         }
@@ -294,7 +304,7 @@ impl Tree {
     /// reach. Readers of the tree see no difference.
     #[inline]
     pub(super) fn own_path(&mut self) -> Result<(), TreeError> {
-        if self.pinned.is_some() { self.copy_path() } else { Ok(()) }
+        if self.has_pin { self.copy_path() } else { Ok(()) }
     }
 
     #[cold]
@@ -319,7 +329,7 @@ impl Tree {
         let view = self.view().node(node);
         let (epoch, units) = (view.epoch(), view.units());
         let skip = planted(Bug::CopySkippedUnderPin);
-        if self.pinned.is_none_or(|newest| epoch > newest) || skip {
+        if self.pinned().is_none_or(|newest| epoch > newest) || skip {
             return Ok(node);
         }
         self.arena.reserve(units)?;
@@ -379,7 +389,7 @@ impl Tree {
     }
 
     fn retire(&mut self, node: NodeRef, units: u32, born: u16, extent: Option<u32>) {
-        match self.pinned {
+        match self.pinned() {
             Some(until) if born <= until => {
                 let extent_bytes = self.extent_bytes_in(extent);
                 let limbo = self.open_limbo();

@@ -3,6 +3,7 @@
 use super::numbers::Numbers;
 use super::pieces::{self, Limits, PIECE_BYTES, Piece, Source};
 use super::policy::{self, Target};
+use crate::arena::OutOfMemory;
 use crate::art::ArtCursor;
 use crate::cursor::Cursor;
 use crate::entry::{Below, EntryKind, ValueWidth};
@@ -304,9 +305,11 @@ impl<'a> Folding<'a> {
         width: ValueWidth,
         go_on: &'a dyn Fn() -> bool,
     ) -> Result<Self, Error> {
-        let layers = layers.iter().map(|layers| Updated::new(layers, depth, width)).collect();
-        let mut new = Self { layers, at: 0, go_on, seen: 0, is_cancelled: !go_on() };
-        if let Some(first) = new.layers.first_mut() {
+        let mut all = Vec::new();
+        all.try_reserve_exact(layers.len()).map_err(|_| OutOfMemory)?;
+        all.extend(layers.iter().map(|layers| Updated::new(layers, depth, width, go_on)));
+        let mut new = Self { layers: all, at: 0, go_on, seen: 0, is_cancelled: !go_on() };
+        if let Some(first) = new.layers.first_mut().filter(|_| !new.is_cancelled) {
             first.start()?;
         }
         new.settle()?;
@@ -315,7 +318,11 @@ impl<'a> Folding<'a> {
 
     /// Goes to the next layers that have something left.
     fn settle(&mut self) -> Result<(), Error> {
-        while self.layers.get(self.at).is_some_and(Updated::is_done) {
+        while let Some(layers) = self.layers.get(self.at) {
+            self.is_cancelled |= layers.is_cancelled();
+            if self.is_cancelled || !layers.is_done() {
+                break;
+            }
             self.at += 1;
             if let Some(next) = self.layers.get_mut(self.at) {
                 next.start()?;
@@ -356,8 +363,13 @@ pub(super) enum Updated<'a> {
 
 impl<'a> Updated<'a> {
     /// The entries of these layers down to a depth.
-    fn new(layers: &'a Layers, depth: Depth, width: ValueWidth) -> Self {
-        match Numbers::new(layers, depth, width) {
+    fn new(
+        layers: &'a Layers,
+        depth: Depth,
+        width: ValueWidth,
+        go_on: &'a dyn Fn() -> bool,
+    ) -> Self {
+        match Numbers::new(layers, depth, width, go_on) {
             Some(numbers) => Self::Numbers(numbers),
             None => Self::Steps(Steps::new(layers, depth)),
         }
@@ -371,7 +383,15 @@ impl<'a> Updated<'a> {
         }
     }
 
-    /// Whether nothing is left. What is left may be without effect.
+    /// Whether it has ended because it was told not to go on.
+    fn is_cancelled(&self) -> bool {
+        match self {
+            Self::Numbers(numbers) => numbers.is_cancelled(),
+            Self::Steps(_) => false,
+        }
+    }
+
+    /// Whether nothing is left. What is left of steps may be without effect.
     pub(super) fn is_done(&self) -> bool {
         match self {
             Self::Numbers(numbers) => numbers.is_done(),

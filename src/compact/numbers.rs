@@ -14,31 +14,49 @@ use crate::partition::{Depth, Layers};
 use crate::segment::{NumberPieces, Room, Segment, SegmentBuilder};
 use crate::sync::Arc;
 
-/// Entries that are read of a tree at once, at least.
+/// Entries that are read of a tree at once, at most, and their bytes.
 const GATHERED: usize = 512;
+const GATHERED_BYTES: usize = 64 << 10;
+
+/// With fewer newer entries than one in so many, what stands between two of them is soonest passed on as it
+/// is, by steps. SCRATCHPAD.md section 2.2.
+const SCATTERED: u64 = 50;
 
 /// The entries of layers, as a segment in place of the lowest of them has them.
 pub(super) struct Numbers<'a> {
     /// Bytes of each key.
     key_width: usize,
     feed: Feed<'a>,
+    go_on: &'a dyn Fn() -> bool,
+    /// It ended because `go_on` said no.
+    is_cancelled: bool,
 }
 
 impl<'a> Numbers<'a> {
     /// The entries of these layers down to a depth, which is not that of a delta; `None` if they are not
     /// all of this kind.
-    pub(super) fn new(layers: &'a Layers, depth: Depth, width: ValueWidth) -> Option<Self> {
+    pub(super) fn new(
+        layers: &'a Layers,
+        depth: Depth,
+        width: ValueWidth,
+        go_on: &'a dyn Fn() -> bool,
+    ) -> Option<Self> {
         let ValueWidth::Fixed(width) = width else { return None };
+        let base = layers.base.as_ref().filter(|_| depth == Depth::All);
+        if base.is_some_and(|base| layers.newer_entries() < base.len() / SCATTERED) {
+            return None;
+        }
         let feed = |source| Feed { source, columns: Columns::new(width.into()) };
         let (tree, tree_width) = match &layers.frozen {
             None => (Source::Nothing, None),
             Some(frozen) => {
                 let mut cursor = ArtCursor::new(Arc::clone(&frozen.tree));
                 cursor.first();
-                (Source::Tree(cursor), Some(frozen.tree.key_len()?))
+                let most = GATHERED_BYTES / (size_of::<u64>() + 1 + usize::from(width));
+                let all = usize::try_from(frozen.tree.len()).unwrap_or(usize::MAX);
+                (Source::Tree(cursor, most.min(GATHERED).min(all)), Some(frozen.tree.key_len()?))
             }
         };
-        let base = layers.base.as_ref().filter(|_| depth == Depth::All);
         let (overlay, overlay_width) = segment(layers.overlay(), false)?;
         let (base, base_width) = segment(base, true)?;
         let mut key_widths = [tree_width, overlay_width, base_width].into_iter().flatten();
@@ -52,12 +70,18 @@ impl<'a> Numbers<'a> {
         if depth == Depth::All {
             all = woven(all, feed(base), depth);
         }
-        Some(Self { key_width, feed: all })
+        Some(Self { key_width, feed: all, go_on, is_cancelled: false })
     }
 
-    /// Sees to it that the next entry is there, if any is left.
+    /// Sees to it that the next entry is there, if any is left, or finds that it is cancelled.
     pub(super) fn settle(&mut self) -> Result<(), Error> {
-        self.feed.fill()
+        self.is_cancelled = !self.feed.fill(self.go_on)?;
+        Ok(())
+    }
+
+    /// Whether it has ended before all entries were taken.
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.is_cancelled
     }
 
     /// Whether nothing is left.
@@ -92,7 +116,8 @@ struct Feed<'a> {
 /// Where the entries behind those in columns come from.
 enum Source<'a> {
     Nothing,
-    Tree(ArtCursor<Arc<Tree>>),
+    /// And how many are read at once.
+    Tree(ArtCursor<Arc<Tree>>, usize),
     Segment(NumberPieces<'a>),
     Woven(Box<Woven<'a>>),
 }
@@ -115,33 +140,37 @@ fn segment(segment: Option<&Arc<Segment>>, is_base: bool) -> Option<(Source<'_>,
 }
 
 impl Feed<'_> {
-    /// Sees to it that there are entries in columns, if any is left.
-    fn fill(&mut self) -> Result<(), Error> {
+    /// Sees to it that there are entries in columns, if any is left. Answers whether it came to that before
+    /// `go_on` said no.
+    fn fill(&mut self, go_on: &dyn Fn() -> bool) -> Result<bool, Error> {
         if self.columns.len() > 0 {
-            return Ok(());
+            return Ok(true);
         }
         self.columns.clear();
         match &mut self.source {
-            Source::Nothing => Ok(()),
-            Source::Tree(cursor) => Ok(cursor.gather(GATHERED, &mut self.columns)?),
-            Source::Segment(pieces) if pieces.is_done() => Ok(()),
-            Source::Segment(pieces) => pieces.read(&mut self.columns),
-            Source::Woven(woven) => woven.fill(&mut self.columns),
+            Source::Nothing => {}
+            Source::Tree(cursor, most) => cursor.gather(*most, &mut self.columns)?,
+            Source::Segment(pieces) if pieces.is_done() => {}
+            Source::Segment(pieces) => pieces.read(&mut self.columns)?,
+            Source::Woven(woven) => return woven.fill(&mut self.columns, go_on),
         }
+        Ok(true)
     }
 }
 
 impl Woven<'_> {
-    fn fill(&mut self, columns: &mut Columns) -> Result<(), Error> {
+    fn fill(&mut self, columns: &mut Columns, go_on: &dyn Fn() -> bool) -> Result<bool, Error> {
         let depth = self.depth;
         let kept = |flags: u8| has_effect(flags & TOMBSTONE != 0, flags & LIVE_BELOW != 0, depth);
+        // Most often once. All that is taken may be without effect, so each time it is asked.
         while columns.len() == 0 {
-            self.newer.fill()?;
-            self.older.fill()?;
+            if !(go_on() && self.newer.fill(go_on)? && self.older.fill(go_on)?) {
+                return Ok(false);
+            }
             let (newer, older) = (&mut self.newer.columns, &mut self.older.columns);
             // What stands before all that is newer is handed on as it is.
             let alone = match (newer.left_keys().first(), older.left_keys().last()) {
-                (None, None) => return Ok(()),
+                (None, None) => return Ok(true),
                 (Some(_), None) => newer,
                 (Some(first), Some(last)) if last >= first => {
                     columns.weave(newer, older, kept)?;
@@ -152,9 +181,12 @@ impl Woven<'_> {
             std::mem::swap(columns, alone);
             columns.retain(kept);
         }
-        Ok(())
+        Ok(true)
     }
 }
+
+// Boxes and lists of a few are not asked whether there is memory.
+const _: () = assert!(size_of::<Woven<'_>>() < 640);
 
 #[cfg(test)]
 mod tests {
@@ -194,6 +226,33 @@ mod tests {
     }
 
     #[test]
+    fn entries_without_effect_do_not_keep_it_from_being_cancelled() {
+        let width = ValueWidth::Fixed(8);
+        let options = Options { compaction: Compaction::Manual, ..Options::default() };
+        let core = Arc::new(Core::new(width, options));
+        core.add_handle();
+        let keys = (0..20_000u64).map(|number| bytes_of(number << 20));
+        keys.clone().for_each(|key| Core::put(&core, &key, &[1; 8]).expect("memory"));
+        core.compact().expect("memory");
+        keys.clone().for_each(|key| Core::delete(&core, &key).expect("memory"));
+        core.freeze();
+        let layers = core.first.layers().expect("a base");
+        for asked in [0, 1, 7, 1_000] {
+            let left = std::cell::Cell::new(asked);
+            let go_on = || {
+                left.set(left.get() - 1);
+                left.get() > 0
+            };
+            let mut numbers = Numbers::new(&layers, Depth::All, width, &go_on).expect("numbers");
+            left.set(asked + 1);
+            numbers.settle().expect("sound layers");
+            assert!(numbers.is_done());
+            assert_eq!(numbers.is_cancelled(), asked < 1_000);
+            assert!(asked < 1_000 || left.get() < 1_000 - 20, "asked for each piece");
+        }
+    }
+
+    #[test]
     fn columns_make_what_steps_make() {
         let mut rng = Rng::new(31);
         let (mut in_columns, mut other) = (0, 0);
@@ -227,7 +286,7 @@ mod tests {
                 core.freeze();
                 let Some(layers) = core.first.layers() else { continue };
                 for depth in [Depth::Overlay, Depth::All] {
-                    let Some(numbers) = Numbers::new(&layers, depth, width) else {
+                    let Some(numbers) = Numbers::new(&layers, depth, width, &|| true) else {
                         other += 1;
                         continue;
                     };

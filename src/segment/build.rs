@@ -89,8 +89,8 @@ enum FinishedKeys<'b> {
 
 /// A segment being built. Everything but the finished image is scratch in a bump allocator.
 ///
-/// After [`Error::OutOfMemory`], or an error of a [run](Self::push_run), it is good for nothing but to
-/// be dropped; other refusals leave it as it was.
+/// After [`Error::OutOfMemory`], or an error of a [run](Self::push_run) or of
+/// [columns](Self::push_columns), it is good for nothing but to be dropped; other refusals leave it as it was.
 pub(crate) struct SegmentBuilder<'b> {
     bump: &'b Bump,
     choice: CodecChoice,
@@ -305,7 +305,8 @@ impl<'b> SegmentBuilder<'b> {
     }
 
     /// Takes the first entries of `columns`, whose keys have so many bytes, as many as there is room for,
-    /// of which there is some. The result is as if each was [pushed](Self::push).
+    /// of which there is some. The result is as if each was [pushed](Self::push), but that tombstones may count
+    /// as values for the bulk.
     pub(crate) fn push_columns(
         &mut self,
         key_width: usize,

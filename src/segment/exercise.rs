@@ -1,6 +1,7 @@
 //! Segments of bytes that nobody wrote: ask everything that can be asked.
 
 use super::*;
+use crate::columns::Columns;
 use crate::cursor::Cursor;
 use crate::entry::Extent;
 use crate::range::Direction;
@@ -33,6 +34,7 @@ pub(crate) fn exercise(segment: &Segment, probes: &[Vec<u8>]) {
     let _ = segment.stats();
     exercise_lookups(segment, probes);
     exercise_pass(segment, probes, is_sound);
+    exercise_columns(segment, is_sound);
     exercise_splice(segment, probes, is_sound);
     for probe in probes {
         let (found, bound) = (segment.find(probe), segment.lower_bound(probe));
@@ -111,6 +113,33 @@ fn exercise_pass(segment: &Segment, probes: &[Vec<u8>], is_sound: bool) {
         let passed = passed.finish().expect("memory");
         assert!(passed.verify().is_ok());
         assert_eq!(passed.len(), count);
+    }
+}
+
+/// Reads packed numbers in columns, and builds another segment of them. Of a base this makes a sound one, or
+/// fails.
+fn exercise_columns(segment: &Segment, is_sound: bool) {
+    let (Ok(Some(mut pieces)), ValueWidth::Fixed(width)) =
+        (NumberPieces::new(segment), segment.width)
+    else {
+        return;
+    };
+    let bump = bumpalo::Bump::new();
+    let mut built = SegmentBuilder::new(segment.width, &bump, CodecChoice::Int).expect("memory");
+    let mut columns = Columns::new(width.into());
+    let mut outcome: Result<(), Error> = Ok(());
+    while outcome.is_ok() && !pieces.is_done() && built.len() < WALKED_KEYS as u64 {
+        outcome = pieces.read(&mut columns).and_then(|()| {
+            let all = Room { entries: u64::MAX, bulk: u64::MAX };
+            built.push_columns(pieces.key_width(), &mut columns, all)
+        });
+    }
+    assert!(outcome.is_ok() || !is_sound);
+    let count = built.len();
+    if outcome.is_ok() && pieces.is_base() && count > 0 {
+        let built = built.finish().expect("memory");
+        assert!(built.verify().is_ok());
+        assert_eq!(built.len(), count);
     }
 }
 
