@@ -4,10 +4,12 @@ use crate::batch::{Batch, Widths};
 use crate::cursor::Cursor;
 use crate::error::{Corruption, Error};
 use crate::key::Key;
+use crate::query::Search;
 use crate::range::{ByteRange, Direction};
 use crate::snapshot::{View, ViewCursor};
 use crate::sync::Arc;
 use crate::value::Value;
+use fst::Automaton;
 use std::fmt;
 use std::iter::FusedIterator;
 use std::marker::PhantomData;
@@ -33,6 +35,8 @@ struct Ends {
     range: ByteRange,
     front: Option<ViewCursor>,
     back: Option<ViewCursor>,
+    /// The front goes to the lower bound next, which has been raised.
+    is_raised: bool,
 }
 
 /// An encoded key and its encoded value.
@@ -51,6 +55,7 @@ impl Walk {
             range,
             front: None,
             back: None,
+            is_raised: false,
         });
         Self { ends, batch: Batch::new(true), file }
     }
@@ -175,6 +180,16 @@ impl Walk {
         }
     }
 
+    /// Goes on, forwards, with the first entry that has this key, which is greater than all that were
+    /// yielded there, or a greater one.
+    fn jump(&mut self, key: Vec<u8>) {
+        self.batch.discard();
+        if let Some(ends) = &mut self.ends {
+            ends.range.lower = Bound::Included(key);
+            ends.is_raised = true;
+        }
+    }
+
     /// Yields nothing any more.
     fn end(&mut self) {
         self.ends = None;
@@ -226,8 +241,8 @@ impl Ends {
     /// Moves the front cursor; whether it found an entry that the back has not yielded. More that come
     /// next may be copied.
     fn step_front(&mut self, batch: &mut Batch) -> Result<bool, Corruption> {
-        let Self { view, range, front, back } = self;
-        let is_first = front.is_none();
+        let Self { view, range, front, back, is_raised } = self;
+        let is_first = std::mem::take(is_raised) || front.is_none();
         let cursor = front.get_or_insert_with(|| view.cursor());
         if is_first {
             seek_lower(cursor, &range.lower);
@@ -251,7 +266,7 @@ impl Ends {
     /// Moves the back cursor; whether it found an entry that the front has not yielded. More that come
     /// next may be copied.
     fn step_back(&mut self, batch: &mut Batch) -> Result<bool, Corruption> {
-        let Self { view, range, front, back } = self;
+        let Self { view, range, front, back, .. } = self;
         let is_first = back.is_none();
         let cursor = back.get_or_insert_with(|| view.cursor());
         if is_first {
@@ -326,6 +341,14 @@ fn seek_upper(cursor: &mut impl Cursor, upper: &Bound<Vec<u8>>) {
 
 /// There are no more entries.
 struct Ended;
+
+/// What was there when somebody looked for an entry.
+pub(crate) enum Looked<T> {
+    Wanted(T),
+    /// One that is not wanted.
+    Other,
+    End,
+}
 
 /// What is known of the bytes of entries. A key that is a number most often has as many bytes as its type.
 #[inline]
@@ -524,6 +547,62 @@ impl<K: Key, V: Value> Iter<K, V> {
         LendingIter { walk: self.walk, entry: None }
     }
 
+    /// The entries whose keys `automaton` accepts, in key order: those that match a pattern, contain some
+    /// letters in order, or are within an edit distance of a word.
+    ///
+    /// It reads the bytes of encoded keys: of text and byte strings their own, of numbers the highest
+    /// byte first. It runs over all that the map holds, folded or not. What begins in a way that cannot
+    /// lead to a match is passed over without being read, as far as
+    /// [`can_match`](crate::automaton::Automaton::can_match) says so.
+    ///
+    /// # Complexity
+    /// O(1); then for all entries together O(k + log n) for each prefix that cannot lead to a match and has
+    /// many keys, and O(k) for each entry that is not passed over so, of a key of k bytes. A state is kept
+    /// for each byte of a key.
+    ///
+    /// # Panics
+    /// The iterator panics if stored bytes are damaged; see
+    /// [`Search::fallible`](crate::Search::fallible).
+    ///
+    /// # Example
+    /// ```
+    /// use memkv::MemKV;
+    /// use memkv::automaton::{Automaton, Str, Subsequence};
+    /// let kv: MemKV<String, u64> = MemKV::from_iter([("apple", 1), ("grape", 2), ("pear", 3)]);
+    /// let keys = |search| -> Vec<u64> { kv.iter().search(search).map(|(_, v)| v).collect() };
+    /// assert_eq!(keys(Subsequence::new("ae")), [1, 2]);
+    /// let mut few = kv.range("b"..).search(Str::new("ap").starts_with().complement());
+    /// assert_eq!(few.next(), Some((String::from("grape"), 2)));
+    /// ```
+    pub fn search<A: Automaton>(self, automaton: A) -> Search<K, V, A> {
+        Search::new(self, automaton)
+    }
+
+    /// Looks at the next entry, which is decoded only if `is_wanted` says so of its key.
+    pub(crate) fn look_at(
+        &mut self,
+        mut is_wanted: impl FnMut(&[u8]) -> bool,
+    ) -> Result<Looked<(K, V)>, Error> {
+        let looked = self.walk.go(Direction::Forward, widths::<K, V>(), |item| {
+            Ok(if is_wanted(item.0) { Looked::Wanted(Self::decode(item)?) } else { Looked::Other })
+        });
+        if looked.is_err() {
+            self.walk.end();
+        }
+        looked.map(|looked| looked.unwrap_or(Looked::End)).map_err(|fault| self.walk.named(fault))
+    }
+
+    /// Goes on with the first entry that has this encoded key, which is greater than all that were
+    /// looked at, or a greater one.
+    pub(crate) fn jump(&mut self, key: Vec<u8>) {
+        self.walk.jump(key);
+    }
+
+    /// Yields nothing any more.
+    pub(crate) fn end(&mut self) {
+        self.walk.end();
+    }
+
     fn decode((key, value): Item<'_>) -> Result<(K, V), Corruption> {
         Ok((K::decode(key)?, V::decode(value)?))
     }
@@ -596,7 +675,7 @@ impl<K: Key, V: Value> LendingIter<K, V> {
     #[inline]
     #[track_caller]
     pub fn next_ref(&mut self) -> Option<(&K, &V)> {
-        found(self.go(Direction::Forward));
+        passed(self.go(Direction::Forward));
         self.lent()
     }
 
@@ -607,7 +686,7 @@ impl<K: Key, V: Value> LendingIter<K, V> {
     #[inline]
     #[track_caller]
     pub fn next_back_ref(&mut self) -> Option<(&K, &V)> {
-        found(self.go(Direction::Backward));
+        passed(self.go(Direction::Backward));
         self.lent()
     }
 
@@ -683,11 +762,11 @@ impl<K: Key, V: Value> LendingIter<K, V> {
     }
 }
 
-/// What was lent, by a map whose bytes are sound.
+/// What was found, in a map whose bytes are sound.
 #[track_caller]
 #[inline]
-fn found<T>(lent: Result<T, Error>) -> T {
-    match lent {
+pub(crate) fn passed<T>(found: Result<T, Error>) -> T {
+    match found {
         Ok(found) => found,
         Err(error) => panic!("{error}"),
     }

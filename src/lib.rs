@@ -101,6 +101,7 @@ mod store;
 // L6: the public map.
 mod iter;
 mod map;
+mod query;
 #[cfg(any(test, fuzzing))]
 #[cfg_attr(not(test), allow(dead_code, reason = "a fuzzer uses a part of it"))]
 mod testing;
@@ -112,12 +113,15 @@ pub mod fuzzing;
 
 pub use entry::MAX_VALUE_LEN;
 pub use error::{Corruption, Error, SortFault};
+/// What a [search](Iter::search) can be for.
+pub use fst::automaton;
 pub use iter::{Iter, Keys, LendingIter, TryIter, Values};
 pub use key::{
     CodecName, Key, KeyBuf, KeyError, KeyForm, KeyPosition, KeyPrefix, KeyRange, MAX_KEY_LEN,
 };
 pub use map::MemKV;
 pub use options::{Compaction, Options, Profile, Residence};
+pub use query::{Search, TrySearch};
 pub use stats::{MemoryUsage, NodeCounts, SegmentStats, Stats, VerifyProgress};
 pub use value::{Pod, Value, ValueForm};
 

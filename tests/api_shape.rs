@@ -9,6 +9,7 @@
     reason = "what users write must compile, whether or not it could be shorter"
 )]
 
+use memkv::automaton::{Automaton, Str, Subsequence};
 use memkv::{
     CodecName, Compaction, Error, Iter, Key, KeyBuf, KeyError, KeyForm, KeyPosition, KeyRange,
     Keys, MAX_KEY_LEN, MemKV, MemoryUsage, Options, Pod, Residence, SortFault, Stats, Value,
@@ -348,6 +349,18 @@ fn ends_meet_in_the_middle_as_those_of_a_btree_map() {
             }
         }
     }
+}
+
+#[test]
+fn searches_take_automata_by_value_or_reference_over_any_walk() {
+    let kv = fruit();
+    let letters = Subsequence::new("ae");
+    assert_eq!(keys(kv.iter().search(&letters)), ["apple"]);
+    assert_eq!(keys(kv.prefix("ap").search(letters.complement())), ["app", "apt"]);
+    let either = Str::new("b").union(Str::new("app"));
+    assert_eq!(keys(kv.range("app"..="apple").search(&either)), ["app"]);
+    let found: Result<Vec<(String, u64)>, Error> = kv.iter().search(either).fallible().collect();
+    assert_eq!(keys(found.expect("a sound map").into_iter()), ["app", "b"]);
 }
 
 #[test]

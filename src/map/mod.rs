@@ -22,6 +22,8 @@ mod ordered;
 mod point;
 #[cfg(test)]
 mod profile_tests;
+#[cfg(test)]
+mod search_tests;
 mod store;
 #[cfg(test)]
 mod tests;
