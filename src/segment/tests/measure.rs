@@ -1,8 +1,8 @@
 //! What a segment costs beside what else could hold the keys: figures, not a pass or a failure.
 //!
 //! `cargo test --release --lib segment::tests::measure -- --ignored --nocapture`; the environment
-//! variable `MEMKV_MEASURE` names one of the key sets, and `MEMKV_MEASURE_KEYS` the number of keys of
-//! those that are made.
+//! variable `MEMKV_MEASURE` names one of the key sets, `MEMKV_MEASURE_KEYS` the number of keys of those
+//! that are made, and `MEMKV_MEASURE_LINES` a file whose lines are one more set, "lines".
 
 use super::*;
 use crate::testing::rng::Rng;
@@ -136,10 +136,13 @@ fn hosts(rng: &mut Rng, count: usize) -> Vec<Vec<u8>> {
     keys.into_iter().collect()
 }
 
-fn words() -> Vec<Vec<u8>> {
-    let text = include_bytes!("../../../benches/data/words.txt");
-    let words = text.split(|&byte| byte == b'\n').filter(|word| !word.is_empty());
-    words.map(<[u8]>::to_vec).collect::<BTreeSet<_>>().into_iter().collect()
+/// The lines of a text that are not empty.
+fn lines(text: &[u8]) -> Vec<Vec<u8>> {
+    let lines = text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+    let mut lines: Vec<Vec<u8>> = lines.map(<[u8]>::to_vec).collect();
+    lines.sort_unstable();
+    lines.dedup();
+    lines
 }
 
 fn hashes(rng: &mut Rng, count: usize) -> Vec<Vec<u8>> {
@@ -345,7 +348,10 @@ fn measure(name: &str, keys: &[Vec<u8>], rng: &mut Rng) {
 fn figures_of_segments_beside_those_of_other_maps() {
     let mut rng = Rng::new(20_261_121);
     let count = wanted_keys().unwrap_or(KEYS);
-    measure("words", &words(), &mut rng);
+    if let Some(file) = std::env::var_os("MEMKV_MEASURE_LINES") {
+        measure("lines", &lines(&fs::read(file).expect("a file of lines")), &mut rng);
+    }
+    measure("words", &lines(include_bytes!("../../../benches/data/words.txt")), &mut rng);
     let keys = names(&mut rng, count);
     measure("names", &keys, &mut rng);
     let keys = hosts(&mut rng, count);
