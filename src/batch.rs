@@ -428,9 +428,7 @@ impl Batch {
     /// want to be asked again soon. Answers the number of entries.
     pub(crate) fn fill(&mut self, lent: Option<Lent<'_>>, direction: Direction) -> Option<usize> {
         let lent = lent.map(|lent| match lent.keys {
-            LentKeys::Numbers(..) => {
-                lent.nearest(direction, MOST_BYTES / (NUMBER_LEN + lent.width))
-            }
+            LentKeys::Numbers(..) => lent.nearest(direction, Self::most(lent.width)),
             LentKeys::Strings(..) => lent,
         });
         let taken = lent.filter(|lent| lent.len() >= FEWEST && lent.bytes_len() <= MOST_BYTES);
@@ -453,6 +451,43 @@ impl Batch {
             Direction::Backward => (len, len),
         };
         taken
+    }
+
+    /// Takes entries whose keys are numbers of `key_len` bytes as `fill` puts them into these: keys over
+    /// those before them, and behind nothing the values, if any are wanted. Nothing is taken, and `None`
+    /// answered, if `fill` does that. None are left by then.
+    pub(crate) fn take_from<R>(
+        &mut self,
+        direction: Direction,
+        key_len: usize,
+        fill: impl FnOnce(&mut Vec<u64>, Option<&mut Vec<u8>>) -> Option<R>,
+    ) -> Option<R> {
+        (self.next, self.len, self.down) = (0, 0, 0);
+        self.bytes.clear();
+        if self.numbers.capacity() == 0 {
+            self.numbers.try_reserve_exact(LEAST_ROOM / NUMBER_LEN).ok()?;
+            if self.has_values {
+                self.bytes.try_reserve(LEAST_ROOM).ok()?;
+            }
+        }
+        let filled = fill(&mut self.numbers, self.has_values.then_some(&mut self.bytes));
+        if filled.is_none() {
+            self.clear();
+            return None;
+        }
+        (self.is_second, self.is_of_use) = (false, true);
+        (self.key_len, self.values, self.len) = (key_len, 0, self.numbers.len());
+        match direction {
+            Direction::Forward => self.next = 0,
+            Direction::Backward => (self.next, self.down) = (self.len, self.len),
+        }
+        filled
+    }
+
+    /// The largest number of entries to take at once, whose values have so many bytes.
+    #[inline]
+    pub(crate) fn most(width: usize) -> usize {
+        MOST_BYTES / (NUMBER_LEN + width)
     }
 
     /// Copies all that is lent; `None` if it is damaged, or there is no memory. None are left by then.

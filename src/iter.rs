@@ -5,7 +5,7 @@ use crate::cursor::Cursor;
 use crate::error::{Corruption, Error};
 use crate::key::Key;
 use crate::query::Search;
-use crate::range::{ByteRange, Direction};
+use crate::range::{BoundKey, ByteRange, Direction};
 use crate::snapshot::{View, ViewCursor};
 use crate::sync::Arc;
 use crate::value::Value;
@@ -31,10 +31,12 @@ pub(crate) struct Walk {
 }
 
 struct Ends {
-    view: View,
-    range: ByteRange,
+    /// Until a cursor has it.
+    view: Option<View>,
+    range: ByteRange<BoundKey>,
     front: Option<ViewCursor>,
-    back: Option<ViewCursor>,
+    /// In a box, since few walks have it, and iterators are moved.
+    back: Option<Box<ViewCursor>>,
     /// The front goes to the lower bound next, which has been raised.
     is_raised: bool,
 }
@@ -46,12 +48,12 @@ impl Walk {
     /// A walk over the entries of `range` in the view that `look` makes; none is needed for a range
     /// that is empty in itself.
     pub(crate) fn new(
-        range: ByteRange,
+        range: ByteRange<BoundKey>,
         file: Option<Arc<Path>>,
-        look: impl FnOnce(&ByteRange) -> View,
+        look: impl FnOnce(&ByteRange<BoundKey>) -> View,
     ) -> Self {
         let ends = (!range.is_empty()).then(|| Ends {
-            view: look(&range),
+            view: Some(look(&range)),
             range,
             front: None,
             back: None,
@@ -185,7 +187,7 @@ impl Walk {
     fn jump(&mut self, key: Vec<u8>) {
         self.batch.discard();
         if let Some(ends) = &mut self.ends {
-            ends.range.lower = Bound::Included(key);
+            ends.range.lower = Bound::Included(key.as_slice().into());
             ends.is_raised = true;
         }
     }
@@ -218,7 +220,7 @@ impl Walk {
     fn standing(&self, direction: Direction) -> Option<Item<'_>> {
         let cursor = self.ends.as_ref().and_then(|ends| match direction {
             Direction::Forward => ends.front.as_ref(),
-            Direction::Backward => ends.back.as_ref(),
+            Direction::Backward => ends.back.as_deref(),
         });
         cursor.and_then(item)
     }
@@ -229,8 +231,10 @@ impl Ends {
     /// when the other end moves, it has to know where this one is.
     fn settle(&mut self, batch: &mut Batch) -> Result<(), Corruption> {
         let (cursor, left, back) = match batch.discard() {
-            Some((Direction::Forward, left)) => (&mut self.front, left, Direction::Backward),
-            Some((Direction::Backward, left)) => (&mut self.back, left, Direction::Forward),
+            Some((Direction::Forward, left)) => (self.front.as_mut(), left, Direction::Backward),
+            Some((Direction::Backward, left)) => {
+                (self.back.as_deref_mut(), left, Direction::Forward)
+            }
             None => return Ok(()),
         };
         let Some(cursor) = cursor else { return Ok(()) };
@@ -243,7 +247,15 @@ impl Ends {
     fn step_front(&mut self, batch: &mut Batch) -> Result<bool, Corruption> {
         let Self { view, range, front, back, is_raised } = self;
         let is_first = std::mem::take(is_raised) || front.is_none();
-        let cursor = front.get_or_insert_with(|| view.cursor());
+        let Some(cursor) = enter(front, view, back.as_deref()) else { return Ok(false) };
+        let is_in = |key: &[u8]| match &*back {
+            Some(back) => key < back.key(),
+            None => range.is_below_upper(key),
+        };
+        let is_due = !is_first && batch.is_due();
+        if is_due && let Some(copied) = cursor.copy_next(Direction::Forward, batch, is_in) {
+            return copied;
+        }
         if is_first {
             seek_lower(cursor, &range.lower);
         } else {
@@ -252,12 +264,8 @@ impl Ends {
         if !cursor.valid() {
             return cursor.status().map(|()| false);
         }
-        let is_in = |key: &[u8]| match &*back {
-            Some(back) => key < back.key(),
-            None => range.is_below_upper(key),
-        };
         let found = is_in(cursor.key());
-        if found && !is_first {
+        if found && is_due {
             look_ahead(cursor, Direction::Forward, batch, is_in);
         }
         Ok(found)
@@ -268,25 +276,43 @@ impl Ends {
     fn step_back(&mut self, batch: &mut Batch) -> Result<bool, Corruption> {
         let Self { view, range, front, back, .. } = self;
         let is_first = back.is_none();
-        let cursor = back.get_or_insert_with(|| view.cursor());
+        let Some(cursor) = enter(back, view, front.as_ref()) else { return Ok(false) };
+        let is_in = |key: &[u8]| match &*front {
+            Some(front) => key > front.key(),
+            None => range.is_above_lower(key),
+        };
+        let is_due = !is_first && batch.is_due();
+        if is_due && let Some(copied) = cursor.copy_next(Direction::Backward, batch, is_in) {
+            return copied;
+        }
         if is_first {
-            seek_upper(cursor, &range.upper);
+            seek_upper(&mut **cursor, &range.upper);
         } else {
             cursor.prev();
         }
         if !cursor.valid() {
             return cursor.status().map(|()| false);
         }
-        let is_in = |key: &[u8]| match &*front {
-            Some(front) => key > front.key(),
-            None => range.is_above_lower(key),
-        };
         let found = is_in(cursor.key());
-        if found && !is_first {
+        if found && is_due {
             look_ahead(cursor, Direction::Backward, batch, is_in);
         }
         Ok(found)
     }
+}
+
+/// The cursor of an end, which is made of the view if there is none, or of what the other end has.
+#[inline]
+fn enter<'a, C: From<ViewCursor>>(
+    cursor: &'a mut Option<C>,
+    view: &mut Option<View>,
+    other: Option<&ViewCursor>,
+) -> Option<&'a mut C> {
+    if cursor.is_none() {
+        let view = view.take().or_else(|| other.map(|other| other.view().clone()))?;
+        *cursor = Some(C::from(ViewCursor::new(view)));
+    }
+    cursor.as_mut()
 }
 
 /// Copies the entry that the cursor stands on and those that come next and are in the range, if the
@@ -298,9 +324,6 @@ fn look_ahead(
     batch: &mut Batch,
     is_in: impl Fn(&[u8]) -> bool,
 ) {
-    if !batch.is_due() {
-        return;
-    }
     let lent = cursor.lend(direction).map(|lent| lent.keep_while(direction, is_in));
     if let Some(copied) = batch.fill(lent, direction) {
         cursor.pass(direction, copied - 1);
@@ -312,8 +335,8 @@ fn item(cursor: &ViewCursor) -> Option<Item<'_>> {
 }
 
 /// Moves to the first entry that a lower bound lets in.
-fn seek_lower(cursor: &mut impl Cursor, lower: &Bound<Vec<u8>>) {
-    match lower {
+fn seek_lower(cursor: &mut impl Cursor, lower: &Bound<BoundKey>) {
+    match lower.as_ref().map(BoundKey::as_ref) {
         Bound::Included(key) => cursor.seek(key),
         Bound::Excluded(key) => {
             cursor.seek(key);
@@ -326,8 +349,8 @@ fn seek_lower(cursor: &mut impl Cursor, lower: &Bound<Vec<u8>>) {
 }
 
 /// Moves to the last entry that an upper bound lets in.
-fn seek_upper(cursor: &mut impl Cursor, upper: &Bound<Vec<u8>>) {
-    match upper {
+fn seek_upper(cursor: &mut impl Cursor, upper: &Bound<BoundKey>) {
+    match upper.as_ref().map(BoundKey::as_ref) {
         Bound::Included(key) => cursor.seek_for_prev(key),
         Bound::Excluded(key) => {
             cursor.seek_for_prev(key);

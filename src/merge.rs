@@ -229,6 +229,11 @@ impl<C: Cursor> Live<C> {
         Self { inner }
     }
 
+    /// All entries, tombstones included.
+    pub(crate) fn inner(&mut self) -> &mut C {
+        &mut self.inner
+    }
+
     #[inline]
     fn skip(&mut self, mut advance: impl FnMut(&mut C)) {
         while self.inner.valid() && self.inner.is_tombstone() {

@@ -1,6 +1,6 @@
 //! A map as it was at one moment, read without a lock: one partition, or all of them.
 
-use crate::batch::Lent;
+use crate::batch::{Batch, Lent};
 use crate::cursor::Cursor;
 use crate::directory::Directory;
 use crate::entry::Entry;
@@ -53,7 +53,7 @@ impl View {
 
     /// A cursor over the live entries.
     pub(crate) fn cursor(&self) -> ViewCursor {
-        ViewCursor { view: self.clone(), at: 0, inner: None }
+        ViewCursor::new(self.clone())
     }
 }
 
@@ -66,13 +66,41 @@ pub(crate) struct ViewCursor {
 }
 
 impl ViewCursor {
+    /// A cursor over the live entries of a view, which it keeps.
+    pub(crate) fn new(view: View) -> Self {
+        Self { view, at: 0, inner: None }
+    }
+
+    /// The view.
+    pub(crate) fn view(&self) -> &View {
+        &self.view
+    }
+
     /// The cursor over this partition.
     fn enter(&mut self, at: usize) -> &mut LiveCursor {
         if self.at != at {
             self.inner = None;
             self.at = at;
         }
-        self.inner.get_or_insert_with(|| self.view.pinned(at).cursor())
+        self.inner.get_or_insert_with(|| match &self.view {
+            View::One(pinned) => pinned.cursor(),
+            View::All(directory, moment) => directory.partitions()[at].cursor_for(moment),
+        })
+    }
+
+    /// Copies entries that come next in this direction and are in a range, as
+    /// [`SegmentCursor::copy_next`](crate::segment::SegmentCursor::copy_next).
+    #[inline]
+    pub(crate) fn copy_next(
+        &mut self,
+        direction: Direction,
+        batch: &mut Batch,
+        is_in: impl Fn(&[u8]) -> bool,
+    ) -> Option<Result<bool, Corruption>> {
+        match &mut self.inner {
+            Some(LiveCursor::Base(base)) => base.inner().copy_next(direction, batch, is_in),
+            Some(LiveCursor::Merged(_)) | None => None,
+        }
     }
 
     /// Whether this partition is at its end, and another may have an entry.

@@ -5,6 +5,7 @@ use crate::cursor::Cursor;
 use crate::error::Corruption;
 use crate::partition::{BATCH, Pinned};
 use crate::range::ByteRange;
+use crate::segment::BoundSearch;
 use std::ops::Bound;
 
 impl Core {
@@ -18,14 +19,30 @@ impl Core {
         mut answer: impl FnMut(usize, &[u8], &[u8]),
     ) -> Result<(), Corruption> {
         let mut pinned: [Option<Pinned>; BATCH] = [const { None }; BATCH];
+        // Not copies of a constant: these would be copied whole.
+        let mut searches: [Option<BoundSearch<'_>>; BATCH] = std::array::from_fn(|_| None);
         for (pinned, key) in pinned.iter_mut().zip(keys) {
-            pinned.insert(self.pin(key)).ask(key);
+            *pinned = Some(self.pin(key));
         }
-        let mut found = Vec::new();
-        for (number, (pinned, key)) in pinned.iter().zip(keys).enumerate() {
-            let here = pinned.as_ref().map(|pinned| {
-                pinned.lower_bound(key, &mut found, |key, value| answer(number, key, value))
-            });
+        for ((pinned, key), search) in pinned.iter().zip(keys).zip(&mut searches) {
+            let Some(pinned) = pinned else { continue };
+            match pinned.base() {
+                Some(base) => base.begin_bound(key, search),
+                None => pinned.ask(key),
+            }
+        }
+        searches.iter_mut().flatten().for_each(BoundSearch::narrow);
+        for (number, ((pinned, key), search)) in pinned.iter().zip(keys).zip(&searches).enumerate()
+        {
+            let soon = search
+                .as_ref()
+                .and_then(|search| search.settle(|key, value| answer(number, key, value)));
+            if soon.is_some() {
+                continue;
+            }
+            let here = pinned
+                .as_ref()
+                .map(|pinned| pinned.lower_bound(key, |key, value| answer(number, key, value)));
             if here.transpose()? == Some(true) {
                 continue;
             }

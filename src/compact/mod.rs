@@ -37,7 +37,7 @@ use crate::error::{Corruption, Error};
 use crate::key::MAX_KEY_LEN;
 use crate::options::{Compaction, Options};
 use crate::partition::{Layers, Load, Partition, Pinned, Shared, WriteError, Writes};
-use crate::range::ByteRange;
+use crate::range::{BoundKey, ByteRange};
 use crate::segment::Segment;
 use crate::snapshot::View;
 use crate::stats::{MemoryUsage, Stats};
@@ -242,7 +242,7 @@ impl Core {
     }
 
     /// A consistent view of all that a walk over `range` may come to, at O(1) cost.
-    pub(crate) fn view(&self, range: &ByteRange) -> View {
+    pub(crate) fn view(&self, range: &ByteRange<BoundKey>) -> View {
         loop {
             let Some(many) = self.many.get() else {
                 match self.first.pin() {
@@ -251,22 +251,24 @@ impl Core {
                 }
                 continue;
             };
-            let directory = Arc::clone(&many.routes.read());
+            let directory = many.routes.read();
             let at = match &range.lower {
-                Bound::Included(key) | Bound::Excluded(key) => directory.position(key),
+                Bound::Included(key) | Bound::Excluded(key) => directory.position(key.as_ref()),
                 Bound::Unbounded => 0,
             };
             let end = match &range.upper {
-                Bound::Included(key) | Bound::Excluded(key) => directory.position(key),
+                Bound::Included(key) | Bound::Excluded(key) => directory.position(key.as_ref()),
                 Bound::Unbounded => directory.len() - 1,
             };
-            if at < end {
+            let partition = (at >= end).then(|| Arc::clone(&directory.partitions()[at]));
+            drop(directory);
+            let Some(partition) = partition else {
                 // No partition is divided between the two steps.
                 let _unchanged = self.publishing.read();
                 let directory = Arc::clone(&many.routes.read());
                 return View::All(directory, many.shared.moment());
-            }
-            match directory.partitions()[at].pin() {
+            };
+            match partition.pin() {
                 Some(pinned) => return View::One(pinned),
                 None => self.wait_for_successors(),
             }

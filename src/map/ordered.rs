@@ -4,7 +4,7 @@ use super::MemKV;
 use crate::compact::End;
 use crate::iter::{Iter, Keys, Values, Walk};
 use crate::key::{Key, KeyBuf, KeyPrefix, KeyRange};
-use crate::range::ByteRange;
+use crate::range::{BoundKey, ByteRange};
 use crate::sync::Arc;
 use crate::value::Value;
 use std::path::Path;
@@ -164,7 +164,7 @@ impl<K: Key, V: Value> MemKV<K, V> {
         last.or_else(|| self.iter().next_back())
     }
 
-    fn walk(&self, range: ByteRange) -> Walk {
+    fn walk(&self, range: ByteRange<BoundKey>) -> Walk {
         Walk::new(range, self.file(), |range| self.core().view(range))
     }
 

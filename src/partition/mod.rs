@@ -181,6 +181,12 @@ impl Partition {
         moment.pinned(self.address(), || state.pin())
     }
 
+    /// A cursor over the partition as a view of the whole map sees it.
+    pub(crate) fn cursor_for(&self, moment: &Moment) -> LiveCursor {
+        let state = read_soon(&self.state);
+        moment.with_pinned(self.address(), || state.pin(), Pinned::cursor)
+    }
+
     /// What a view of the whole map knows the partition by.
     fn address(&self) -> usize {
         std::ptr::from_ref(self).addr()

@@ -48,20 +48,37 @@ pub(crate) struct Moment {
 /// addresses, which differs from run to run: models take the same steps each time.
 #[derive(Default)]
 struct Pins {
+    /// The first one, and its partition: most walks come to no other.
+    first: Option<(usize, Pinned)>,
     saved: Vec<Pinned>,
-    /// Where that of a partition is.
+    /// Where that of another partition is.
     places: BTreeMap<usize, usize>,
 }
 
 impl Moment {
     /// The pin of a partition, which `pin` makes if there is none.
     pub(super) fn pinned(&self, partition: usize, pin: impl FnOnce() -> Pinned) -> Pinned {
-        let Pins { saved, places } = &mut *self.pins.lock();
+        self.with_pinned(partition, pin, Pinned::clone)
+    }
+
+    /// What `read` makes of that.
+    pub(super) fn with_pinned<R>(
+        &self,
+        partition: usize,
+        pin: impl FnOnce() -> Pinned,
+        read: impl FnOnce(&Pinned) -> R,
+    ) -> R {
+        let Pins { first, saved, places } = &mut *self.pins.lock();
+        match first {
+            None => return read(&first.insert((partition, pin())).1),
+            Some((at, pinned)) if *at == partition => return read(pinned),
+            Some(_) => {}
+        }
         let place = *places.entry(partition).or_insert_with(|| {
             saved.push(pin());
             saved.len() - 1
         });
-        saved[place].clone()
+        read(&saved[place])
     }
 }
 
@@ -149,7 +166,7 @@ impl Shared {
         met.extend(moments.iter().filter_map(Weak::upgrade));
         drop(moments);
         for moment in met[start..].iter().filter(|moment| moment.epoch > seen) {
-            moment.pinned(partition, &pin);
+            moment.with_pinned(partition, &pin, |_| ());
         }
         epoch
     }

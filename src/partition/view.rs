@@ -43,31 +43,12 @@ impl Pinned {
         self.segments().for_each(|segment| segment.ask(key));
     }
 
-    /// Calls `f` with the first key at or above `key`, and its value; whether there is one. `room` is where
-    /// the key goes, if it has to be put together.
+    /// Calls `f` with the first key at or above `key`, and its value; whether there is one.
     pub(crate) fn lower_bound(
         &self,
         key: &[u8],
-        room: &mut Vec<u8>,
         f: impl FnOnce(&[u8], &[u8]),
     ) -> Result<bool, Corruption> {
-        if self.is_base_only()
-            && let Some(base) = self.layers.as_ref().and_then(|layers| layers.base.as_ref())
-        {
-            let ordinal = base.lower_bound(key)?;
-            if ordinal.0 >= base.len() {
-                return Ok(false);
-            }
-            let buf = ValueBuf::default();
-            let entry = base.entry(ordinal, &buf)?;
-            if entry.live().is_some() {
-                room.clear();
-                base.key_at(ordinal, room)?;
-                f(room, entry.value.as_slice());
-                return Ok(true);
-            }
-            // Only damage puts a tombstone into a base.
-        }
         let mut cursor = self.cursor();
         cursor.seek(key);
         cursor.status()?;
@@ -75,6 +56,13 @@ impl Pinned {
             f(cursor.key(), cursor.entry().value.as_slice());
         }
         Ok(cursor.valid())
+    }
+
+    /// The base, if that is all there is.
+    pub(crate) fn base(&self) -> Option<&Arc<Segment>> {
+        let layers = self.layers.as_deref().filter(|_| self.delta.is_none())?;
+        let is_covered = layers.frozen.is_some() || layers.overlay.is_some();
+        layers.base.as_ref().filter(|_| !is_covered)
     }
 
     /// Whether all there is, if anything, is a base.
@@ -99,19 +87,33 @@ impl Pinned {
     }
 
     /// A cursor over the live entries.
+    #[inline]
     pub(crate) fn cursor(&self) -> LiveCursor {
+        match self.base() {
+            Some(base) => LiveCursor::Base(Live::new(SegmentCursor::new(Arc::clone(base)))),
+            None => self.merged(),
+        }
+    }
+
+    /// The same over any layers.
+    #[inline(never)]
+    fn merged(&self) -> LiveCursor {
         let layers = self.layers.as_ref().map_or(0, |layers| layers.count());
         let mut children = Vec::with_capacity(usize::from(self.delta.is_some()) + layers);
         children.extend(self.delta.clone().map(|pin| LayerCursor::Delta(ArtCursor::new(pin))));
         if let Some(layers) = &self.layers {
             children.extend(layers.cursors(Depth::All));
         }
-        Live::new(Merge::new(children))
+        LiveCursor::Merged(Live::new(Merge::new(children)))
     }
 }
 
 /// A cursor over the live entries of a partition.
-pub(crate) type LiveCursor = Live<Merge<LayerCursor>>;
+pub(crate) enum LiveCursor {
+    /// There is nothing but a base.
+    Base(Live<SegmentCursor<Arc<Segment>>>),
+    Merged(Live<Merge<LayerCursor>>),
+}
 
 /// How far down a cursor over layers reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,73 +151,79 @@ pub(crate) enum LayerCursor {
     Segment(SegmentCursor<Arc<Segment>>),
 }
 
-/// Calls a method of whichever cursor it is.
+/// Calls a method of whichever cursor it is, of those of this type.
 macro_rules! each {
-    ($cursor:expr, $inner:ident => $call:expr) => {
+    ($cursor:expr, $type:ident: $($kind:ident)|+, $inner:ident => $call:expr) => {
         match $cursor {
-            LayerCursor::Delta($inner) => $call,
-            LayerCursor::Frozen($inner) => $call,
-            LayerCursor::Segment($inner) => $call,
+            $($type::$kind($inner) => $call,)+
         }
     };
 }
 
-impl Cursor for LayerCursor {
-    fn first(&mut self) {
-        each!(self, inner => inner.first());
-    }
+/// Has an enum of cursors move and lend as the one that it is.
+macro_rules! either {
+    ($type:ident: $($kind:ident)|+) => {
+        impl Cursor for $type {
+            fn first(&mut self) {
+                each!(self, $type: $($kind)|+, inner => inner.first());
+            }
 
-    fn last(&mut self) {
-        each!(self, inner => inner.last());
-    }
+            fn last(&mut self) {
+                each!(self, $type: $($kind)|+, inner => inner.last());
+            }
 
-    fn seek(&mut self, key: &[u8]) {
-        each!(self, inner => inner.seek(key));
-    }
+            fn seek(&mut self, key: &[u8]) {
+                each!(self, $type: $($kind)|+, inner => inner.seek(key));
+            }
 
-    fn seek_for_prev(&mut self, key: &[u8]) {
-        each!(self, inner => inner.seek_for_prev(key));
-    }
+            fn seek_for_prev(&mut self, key: &[u8]) {
+                each!(self, $type: $($kind)|+, inner => inner.seek_for_prev(key));
+            }
 
-    #[inline]
-    fn next(&mut self) {
-        each!(self, inner => inner.next());
-    }
+            #[inline]
+            fn next(&mut self) {
+                each!(self, $type: $($kind)|+, inner => inner.next());
+            }
 
-    #[inline]
-    fn prev(&mut self) {
-        each!(self, inner => inner.prev());
-    }
+            #[inline]
+            fn prev(&mut self) {
+                each!(self, $type: $($kind)|+, inner => inner.prev());
+            }
 
-    #[inline]
-    fn valid(&self) -> bool {
-        each!(self, inner => inner.valid())
-    }
+            #[inline]
+            fn valid(&self) -> bool {
+                each!(self, $type: $($kind)|+, inner => inner.valid())
+            }
 
-    #[inline]
-    fn key(&self) -> &[u8] {
-        each!(self, inner => inner.key())
-    }
+            #[inline]
+            fn key(&self) -> &[u8] {
+                each!(self, $type: $($kind)|+, inner => inner.key())
+            }
 
-    #[inline]
-    fn entry(&self) -> Entry<'_> {
-        each!(self, inner => inner.entry())
-    }
+            #[inline]
+            fn entry(&self) -> Entry<'_> {
+                each!(self, $type: $($kind)|+, inner => inner.entry())
+            }
 
-    #[inline]
-    fn is_tombstone(&self) -> bool {
-        each!(self, inner => inner.is_tombstone())
-    }
+            #[inline]
+            fn is_tombstone(&self) -> bool {
+                each!(self, $type: $($kind)|+, inner => inner.is_tombstone())
+            }
 
-    fn status(&self) -> Result<(), Corruption> {
-        each!(self, inner => inner.status())
-    }
+            fn status(&self) -> Result<(), Corruption> {
+                each!(self, $type: $($kind)|+, inner => inner.status())
+            }
 
-    fn lend(&self, direction: Direction) -> Option<Lent<'_>> {
-        each!(self, inner => inner.lend(direction))
-    }
+            fn lend(&self, direction: Direction) -> Option<Lent<'_>> {
+                each!(self, $type: $($kind)|+, inner => inner.lend(direction))
+            }
 
-    fn pass(&mut self, direction: Direction, count: usize) {
-        each!(self, inner => inner.pass(direction, count));
-    }
+            fn pass(&mut self, direction: Direction, count: usize) {
+                each!(self, $type: $($kind)|+, inner => inner.pass(direction, count));
+            }
+        }
+    };
 }
+
+either!(LiveCursor: Base | Merged);
+either!(LayerCursor: Delta | Frozen | Segment);

@@ -3,23 +3,25 @@
 use super::bits::Bits;
 use super::front::{DirectKeys, FrontWalk};
 use super::fst::FstWalk;
-use super::int::IntWalk;
+use super::int::{IntWalk, MAX_WIDTH, spelled};
 use super::plain::PlainWalk;
-use super::{KeyHead, Keys, Located, Ordinal, Segment};
-use crate::batch::Lent;
+use super::soon::Soon;
+use super::values::Place;
+use super::{KeyHead, Keys, Known, Located, Ordinal, Segment};
+use crate::batch::{Batch, Lent};
 use crate::cursor::Cursor;
-use crate::entry::{Entry, EntryKind};
+use crate::entry::{Below, Entry, EntryKind};
 use crate::error::Corruption;
 use crate::range::Direction;
 use std::ops::{Deref, Range};
 
 /// A position among the keys of one codec.
-#[expect(clippy::large_enum_variant, reason = "a walk is in a box, one allocation for each cursor")]
 enum Walk {
     Plain(PlainWalk),
-    Front(FrontWalk),
+    /// In boxes, so that those who keep several cursors need not keep much.
+    Front(Box<FrontWalk>),
+    Fst(Box<FstWalk>),
     Int(IntWalk),
-    Fst(FstWalk),
 }
 
 /// A way to move.
@@ -73,8 +75,7 @@ impl Goal<'_> {
 /// A cursor over a segment, which it borrows or shares.
 pub(crate) struct SegmentCursor<S> {
     segment: S,
-    /// In a box, so that those who keep several cursors need not keep much.
-    walk: Box<Walk>,
+    walk: Walk,
     /// The entry it stands on, of which everything has been checked, so that reading it cannot fail.
     standing: Option<(Ordinal, Located)>,
     status: Result<(), Corruption>,
@@ -82,15 +83,16 @@ pub(crate) struct SegmentCursor<S> {
 
 impl<S: Deref<Target = Segment>> SegmentCursor<S> {
     /// A cursor without a position. Allocates at most a few hundred bytes yet.
+    #[inline]
     pub(crate) fn new(segment: S) -> Self {
         // Of a damaged segment no entry is found, whatever walks there.
         let walk = match segment.known().map(|known| &known.head) {
-            Ok(KeyHead::Fst) => Walk::Fst(FstWalk::default()),
-            Ok(KeyHead::Front(_) | KeyHead::Direct(_)) => Walk::Front(FrontWalk::default()),
+            Ok(KeyHead::Fst) => Walk::Fst(Box::default()),
+            Ok(KeyHead::Front(_) | KeyHead::Direct(_)) => Walk::Front(Box::default()),
             Ok(KeyHead::Int(_)) => Walk::Int(IntWalk::default()),
             Ok(KeyHead::Plain) | Err(_) => Walk::Plain(PlainWalk::default()),
         };
-        Self { segment, walk: Box::new(walk), standing: None, status: Ok(()) }
+        Self { segment, walk, standing: None, status: Ok(()) }
     }
 
     /// The ordinal of the entry it stands on.
@@ -99,13 +101,65 @@ impl<S: Deref<Target = Segment>> SegmentCursor<S> {
     }
 
     fn go(&mut self, way: Move<'_>) {
+        let Self { segment, walk, .. } = self;
+        let moved = segment.known().and_then(|known| walk.go(segment, known, way));
+        self.arrive(moved);
+    }
+
+    /// Stands where a move led to, if it led anywhere.
+    fn arrive(&mut self, moved: Result<Option<u64>, Corruption>) {
         self.standing = None;
         self.status = Ok(());
-        match self.segment.keys().and_then(|keys| self.walk.go(keys, way)) {
+        match moved {
             Ok(None) => {}
             Ok(Some(ordinal)) => self.land(ordinal),
             Err(corruption) => self.status = Err(corruption),
         }
+    }
+
+    /// Copies entries that come next in this direction, as long as `is_in` says so of their keys, and stands
+    /// on the last of them; whether there are any. `None`, and nothing has changed, if there is no short way
+    /// to those that come next, or they are not in this segment.
+    pub(crate) fn copy_next(
+        &mut self,
+        direction: Direction,
+        batch: &mut Batch,
+        is_in: impl Fn(&[u8]) -> bool,
+    ) -> Option<Result<bool, Corruption>> {
+        let (Walk::Int(walk), true) = (&mut self.walk, self.standing.is_some()) else {
+            return None;
+        };
+        let (keys, column) = self.segment.numbers()?;
+        let most = Batch::most(column.width) as u64;
+        let copied = batch.take_from(direction, keys.width(), |numbers, values| {
+            let ordinals = match walk.ahead(keys, direction, most, numbers)? {
+                Ok(ordinals) => keep_numbers(numbers, ordinals, direction, |number| {
+                    is_in(spelled(number, keys.width(), &mut [0; MAX_WIDTH]))
+                }),
+                Err(corruption) => return Some(Err(corruption)),
+            };
+            if let Some(values) = values {
+                column.copy(ordinals.clone(), values)?;
+            }
+            Some(Ok(walk.stand_behind(direction, &ordinals, numbers)))
+        })?;
+        let stood = copied.map(|last| last.map(|last| (last, column.get(last))));
+        Some(stood.and_then(|last| self.stand(last)))
+    }
+
+    /// Stands on an entry, if there is one, whose value may be known; whether there is one.
+    #[inline]
+    fn stand(&mut self, entry: Option<(u64, Soon)>) -> Result<bool, Corruption> {
+        self.status = Ok(());
+        let Some((ordinal, value)) = entry else { return Ok(false) };
+        let Soon::Value(value) = value else {
+            self.land(ordinal);
+            return self.status.map(|()| true);
+        };
+        let value = Place::Number(value.to_le_bytes());
+        let located = Located { kind: EntryKind::Value, below: Below::Absent, value };
+        self.standing = Some((Ordinal(ordinal), located));
+        Ok(true)
     }
 
     /// Stands on the entry that a move led to.
@@ -144,9 +198,42 @@ fn values_around(
     Some(slot.saturating_sub(below)..len.min(slot + above))
 }
 
+/// Leaves of ascending numbers those that come first in this direction, as long as `is_in` says so; answers
+/// which of these ordinals are theirs.
+fn keep_numbers(
+    numbers: &mut Vec<u64>,
+    ordinals: Range<u64>,
+    direction: Direction,
+    is_in: impl Fn(u64) -> bool,
+) -> Range<u64> {
+    let farthest = match direction {
+        Direction::Forward => numbers.last(),
+        Direction::Backward => numbers.first(),
+    };
+    // Most often they all stay: then one look is enough.
+    if farthest.is_none_or(|farthest| is_in(*farthest)) {
+        return ordinals;
+    }
+    match direction {
+        Direction::Forward => {
+            numbers.truncate(numbers.partition_point(|number| is_in(*number)));
+            ordinals.start..ordinals.start + numbers.len() as u64
+        }
+        Direction::Backward => {
+            numbers.drain(..numbers.partition_point(|number| !is_in(*number)));
+            ordinals.end - numbers.len() as u64..ordinals.end
+        }
+    }
+}
+
 impl Walk {
-    fn go(&mut self, keys: Keys<'_>, way: Move<'_>) -> Result<Option<u64>, Corruption> {
-        match (self, keys) {
+    fn go(
+        &mut self,
+        segment: &Segment,
+        known: &Known,
+        way: Move<'_>,
+    ) -> Result<Option<u64>, Corruption> {
+        match (self, segment.keys_of(known)) {
             (Self::Plain(walk), Keys::Plain(keys)) => match way {
                 Move::To(goal) => {
                     let ordinal = goal.ordinal(keys.len(), |key| keys.search(key))?;
@@ -167,6 +254,9 @@ impl Walk {
                 Move::Prev => walk.prev(keys),
             },
             (Self::Int(walk), Keys::Int(keys)) => match way {
+                Move::To(Goal::Seek(key)) => {
+                    walk.seek(keys, key, &mut segment.values(&known.layout))
+                }
                 Move::To(goal) => {
                     let ordinal = goal.ordinal(keys.len(), |key| keys.search(key, |_| ()))?;
                     walk.go_to(keys, ordinal, goal.direction())
@@ -200,6 +290,17 @@ impl<S: Deref<Target = Segment>> Cursor for SegmentCursor<S> {
     }
 
     fn seek(&mut self, key: &[u8]) {
+        if let Walk::Int(walk) = &mut self.walk
+            && let Some((keys, mut column)) = self.segment.numbers()
+        {
+            let found = walk.seek(keys, key, &mut column);
+            let found = found.map(|found| found.map(|ordinal| (ordinal, column.get(ordinal))));
+            self.standing = None;
+            if let Err(corruption) = found.and_then(|found| self.stand(found)) {
+                self.status = Err(corruption);
+            }
+            return;
+        }
         self.go(Move::To(Goal::Seek(key)));
     }
 
@@ -213,7 +314,7 @@ impl<S: Deref<Target = Segment>> Cursor for SegmentCursor<S> {
             return;
         }
         // Nearly all steps stay in their block. SCRATCHPAD.md section 3.2.
-        let stepped = match &mut *self.walk {
+        let stepped = match &mut self.walk {
             Walk::Front(walk) => walk.step_up(),
             Walk::Int(walk) => walk.step_up(),
             Walk::Plain(_) | Walk::Fst(_) => None,
@@ -229,7 +330,7 @@ impl<S: Deref<Target = Segment>> Cursor for SegmentCursor<S> {
         if !self.valid() {
             return;
         }
-        let stepped = match &mut *self.walk {
+        let stepped = match &mut self.walk {
             Walk::Front(walk) => walk.step_down(),
             Walk::Int(walk) => walk.step_down(),
             Walk::Plain(_) | Walk::Fst(_) => None,
@@ -247,7 +348,7 @@ impl<S: Deref<Target = Segment>> Cursor for SegmentCursor<S> {
 
     #[inline]
     fn key(&self) -> &[u8] {
-        match &*self.walk {
+        match &self.walk {
             Walk::Fst(walk) => walk.key(),
             Walk::Front(walk) => walk.key(),
             Walk::Int(walk) => walk.key(),
@@ -276,9 +377,9 @@ impl<S: Deref<Target = Segment>> Cursor for SegmentCursor<S> {
 
     fn lend(&self, direction: Direction) -> Option<Lent<'_>> {
         let Ordinal(ordinal) = self.ordinal()?;
-        let (keys, slot) = match &*self.walk {
+        let (keys, slot) = match &self.walk {
             Walk::Front(walk) => walk.lend()?,
-            Walk::Int(walk) => walk.lend(),
+            Walk::Int(walk) => walk.lend()?,
             Walk::Plain(_) | Walk::Fst(_) => return None,
         };
         let segment: &Segment = &self.segment;
@@ -296,13 +397,15 @@ impl<S: Deref<Target = Segment>> Cursor for SegmentCursor<S> {
 
     fn pass(&mut self, direction: Direction, count: usize) {
         // Nothing is lent by others, or elsewhere.
-        let ordinal = match &mut *self.walk {
+        let passed = match &mut self.walk {
             _ if count == 0 => return,
-            Walk::Front(walk) => walk.pass(direction, count),
-            Walk::Int(walk) => walk.pass(direction, count),
+            Walk::Front(walk) => Ok(Some(walk.pass(direction, count))),
+            Walk::Int(walk) => match self.segment.keys() {
+                Ok(Keys::Int(keys)) => walk.pass(keys, direction, count),
+                _ => return,
+            },
             Walk::Plain(_) | Walk::Fst(_) => return,
         };
-        self.status = Ok(());
-        self.land(ordinal);
+        self.arrive(passed);
     }
 }

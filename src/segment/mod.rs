@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod bits;
+mod bound;
 mod build;
 mod columns;
 mod cursor;
@@ -28,6 +29,7 @@ mod tests;
 mod values;
 mod verify;
 
+pub(crate) use bound::BoundSearch;
 pub(crate) use build::{CodecChoice, SegmentBuilder, entry_bulk};
 pub(crate) use columns::NumberPieces;
 pub(crate) use cursor::SegmentCursor;

@@ -15,6 +15,7 @@ use crate::blocks::Bytes;
 use crate::bytes::{u32_at, u64_at, uint_at};
 use crate::entry::ValueWidth;
 use crate::numbers::{MAX_NUMBER, Numbers};
+use std::ops::Range;
 
 /// What is known in few steps about a key. Handed around in registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +56,7 @@ impl Segment {
 
     /// Keys and values, if the segment is of that kind.
     #[inline(always)]
-    fn numbers(&self) -> Option<(IntKeys<'_>, Column<'_>)> {
+    pub(super) fn numbers(&self) -> Option<(IntKeys<'_>, Column<'_>)> {
         let Frame::Known(known) = &self.frame else { return None };
         let (layout, KeyHead::Int(head)) = (&known.layout, &known.head) else { return None };
         let (Some(image), ValueWidth::Fixed(width)) = (self.image.bytes().open(), layout.width)
@@ -107,10 +108,10 @@ impl SoonSearch<'_> {
 }
 
 /// The values of a segment.
-struct Column<'a> {
+pub(super) struct Column<'a> {
     array: &'a [u8],
     /// Bytes of each.
-    width: usize,
+    pub(super) width: usize,
     /// How many there are, if they are packed.
     packed: Option<u64>,
 }
@@ -123,7 +124,7 @@ impl<'a> Column<'a> {
 
     /// The value of an entry, which there is.
     #[inline(always)]
-    fn get(&self, ordinal: u64) -> Soon {
+    pub(super) fn get(&self, ordinal: u64) -> Soon {
         let at = (ordinal as usize).wrapping_mul(self.width);
         let value = match (self.packed, self.width) {
             (Some(count), _) => self.packed(count).number(ordinal).ok(),
@@ -132,6 +133,19 @@ impl<'a> Column<'a> {
             (None, width) => uint_at(self.array, at, width),
         };
         value.map_or(Soon::Unknown, Soon::Value)
+    }
+
+    /// Appends the values of these entries, which there are; `None` if they are damaged, or there is no
+    /// memory.
+    pub(super) fn copy(&self, ordinals: Range<u64>, out: &mut Vec<u8>) -> Option<()> {
+        if let Some(count) = self.packed {
+            return self.packed(count).unpack(ordinals, out).ok();
+        }
+        let place = |ordinal: u64| (ordinal as usize).wrapping_mul(self.width);
+        let bytes = self.array.get(place(ordinals.start)..place(ordinals.end))?;
+        out.try_reserve(bytes.len()).ok()?;
+        out.extend_from_slice(bytes);
+        Some(())
     }
 }
 

@@ -5,6 +5,7 @@
 //! index of the extent that holds them. A tombstone has an empty item, or zeros in the array.
 
 use super::format::{Layout, Section, SectionLens};
+use super::int::Near;
 use super::slabs::Column;
 use crate::arena::{CACHE_LINE, OutOfMemory, prefetch};
 use crate::batch::LentValues;
@@ -355,6 +356,13 @@ fn verify_ends(heap: Bytes<'_>, offsets: Bytes<'_>, entries: u64) -> Result<(), 
 }
 
 const ENTRIES: &str = "there is an offset for the entry";
+
+impl Near for Values<'_> {
+    #[inline]
+    fn tell(&mut self, ordinal: u64) {
+        self.prefetch(ordinal);
+    }
+}
 
 #[cold]
 fn damaged(section: Section, offset: u64, rule: &'static str) -> Corruption {

@@ -117,7 +117,7 @@ impl<'b> IntStage<'b> {
             bytes.resize(len, 0);
             pieces.read(&mut bytes[..len - SLACK]);
             let piece = Unread::new(&bytes, first, shape).and_then(Unread::read);
-            piece.and_then(|piece| piece.decode(0, &mut numbers)).ok_or(OutOfMemory)?;
+            piece.and_then(|piece| piece.decode(0, None, &mut numbers)).ok_or(OutOfMemory)?;
             hand(&numbers)?;
         }
         hand(&self.pending)

@@ -246,11 +246,54 @@ impl<'a> EliasFano<'a> {
         self.nth(place, i.checked_sub(passed)? as u32, |word| word)
     }
 
-    /// The keys from `start` on, as many as `out` takes, of which there are enough, if the first of
-    /// the piece is `first`; `None` if they do not ascend, or the bytes are not as they must be.
+    /// The place of the next bit that is set, from `place` on.
+    #[inline(always)]
+    fn next(self, place: usize) -> Option<usize> {
+        let mut at = place / 64;
+        let mut word = self.word(at)? & (u64::MAX << (place % 64));
+        while word == 0 {
+            at += 1;
+            word = self.word(at)?;
+        }
+        Some(at * 64 + word.trailing_zeros() as usize)
+    }
+
+    /// How far key `i`, which there is, lies from the first one, if it is the first that lies at
+    /// `distance` or farther.
+    #[inline(always)]
+    pub(super) fn found(self, i: usize, distance: u64) -> Option<u64> {
+        // The bit of a key stands as far on as it has keys and buckets before it. Where that of its
+        // number and the bucket of the distance is not set, the key is in a later bucket.
+        let place = self.next(i + self.bucket_of(distance)?)?;
+        Some(((place - i) as u64) << self.shape.width | self.lows.get(i)?)
+    }
+
+    /// Where the bit of key `i` stands, or before that, but behind those of all keys before it. The key
+    /// before it may be known.
     #[inline]
-    pub(super) fn decode(self, first: u64, start: usize, out: &mut [u64]) -> Option<()> {
-        let place = self.place(start)?;
+    fn place_behind(self, first: u64, i: usize, before: Option<u64>) -> Option<usize> {
+        match before {
+            _ if i == 0 => Some(0),
+            Some(key) => {
+                let bucket = key.checked_sub(first)? >> self.shape.width;
+                i.checked_add(usize::try_from(bucket).ok()?)
+            }
+            None => self.place(i),
+        }
+    }
+
+    /// The keys from `start` on, as many as `out` takes, of which there are enough, if the first of
+    /// the piece is `first`; `None` if they do not ascend, or the bytes are not as they must be. The key
+    /// before them spares the search for where they are, if it is known.
+    #[inline]
+    pub(super) fn decode(
+        self,
+        first: u64,
+        start: usize,
+        before: Option<u64>,
+        out: &mut [u64],
+    ) -> Option<()> {
+        let place = self.place_behind(first, start, before)?;
         let mut at = place / 64;
         let mut word = self.word(at)? & (u64::MAX << (place % 64));
         self.lows.unpack(start, out)?;

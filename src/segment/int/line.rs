@@ -113,6 +113,12 @@ impl<'a> Line<'a> {
         Some(self.line(i).wrapping_add(self.height(i)?))
     }
 
+    /// Key `i`.
+    #[inline]
+    pub(super) fn key(self, i: usize) -> Option<u64> {
+        Some(self.intercept.wrapping_add(self.distance(i)?))
+    }
+
     /// The keys that may be the first that is not below `key`: from the first to the one behind the
     /// last, which may also be the one.
     #[inline(always)]

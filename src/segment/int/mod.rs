@@ -158,6 +158,76 @@ impl<'a> IntKeys<'a> {
         }
     }
 
+    /// The first key that is not below `key`, and its ordinal, if there is one. `near` is as for a
+    /// [`search`](Self::search).
+    #[inline(never)]
+    pub(super) fn seek(
+        self,
+        key: &[u8],
+        near: &mut impl Near,
+    ) -> Result<Option<(u64, u64)>, Corruption> {
+        if let (Some(index), Some(pieces)) = (self.index.open(), self.pieces.open()) {
+            let (index, pieces) = (Bytes::heap(index), Bytes::heap(pieces));
+            return Self { index, pieces, ..self }.seek_here(key, near);
+        }
+        self.seek_here(key, near)
+    }
+
+    /// The same in the caller.
+    #[inline(always)]
+    fn seek_here(self, key: &[u8], near: &mut impl Near) -> Result<Option<(u64, u64)>, Corruption> {
+        let Some(Sought { head, number, .. }) = self.sought(key) else { return Ok(None) };
+        let row = head.tree.descend(self.index, number)?;
+        let first = (row.piece as u64) << head.shift;
+        let piece = self.piece(head, row)?;
+        if let Some(slot) = piece.expect(number) {
+            near.tell(first + slot as u64);
+        }
+        let settled = piece.narrow(number).and_then(|keys| {
+            near.tell(first + keys.0 as u64);
+            piece.settle(number, keys)
+        });
+        let Some((slot, _)) = settled else { return Err(no_piece(row.piece)) };
+        self.found(head, &piece, row.piece, number, slot)
+    }
+
+    /// The last step of a search that was begun here: the first key that is not below what was looked for,
+    /// and its ordinal, if there is one.
+    #[inline]
+    pub(super) fn settle(self, search: &IntSearch<'_>) -> Result<Option<(u64, u64)>, Corruption> {
+        let IntSearch { piece, number, row, .. } = *search;
+        let settled = search.within.and_then(|within| piece.settle(number, within));
+        match settled.zip(piece.read()) {
+            Some(((slot, _), piece)) => self.found(self.head, &piece, row, number, slot),
+            None => Err(no_piece(row)),
+        }
+    }
+
+    /// The key of a piece at `slot`, which is the first that is not below `number`, or that of the next
+    /// piece if it is behind all; and its ordinal. `None` if it is behind all keys.
+    #[inline(always)]
+    fn found(
+        self,
+        head: IntHead,
+        piece: &Piece<'_>,
+        row: usize,
+        number: u64,
+        slot: usize,
+    ) -> Result<Option<(u64, u64)>, Corruption> {
+        let ordinal = ((row as u64) << head.shift) + slot as u64;
+        let key = if slot < self.keys_of(head, row) {
+            piece.found(slot, number)
+        } else if ordinal < self.entries {
+            Some(head.tree.row(self.index, row + 1)?.first)
+        } else {
+            return Ok(None);
+        };
+        match key.filter(|key| has_width(*key, head.width)) {
+            Some(key) => Ok(Some((ordinal, key))),
+            None => Err(no_piece(row)),
+        }
+    }
+
     /// Begins a search that asks for memory a step before it reads it; `None` if all keys are below.
     #[inline(always)]
     pub(super) fn begin(self, key: &[u8]) -> Result<Option<IntSearch<'a>>, Corruption> {
@@ -180,19 +250,25 @@ impl<'a> IntKeys<'a> {
     pub(super) fn key_at(self, ordinal: u64, key: &mut Vec<u8>) -> Result<(), Corruption> {
         let head = self.head;
         let mut number = [0];
-        self.decode(head, ordinal, &mut number)?;
+        self.decode(head, ordinal, None, &mut number)?;
         let bytes = bytes_of(number[0]);
         key.extend_from_slice(&bytes[MAX_WIDTH - head.width..]);
         Ok(())
     }
 
     /// The keys from `ordinal` on, as many as `out` takes, of which there are enough, all in one
-    /// piece. They ascend.
-    fn decode(self, head: IntHead, ordinal: u64, out: &mut [u64]) -> Result<(), Corruption> {
+    /// piece. They ascend. The key before them may be known.
+    fn decode(
+        self,
+        head: IntHead,
+        ordinal: u64,
+        before: Option<u64>,
+        out: &mut [u64],
+    ) -> Result<(), Corruption> {
         let number = (ordinal >> head.shift) as usize;
         let row = head.tree.row(self.index, number)?;
         let start = (ordinal & ((1 << head.shift) - 1)) as usize;
-        let decoded = self.piece(head, row)?.decode(start, out);
+        let decoded = self.piece(head, row)?.decode(start, before, out);
         let is_sound = out.last().is_none_or(|last| has_width(*last, head.width));
         decoded.filter(|()| is_sound).ok_or_else(|| no_piece(number))
     }
@@ -212,7 +288,7 @@ impl<'a> IntKeys<'a> {
         let count = self.keys_of(head, number);
         keys.try_reserve(count.saturating_sub(keys.len())).map_err(OutOfMemory::from)?;
         keys.resize(count, 0);
-        let unpacked = self.decode(head, first, keys);
+        let unpacked = self.decode(head, first, None, keys);
         if unpacked.is_err() {
             keys.clear();
         }
@@ -222,7 +298,7 @@ impl<'a> IntKeys<'a> {
     /// The keys from `ordinal` on, for measurements.
     #[cfg(test)]
     pub(super) fn unpack(self, ordinal: u64, out: &mut [u64]) -> Result<(), Corruption> {
-        self.decode(self.head, ordinal, out)
+        self.decode(self.head, ordinal, None, out)
     }
 
     #[inline(always)]

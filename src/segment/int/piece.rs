@@ -208,12 +208,25 @@ impl Piece<'_> {
         }
     }
 
-    /// The keys from `start` on, as many as `out` takes, of which there are enough; `None` if they do
-    /// not ascend, or the bytes are not as they must be.
-    #[inline]
-    pub(super) fn decode(self, start: usize, out: &mut [u64]) -> Option<()> {
+    /// Key `i`, which there is, if it is the first that is not below `key`; `None` if the bytes are not as
+    /// they must be.
+    #[inline(always)]
+    pub(super) fn found(self, i: usize, key: u64) -> Option<u64> {
         match self {
-            Self::EliasFano(first, piece) => piece.decode(first, start, out),
+            Self::EliasFano(first, piece) => {
+                piece.found(i, key.saturating_sub(first)).map(|found| found.wrapping_add(first))
+            }
+            Self::Line(piece) => piece.key(i),
+        }
+    }
+
+    /// The keys from `start` on, as many as `out` takes, of which there are enough; `None` if they do
+    /// not ascend, or the bytes are not as they must be. The key before them spares the search for where
+    /// they are, if it is known.
+    #[inline]
+    pub(super) fn decode(self, start: usize, before: Option<u64>, out: &mut [u64]) -> Option<()> {
+        match self {
+            Self::EliasFano(first, piece) => piece.decode(first, start, before, out),
             Self::Line(piece) => piece.decode(start, out),
         }
     }

@@ -49,6 +49,58 @@ fn key(number: u64, width: usize) -> Vec<u8> {
     bytes_of(number)[MAX_WIDTH - width..].to_vec()
 }
 
+/// Whom a search need not tell anything.
+struct Nobody;
+
+impl Near for Nobody {
+    fn tell(&mut self, _ordinal: u64) {}
+}
+
+/// Compares what is found ahead of some keys, and steps from them, with a sorted list of numbers.
+fn expect_steps(reader: IntKeys<'_>, list: &[u64], width: usize) {
+    let mut rng = Rng::new(list.len() as u64);
+    for _ in 0..40 {
+        let (mut walk, mut at) = (IntWalk::default(), rng.below(list.len()));
+        let landed = walk.seek(reader, &key(list[at], width), &mut Nobody);
+        assert_eq!(landed, Ok(Some(at as u64)));
+        let mut numbers = Vec::new();
+        for _ in 0..12 {
+            let direction = [Direction::Forward, Direction::Backward][rng.below(2)];
+            let is_up = direction == Direction::Forward;
+            if rng.one_in(3) {
+                let landed = if is_up { walk.next(reader) } else { walk.prev(reader) };
+                let next = if is_up { at + 1 } else { at.wrapping_sub(1) };
+                let next = Some(next).filter(|next| *next < list.len());
+                assert_eq!(landed, Ok(next.map(|next| next as u64)));
+                match next {
+                    Some(next) => at = next,
+                    None => break,
+                }
+            } else {
+                let most = rng.log_below(600) as u64;
+                let Some(ahead) = walk.ahead(reader, direction, most, &mut numbers) else {
+                    assert_eq!(at, if is_up { list.len() - 1 } else { 0 });
+                    continue;
+                };
+                let ahead = ahead.expect("our own bytes");
+                let range = ahead.start as usize..ahead.end as usize;
+                assert_eq!(if is_up { range.start } else { range.end }, at + usize::from(is_up));
+                assert_eq!(numbers, list[range.clone()]);
+                assert!((1..=most.max(1)).contains(&(numbers.len() as u64)));
+                let last = if is_up { range.end - 1 } else { range.start };
+                let stood = walk.stand_behind(direction, &ahead, &numbers);
+                assert_eq!(stood, Some(last as u64));
+                // Some of them were not wanted after all.
+                let back = rng.below(range.len() + 1);
+                at = if is_up { last - back } else { last + back };
+                let other = if is_up { Direction::Backward } else { Direction::Forward };
+                assert_eq!(walk.pass(reader, other, back), Ok(Some(at as u64)));
+            }
+            assert_eq!(walk.key(), key(list[at], width));
+        }
+    }
+}
+
 /// Compares searches and walks with those of a sorted list of numbers, on keys and beside them.
 fn expect_all(numbers: &BTreeSet<u64>, width: usize) -> Sections {
     let list: Vec<u64> = numbers.iter().copied().collect();
@@ -57,11 +109,17 @@ fn expect_all(numbers: &BTreeSet<u64>, width: usize) -> Sections {
     reader.verify().expect("our own bytes");
     let most = number_of([0xff; 8]) >> (64 - 8 * width);
     let expect = |probe: u64| {
-        let found = reader.search(&key(probe, width), |_| ());
-        assert_eq!(
-            found,
-            Ok(list.binary_search(&probe).map(|at| at as u64).map_err(|at| at as u64))
-        );
+        let sought = key(probe, width);
+        let place = list.binary_search(&probe);
+        let found = reader.search(&sought, |_| ());
+        assert_eq!(found, Ok(place.map(|at| at as u64).map_err(|at| at as u64)));
+        let (Ok(at) | Err(at)) = place;
+        let first = list.get(at).map(|number| (at as u64, *number));
+        assert_eq!(reader.seek(&sought, &mut Nobody), Ok(first));
+        if let Some(mut search) = reader.begin(&sought).expect("our own bytes") {
+            search.narrow().expect("our own bytes");
+            assert_eq!(reader.settle(&search), Ok(first));
+        }
     };
     for (ordinal, number) in list.iter().enumerate() {
         let mut found = vec![];
@@ -76,6 +134,7 @@ fn expect_all(numbers: &BTreeSet<u64>, width: usize) -> Sections {
             .into_iter()
             .for_each(expect);
     }
+    expect_steps(reader, &list, width);
     let mut walk = IntWalk::default();
     let mut landed = walk.go_to(reader, Some(0), Direction::Forward).expect("our own bytes");
     for (ordinal, number) in list.iter().enumerate() {
@@ -328,6 +387,15 @@ fn forged_fields_give_answers_or_errors() {
             {
                 let _ = walk.next(reader);
                 let _ = walk.prev(reader);
+            }
+            if let Ok(Some(_)) = walk.seek(reader, probe, &mut Nobody) {
+                let direction = [Direction::Forward, Direction::Backward][rng.below(2)];
+                let mut numbers = Vec::new();
+                if let Some(Ok(ahead)) = walk.ahead(reader, direction, 100, &mut numbers) {
+                    assert!(numbers.is_sorted_by(|a, b| a < b));
+                    let _ = walk.stand_behind(direction, &ahead, &numbers);
+                    let _ = walk.next(reader);
+                }
             }
             // A changed bit may make other keys, which are as good.
             assert!(!is_sound || found.is_ok());

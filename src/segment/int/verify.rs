@@ -25,7 +25,7 @@ impl IntKeys<'_> {
         for number in 0..head.tree.pieces {
             let row = head.tree.row(self.index, number)?;
             keys.resize(self.keys_of(head, number), 0);
-            let decoded = self.piece(head, row)?.decode(0, &mut keys);
+            let decoded = self.piece(head, row)?.decode(0, None, &mut keys);
             decoded.ok_or_else(|| no_piece(number))?;
             let ascends = last.is_none_or(|last| last < keys[0]) && keys.is_sorted_by(|a, b| a < b);
             last = keys.last().copied();
