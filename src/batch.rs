@@ -5,7 +5,7 @@
 //! side in a segment and nothing newer comes between them, a walk copies them all at once.
 //! SCRATCHPAD.md section 3.2.
 
-use crate::bytes::bytes_of;
+use crate::bytes::{bytes_of, spelled_on};
 use crate::numbers::Numbers;
 use crate::range::Direction;
 use std::ops::Range;
@@ -148,6 +148,27 @@ impl<'a> Lent<'a> {
             Direction::Forward => 0..low,
             Direction::Backward => low..len,
         })
+    }
+
+    /// The first ones in this direction, as long as their keys come before `bound`.
+    pub(crate) fn keep_before(self, direction: Direction, bound: &[u8]) -> Self {
+        match self.keys {
+            LentKeys::Numbers(numbers, len) if bound.len() == len => {
+                let bound = spelled_on(0, bound);
+                self.slice(match direction {
+                    Direction::Forward => 0..numbers.partition_point(|number| *number < bound),
+                    Direction::Backward => {
+                        numbers.partition_point(|number| *number <= bound)..numbers.len()
+                    }
+                })
+            }
+            LentKeys::Numbers(..) | LentKeys::Strings(..) => {
+                self.keep_while(direction, |key| match direction {
+                    Direction::Forward => key < bound,
+                    Direction::Backward => key > bound,
+                })
+            }
+        }
     }
 
     /// The first ones in this direction, so many at most.
@@ -576,6 +597,11 @@ mod tests {
                 let below = model.iter().filter(|entry| &entry.0[..] < bound).count();
                 let above = model.iter().filter(|entry| &entry.0[..] > bound).count();
                 assert_eq!((up.len(), down.len()), (below, above));
+                let entries = |lent: Lent<'_>| (0..lent.len()).map(|i| lent.entry(i)).collect();
+                let all: Vec<_> = entries(up);
+                assert_eq!(all, entries(lent.keep_before(Direction::Forward, bound)));
+                let all: Vec<_> = entries(down);
+                assert_eq!(all, entries(lent.keep_before(Direction::Backward, bound)));
                 let mut batch = Batch::new(true);
                 for likely in [7, 8, 16] {
                     let widths = Widths::new(likely, Some(width));

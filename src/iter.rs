@@ -184,10 +184,10 @@ impl Walk {
 
     /// Goes on, forwards, with the first entry that has this key, which is greater than all that were
     /// yielded there, or a greater one.
-    fn jump(&mut self, key: Vec<u8>) {
+    fn jump(&mut self, key: &[u8]) {
         self.batch.discard();
         if let Some(ends) = &mut self.ends {
-            ends.range.lower = Bound::Included(key.as_slice().into());
+            ends.range.lower = Bound::Included(key.into());
             ends.is_raised = true;
         }
     }
@@ -617,7 +617,7 @@ impl<K: Key, V: Value> Iter<K, V> {
 
     /// Goes on with the first entry that has this encoded key, which is greater than all that were
     /// looked at, or a greater one.
-    pub(crate) fn jump(&mut self, key: Vec<u8>) {
+    pub(crate) fn jump(&mut self, key: &[u8]) {
         self.walk.jump(key);
     }
 

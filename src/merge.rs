@@ -5,6 +5,7 @@
 //! entry found below. So a merge of layers is again a layer, with the right weights.
 
 use crate::batch::Lent;
+use crate::bytes::number_of;
 use crate::cursor::Cursor;
 use crate::entry::Entry;
 use crate::error::Corruption;
@@ -199,7 +200,7 @@ impl<C: Cursor> Cursor for Merge<C> {
             return Some(lent);
         };
         let bound = self.children[other].key();
-        Some(lent.keep_while(direction, |key| order(direction, key, bound) == Ordering::Less))
+        Some(lent.keep_before(direction, bound))
     }
 
     fn pass(&mut self, direction: Direction, count: usize) {
@@ -212,9 +213,14 @@ impl<C: Cursor> Cursor for Merge<C> {
 /// Less if `a` is nearer to where a walk in this direction starts.
 #[inline]
 fn order(direction: Direction, a: &[u8], b: &[u8]) -> Ordering {
+    // Most numbers have eight bytes, which need no call.
+    let ascending = match (a.try_into(), b.try_into()) {
+        (Ok(a), Ok(b)) => number_of(a).cmp(&number_of(b)),
+        _ => a.cmp(b),
+    };
     match direction {
-        Direction::Forward => a.cmp(b),
-        Direction::Backward => b.cmp(a),
+        Direction::Forward => ascending,
+        Direction::Backward => ascending.reverse(),
     }
 }
 

@@ -132,7 +132,7 @@ impl<K: Key, V: Value, A: Automaton> Search<K, V, A> {
         loop {
             if let Some(prefix) = run.dead() {
                 match prefix_successor(prefix) {
-                    Some(behind) => entries.jump(behind),
+                    Some(behind) => entries.jump(&behind),
                     None => entries.end(),
                 }
             }
