@@ -112,6 +112,22 @@ impl IntWalk {
             Direction::Backward => self.ordinal.checked_sub(1)?,
         };
         let most = most.min(self.most).max(1);
+        let slot = self.slot();
+        let unpacked = match direction {
+            Direction::Forward => {
+                let first = slot.wrapping_add(1);
+                first..self.block.len().min(first.saturating_add(most as usize))
+            }
+            Direction::Backward => slot.saturating_sub(most as usize)..slot,
+        };
+        if let Some(keys @ [_, ..]) = self.block.get(unpacked.clone()) {
+            numbers.clear();
+            if numbers.try_reserve(keys.len()).is_ok() {
+                numbers.extend_from_slice(keys);
+                let start = self.start + unpacked.start as u64;
+                return Some(Ok(start..start + keys.len() as u64));
+            }
+        }
         Some(unpack(keys, next, direction, most, Some(self.number), numbers).and_then(|ordinals| {
             let nearest = match direction {
                 Direction::Forward => numbers.first(),
@@ -134,8 +150,10 @@ impl IntWalk {
             Direction::Forward => (ordinals.end.checked_sub(1)?, numbers.last()?),
             Direction::Backward => (ordinals.start, numbers.first()?),
         };
+        if self.block.is_empty() {
+            self.most = (self.most * 2).min(MOST);
+        }
         self.block.clear();
-        self.most = (self.most * 2).min(MOST);
         Some(self.stand(ordinal, *number))
     }
 
