@@ -136,6 +136,13 @@ fn hosts(rng: &mut Rng, count: usize) -> Vec<Vec<u8>> {
     keys.into_iter().collect()
 }
 
+/// The file of lines that the environment names.
+#[expect(clippy::disallowed_methods, reason = "what is measured may be anywhere")]
+fn named_lines() -> Option<Vec<u8>> {
+    let file = std::env::var_os("MEMKV_MEASURE_LINES")?;
+    Some(fs::read(file).expect("a file of lines"))
+}
+
 /// The lines of a text that are not empty.
 fn lines(text: &[u8]) -> Vec<Vec<u8>> {
     let lines = text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
@@ -348,8 +355,8 @@ fn measure(name: &str, keys: &[Vec<u8>], rng: &mut Rng) {
 fn figures_of_segments_beside_those_of_other_maps() {
     let mut rng = Rng::new(20_261_121);
     let count = wanted_keys().unwrap_or(KEYS);
-    if let Some(file) = std::env::var_os("MEMKV_MEASURE_LINES") {
-        measure("lines", &lines(&fs::read(file).expect("a file of lines")), &mut rng);
+    if let Some(text) = named_lines() {
+        measure("lines", &lines(&text), &mut rng);
     }
     measure("words", &lines(include_bytes!("../../../benches/data/words.txt")), &mut rng);
     let keys = names(&mut rng, count);
