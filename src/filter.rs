@@ -16,9 +16,14 @@ const BITS_PER_KEY: usize = 12;
 /// Fewest keys that a generation is sized for.
 const MIN_CAPACITY: usize = 512;
 
-/// The hash of a key, made once for all filters that are asked about it.
+/// What is asked of filters for a key, made once for all of them.
 #[derive(Clone, Copy)]
-pub(crate) struct KeyHash(u64);
+pub(crate) struct KeyHash {
+    /// Bits of a word.
+    bits: u64,
+    /// The place of the word, as a share of all.
+    place: u64,
+}
 
 impl KeyHash {
     /// Hashes `key`.
@@ -28,16 +33,14 @@ impl KeyHash {
         hasher.write(key);
         // One more mix: the low bits choose bits of a word, the high ones the word.
         let hash = hasher.finish().wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        Self(hash ^ hash >> 32)
+        let hash = hash ^ hash >> 32;
+        let bit = |shift: u32| 1u64 << (hash >> shift & 63);
+        Self { bits: bit(0) | bit(6) | bit(12) | bit(18), place: hash.rotate_left(20) }
     }
 
-    fn bits(self) -> u64 {
-        let bit = |shift: u32| 1u64 << (self.0 >> shift & 63);
-        bit(0) | bit(6) | bit(12) | bit(18)
-    }
-
+    #[inline]
     fn word(self, words: usize) -> usize {
-        ((u128::from(self.0.rotate_left(20)) * words as u128) >> 64) as usize
+        ((u128::from(self.place) * words as u128) >> 64) as usize
     }
 }
 
@@ -60,7 +63,7 @@ impl Filter {
 
     /// Adds a key. Refuses if that takes memory which cannot be had.
     pub(crate) fn insert(&mut self, hash: KeyHash) -> Result<(), OutOfMemory> {
-        if planted(Bug::FilterForgetsKeys) && hash.0.is_multiple_of(4) {
+        if planted(Bug::FilterForgetsKeys) && hash.place.is_multiple_of(4) {
             return Ok(());
         }
         if self.room == 0 {
@@ -72,7 +75,7 @@ impl Filter {
         }
         self.room -= 1;
         let word = hash.word(self.last.len());
-        self.last[word] |= hash.bits();
+        self.last[word] |= hash.bits;
         Ok(())
     }
 
@@ -90,8 +93,7 @@ impl Filter {
     /// Whether the key may have been added.
     #[inline]
     pub(crate) fn may_contain(&self, hash: KeyHash) -> bool {
-        let bits = hash.bits();
-        let has = |words: &[u64]| words[hash.word(words.len())] & bits == bits;
+        let has = |words: &[u64]| words[hash.word(words.len())] & hash.bits == hash.bits;
         has(&self.last) || self.full.iter().any(|words| has(words))
     }
 
@@ -101,11 +103,11 @@ impl Filter {
         prefetch_value(&self.last[hash.word(self.last.len())]);
     }
 
-    /// Heap bytes owned.
+    /// Heap bytes owned, besides the struct itself.
     pub(crate) fn heap_bytes(&self) -> usize {
         let full: usize = self.full.iter().map(|words| size_of_val(&**words)).sum();
         let words = size_of_val(&*self.last) + full;
-        size_of::<Self>() + words + self.full.capacity() * size_of::<Box<[u64]>>()
+        words + self.full.capacity() * size_of::<Box<[u64]>>()
     }
 }
 

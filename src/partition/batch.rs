@@ -182,7 +182,7 @@ impl Batch {
                     answer(number, &value.to_le_bytes()[..search.width()]);
                 }
                 Soon::Absent => {}
-                Soon::Unknown => later.insert(number),
+                Soon::Removed | Soon::Unknown => later.insert(number),
             }
         }
         if later.is_empty() {

@@ -19,7 +19,7 @@ const COUNTS: usize = 2 * size_of::<usize>();
 pub(crate) struct Frozen {
     /// Its entries. Shared, so that a cursor can own it.
     pub(crate) tree: Arc<Tree>,
-    filter: Option<Box<Filter>>,
+    filter: Option<Filter>,
 }
 
 /// The newer, smaller segment behind a filter; it may hold tombstones.
@@ -29,7 +29,19 @@ pub(crate) struct Overlay {
     filter: Option<Filter>,
 }
 
+impl Frozen {
+    #[inline]
+    pub(super) fn filter(&self) -> Option<&Filter> {
+        self.filter.as_ref()
+    }
+}
+
 impl Overlay {
+    #[inline]
+    pub(super) fn filter(&self) -> Option<&Filter> {
+        self.filter.as_ref()
+    }
+
     /// Behind a filter that knows all its keys, or none.
     pub(crate) fn new(segment: Segment, filter: Option<Filter>) -> Self {
         Self { segment: Arc::new(segment), filter }
@@ -84,33 +96,30 @@ impl Layers {
         self.frozen.is_some() || self.overlay.is_some() || self.base.is_some()
     }
 
-    /// The newest entry of `key`, and the number of the layer that has it (1: frozen delta, 2:
-    /// overlay, 3: base). `hash` is the key's, if it was made.
-    /// `buf` is where its value goes, if it has to be unpacked.
+    /// The newest entry of `key`. `hash` is the key's, if it was made. `buf` is where its value goes, if
+    /// it has to be unpacked.
     pub(super) fn find<'a>(
         &'a self,
         key: &[u8],
         hash: &mut Option<KeyHash>,
         buf: &'a ValueBuf,
-    ) -> Result<(Option<Entry<'a>>, Option<usize>), Corruption> {
+    ) -> Result<Option<Entry<'a>>, Corruption> {
         // One of these lines, and the filter's, arrive while another is waited for.
         if let Some(base) = &self.base {
             prefetch_value(&**base);
         }
         if let Some(entry) = self.find_frozen(key, hash) {
-            return Ok((Some(entry), Some(1)));
+            return Ok(Some(entry));
         }
         if let Some(overlay) = self.overlay_of(key, hash)
             && let Some(entry) = overlay.get(key, buf)?
         {
-            return Ok((Some(entry), Some(2)));
+            return Ok(Some(entry));
         }
-        if let Some(base) = &self.base
-            && let Some(entry) = base.get(key, buf)?
-        {
-            return Ok((Some(entry), Some(3)));
+        match &self.base {
+            Some(base) => base.get(key, buf),
+            None => Ok(None),
         }
-        Ok((None, None))
     }
 
     /// Asks for what a search for `key` reads first of the overlay's filter and of the base.
@@ -135,12 +144,10 @@ impl Layers {
         if may_hold { frozen.tree.get(key) } else { None }
     }
 
-    /// Whether the frozen delta or the overlay may hold a key.
-    pub(super) fn may_hold(&self, hash: KeyHash) -> bool {
-        let may_hold =
-            |filter: Option<&Filter>| filter.is_none_or(|filter| filter.may_contain(hash));
-        self.frozen.as_ref().is_some_and(|frozen| may_hold(frozen.filter.as_deref()))
-            || self.overlay.as_ref().is_some_and(|overlay| may_hold(overlay.filter.as_ref()))
+    /// Whether nothing is above the base.
+    #[inline]
+    pub(super) fn is_base_only(&self) -> bool {
+        self.frozen.is_none() && self.overlay.is_none()
     }
 
     /// The segment of the overlay, if it may hold `key`. `hash` is the key's, if it was made.
@@ -193,7 +200,7 @@ impl Layers {
         if let Some(frozen) = &self.frozen {
             usage.frozen += frozen.tree.chunk_bytes();
             usage.extents += frozen.tree.extent_bytes();
-            usage.filter += frozen.filter.as_deref().map_or(0, Filter::heap_bytes);
+            usage.filter += frozen.filter.as_ref().map_or(0, Filter::heap_bytes);
             usage.overhead +=
                 2 * COUNTS + size_of::<Frozen>() + size_of::<Tree>() + frozen.tree.overhead_bytes();
         }

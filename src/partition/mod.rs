@@ -12,6 +12,7 @@
 mod batch;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod check;
+mod get;
 mod layers;
 mod room;
 mod shared;
@@ -30,7 +31,7 @@ use crate::entry::{Below, Entry, Extent, INLINE_VALUE_MAX, ValueBuf, ValueRef, V
 use crate::error::{Corruption, Error};
 use crate::filter::{Filter, KeyHash};
 use crate::planted::{Bug, planted};
-use crate::segment::{Segment, Soon};
+use crate::segment::Segment;
 use crate::stats::{MemoryUsage, Stats};
 use crate::sync::{
     Arc, AtomicU32, AtomicU64, AtomicUsize, Ordering, RwLock, read_soon, write_soon,
@@ -92,7 +93,7 @@ impl From<Corruption> for WriteError {
 struct Delta {
     tree: Tree,
     /// Made when there are layers below and more than a few keys here (I6).
-    filter: Option<Box<Filter>>,
+    filter: Option<Filter>,
 }
 
 struct State {
@@ -130,42 +131,6 @@ impl Partition {
     /// How values are stored.
     pub(crate) fn width(&self) -> ValueWidth {
         self.width
-    }
-
-    /// Calls `f`, which is code of this crate, with the live value of `key` under the read lock.
-    /// `None` if the partition is retired.
-    #[inline]
-    pub(crate) fn get<R>(
-        &self,
-        key: &[u8],
-        f: impl FnOnce(&[u8]) -> R,
-    ) -> Option<Result<Option<R>, Corruption>> {
-        let state = read_soon(&self.state);
-        if state.is_retired() {
-            return None;
-        }
-        if state.layers.is_none() {
-            let delta = state.delta.as_deref();
-            let found = delta.and_then(|delta| delta.tree.get(key));
-            self.note_hit(found.is_some().then_some(0));
-            return Some(Ok(found.and_then(Entry::live).map(f)));
-        }
-        match (state.soon(key), self.width) {
-            (Soon::Value(value), ValueWidth::Fixed(width)) => {
-                self.note_hit(Some(3));
-                let bytes = value.to_le_bytes();
-                return Some(Ok(bytes.get(..usize::from(width)).map(f)));
-            }
-            (Soon::Absent, _) => return Some(Ok(None)),
-            (Soon::Value(_), ValueWidth::Bytes) | (Soon::Unknown, _) => {}
-        }
-        let buf = ValueBuf::default();
-        let (found, layer) = match state.find(key, &buf) {
-            Ok(found) => found,
-            Err(corruption) => return Some(Err(corruption)),
-        };
-        self.note_hit(layer);
-        Some(Ok(found.and_then(Entry::live).map(f)))
     }
 
     /// A consistent view, at O(1) cost; writes go on beside it. `None` if the partition is retired.
@@ -229,7 +194,7 @@ impl Partition {
             (None, None) => (Below::Absent, true),
             (None, Some(layers)) => {
                 // Probed now, because `len` and every weight depend on it.
-                let found = layers.find(key, &mut hash, &buf)?.0.and_then(Entry::live);
+                let found = layers.find(key, &mut hash, &buf)?.and_then(Entry::live);
                 let below = if found.is_some() { Below::Live } else { Below::Absent };
                 found.map(old);
                 (below, true)
@@ -274,7 +239,7 @@ impl Partition {
             }
             (None, Some(layers)) => {
                 let buf = ValueBuf::default();
-                let found = layers.find(key, &mut hash, &buf)?.0.and_then(Entry::live);
+                let found = layers.find(key, &mut hash, &buf)?.and_then(Entry::live);
                 let Some(value) = found else { return Ok(None) };
                 old(value);
                 delta.filter_key(key, hash, Some(layers))?;
@@ -714,49 +679,12 @@ impl State {
         if may_hold { delta.tree.get(key) } else { None }
     }
 
-    /// What can be said in few steps about `key`: if nothing is above the base, or a look at filters tells
-    /// that the key is not there.
-    fn soon(&self, key: &[u8]) -> Soon {
-        let Some(layers) = &self.layers else { return Soon::Unknown };
-        let Some(base) = &layers.base else { return Soon::Unknown };
-        prefetch_value(&**base);
-        if self.delta.is_some() || layers.frozen.is_some() || layers.overlay().is_some() {
-            let hash = KeyHash::of(key);
-            let delta = self.delta.as_ref();
-            let is_above = delta.is_some_and(|delta| {
-                delta.filter.as_ref().is_none_or(|filter| filter.may_contain(hash))
-            });
-            if is_above || layers.may_hold(hash) {
-                return Soon::Unknown;
-            }
-        }
-        base.soon(key)
-    }
-
     /// Asks for the layers while the delta is searched: of many partitions, what leads from one to the
     /// next of these has left the cache.
     #[inline]
     fn ask_for_layers(&self) {
         if let Some(layers) = &self.layers {
             prefetch_value(&**layers);
-        }
-    }
-
-    /// The newest entry of `key`, and the number of the layer that has it (delta, frozen delta,
-    /// overlay, base). `buf` is where its value goes, if it has to be unpacked.
-    fn find<'a>(
-        &'a self,
-        key: &[u8],
-        buf: &'a ValueBuf,
-    ) -> Result<(Option<Entry<'a>>, Option<usize>), Corruption> {
-        let mut hash = None;
-        self.ask_for_layers();
-        if let Some(entry) = self.find_in_delta(key, &mut hash) {
-            return Ok((Some(entry), Some(0)));
-        }
-        match &self.layers {
-            None => Ok((None, None)),
-            Some(layers) => layers.find(key, &mut hash, buf),
         }
     }
 }
@@ -776,7 +704,7 @@ impl Delta {
         usage.delta += self.tree.chunk_bytes();
         usage.extents += self.tree.extent_bytes();
         usage.overhead += size_of::<Self>() + self.tree.overhead_bytes();
-        usage.filter += self.filter.as_deref().map_or(0, Filter::heap_bytes);
+        usage.filter += self.filter.as_ref().map_or(0, Filter::heap_bytes);
     }
 
     /// Asks for what a write of `key` reads if the delta does not have it: so that it arrives while the
@@ -822,7 +750,7 @@ impl Delta {
                 filter.insert(KeyHash::of(cursor.key()))?;
                 cursor.next();
             }
-            self.filter = Some(Box::new(filter));
+            self.filter = Some(filter);
         }
         match &mut self.filter {
             Some(filter) => filter.insert(hash.unwrap_or_else(|| KeyHash::of(key))),

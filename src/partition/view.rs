@@ -32,7 +32,7 @@ impl Pinned {
         let in_delta = self.delta.as_ref().and_then(|delta| delta.get(key));
         let found = match (in_delta, &self.layers) {
             (Some(entry), _) => Some(entry),
-            (None, Some(layers)) => layers.find(key, &mut None, buf)?.0,
+            (None, Some(layers)) => layers.find(key, &mut None, buf)?,
             (None, None) => None,
         };
         Ok(found.filter(|entry| entry.live().is_some()).map(|entry| entry.value))

@@ -20,6 +20,12 @@ fn count_width(entries: u64) -> usize {
     if u32::try_from(entries).is_ok() { 4 } else { 8 }
 }
 
+/// The bit of entry `i` in words; zero behind these.
+#[inline]
+pub(super) fn bit_at(words: &[u8], i: u64) -> bool {
+    words.get((i / 8) as usize).is_some_and(|byte| byte >> (i % 8) & 1 == 1)
+}
+
 /// Bytes of the words of a column over `entries` bits, if that many can exist.
 fn words_len(entries: u64) -> Option<usize> {
     usize::try_from(entries.div_ceil(64)).ok()?.checked_mul(8)

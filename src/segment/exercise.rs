@@ -225,6 +225,21 @@ fn exercise_lookups(segment: &Segment, probes: &[Vec<u8>]) {
         search.narrow();
         assert_eq!(search.settle(), segment.soon(probe));
     }
+    for probe in probes {
+        let buf = ValueBuf::default();
+        let found = segment.get(probe, &buf).map(|found| found.map(Entry::live));
+        for soon in [segment.soon(probe), segment.soon_above(probe)] {
+            match soon {
+                Soon::Value(value) => {
+                    let value = &value.to_le_bytes()[..segment.number_width()];
+                    assert_eq!(found, Ok(Some(Some(value))));
+                }
+                Soon::Removed => assert_eq!(found, Ok(Some(None))),
+                Soon::Absent => assert_eq!(found, Ok(None)),
+                Soon::Unknown => {}
+            }
+        }
+    }
 }
 
 /// The keys from where a cursor stands to where its steps in this direction end, or the first of them.

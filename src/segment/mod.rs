@@ -289,14 +289,16 @@ impl Segment {
     ) -> Result<Option<Entry<'a>>, Corruption> {
         let known = self.known()?;
         let layout = &known.layout;
-        if let KeyHead::Int(_) = &known.head {
+        if let KeyHead::Int(_) = &known.head
+            && layout.is_base()
+        {
             match self.soon(key) {
                 Soon::Value(value) => {
                     let value = buf.hold(value.to_le_bytes(), self.number_width());
                     return Ok(Some(Entry::value(ValueRef::Inline(value), Below::Absent)));
                 }
                 Soon::Absent => return Ok(None),
-                Soon::Unknown => {}
+                Soon::Removed | Soon::Unknown => {}
             }
         }
         let values = self.values(layout);
@@ -591,7 +593,7 @@ impl Segment {
 
     /// Bytes of a value that is a number.
     #[inline]
-    fn number_width(&self) -> usize {
+    pub(crate) fn number_width(&self) -> usize {
         match self.width {
             ValueWidth::Fixed(width) => usize::from(width),
             ValueWidth::Bytes => 0,

@@ -1,4 +1,4 @@
-//! Gets of numbers in few steps, where a segment is as most are: on the heap, nothing but values.
+//! Gets of numbers in few steps, where a segment is as most are: on the heap, with short values.
 //!
 //! What the long way makes ready for each get, whatever the segment is, takes as long as the search
 //! itself: SCRATCHPAD.md section 3.3. Whoever is told [`Soon::Unknown`] takes that one.
@@ -7,6 +7,7 @@
     reason = "a search is compiled as a whole: SCRATCHPAD.md section 3.3"
 )]
 
+use super::bits::bit_at;
 use super::format::Section;
 use super::int::{IntKeys, IntSearch, Near};
 use super::{Frame, KeyHead, Segment};
@@ -22,6 +23,8 @@ use std::ops::Range;
 pub(crate) enum Soon {
     /// It has this value: the first bytes, lowest first, as many as values have.
     Value(u64),
+    /// It has a tombstone.
+    Removed,
     /// It has no entry.
     Absent,
     /// Nothing, nor whether the bytes are sound.
@@ -35,10 +38,23 @@ pub(crate) struct SoonSearch<'s> {
 }
 
 impl Segment {
-    /// What can be said in few steps about `key`.
+    /// What can be said in few steps about `key`, if nothing is above.
     pub(crate) fn soon(&self, key: &[u8]) -> Soon {
-        let Some((keys, mut values)) = self.numbers() else { return Soon::Unknown };
+        let Some((keys, mut values)) = self.live_numbers() else { return Soon::Unknown };
         match keys.search_here(key, &mut values) {
+            Ok(Ok(ordinal)) => values.get(ordinal),
+            Ok(Err(_)) => Soon::Absent,
+            Err(_) => Soon::Unknown,
+        }
+    }
+
+    /// The same of a segment that may have tombstones: compiled again, so that others need not be asked.
+    pub(crate) fn soon_above(&self, key: &[u8]) -> Soon {
+        let Some((keys, mut values, tombstones)) = self.numbers_above() else {
+            return Soon::Unknown;
+        };
+        match keys.search_here(key, &mut values) {
+            Ok(Ok(ordinal)) if bit_at(tombstones, ordinal) => Soon::Removed,
             Ok(Ok(ordinal)) => values.get(ordinal),
             Ok(Err(_)) => Soon::Absent,
             Err(_) => Soon::Unknown,
@@ -47,28 +63,39 @@ impl Segment {
 
     /// Begins to look for `key`, if that takes few steps. What it makes stays where it is made.
     pub(crate) fn begin_soon<'s>(&'s self, key: &[u8], begun: &mut Option<SoonSearch<'s>>) {
-        if let Some((keys, values)) = self.numbers()
+        if let Some((keys, values)) = self.live_numbers()
             && let Ok(Some(search)) = keys.begin(key)
         {
             *begun = Some(SoonSearch { search, values });
         }
     }
 
-    /// Keys and values, if the segment is of that kind.
+    /// Keys and values, if the segment is of that kind and its entries are all values with nothing below.
     #[inline(always)]
     pub(super) fn numbers(&self) -> Option<(IntKeys<'_>, Column<'_>)> {
+        let Frame::Known(known) = &self.frame else { return None };
+        let is_lowest = known.layout.span(Section::LiveBelow).is_empty();
+        self.live_numbers().filter(|_| is_lowest)
+    }
+
+    /// Keys and values, if the segment is of that kind and has no tombstones.
+    #[inline(always)]
+    fn live_numbers(&self) -> Option<(IntKeys<'_>, Column<'_>)> {
+        let (keys, values, tombstones) = self.numbers_above()?;
+        tombstones.is_empty().then_some((keys, values))
+    }
+
+    /// Keys, values and the bits of tombstones, if the segment is of that kind.
+    #[inline(always)]
+    fn numbers_above(&self) -> Option<(IntKeys<'_>, Column<'_>, &[u8])> {
         let Frame::Known(known) = &self.frame else { return None };
         let (layout, KeyHead::Int(head)) = (&known.layout, &known.head) else { return None };
         let (Some(image), ValueWidth::Fixed(width)) = (self.image.bytes().open(), layout.width)
         else {
             return None;
         };
-        let is_left_out = |column| layout.span(column).is_empty();
         let width = usize::from(width);
-        if width > MAX_NUMBER
-            || !is_left_out(Section::Tombstones)
-            || !is_left_out(Section::LiveBelow)
-        {
+        if width > MAX_NUMBER {
             return None;
         }
         let section = |section| Bytes::heap(image).part(layout.span(section));
@@ -76,7 +103,8 @@ impl Segment {
         let keys = IntKeys::new(*head, index, pieces, self.len());
         let array = section(Section::Values).admitted();
         let packed = layout.has_numbers.then_some(layout.entries);
-        Some((keys, Column { array, width, packed }))
+        let tombstones = section(Section::Tombstones).admitted();
+        Some((keys, Column { array, width, packed }, tombstones))
     }
 }
 

@@ -1,0 +1,177 @@
+//! Reading one key: layers above the base are searched only where their filters do not rule it out,
+//! all of which are asked before any layer is.
+#![allow(clippy::inline_always, reason = "a get is one function down to the search of a layer")]
+
+use super::{Layers, Partition, State};
+use crate::arena::prefetch_value;
+use crate::entry::{Entry, ValueBuf, ValueWidth};
+use crate::error::Corruption;
+use crate::filter::{Filter, KeyHash};
+use crate::segment::Soon;
+use crate::sync::read_soon;
+
+/// Those of the layers above a base that may have an entry of a key.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Newer(u8);
+
+impl Newer {
+    const NONE: Self = Self(0);
+    const DELTA: Self = Self(1);
+    const FROZEN: Self = Self(2);
+    const OVERLAY: Self = Self(4);
+
+    /// These, if `is_there`.
+    #[inline]
+    fn with(self, other: Self, is_there: bool) -> Self {
+        // No branch: most often there is none, and what is found there is waited for.
+        Self(self.0 | other.0 * u8::from(is_there))
+    }
+
+    #[inline]
+    fn has(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
+/// What layers above a base say of a key.
+enum Said<'a> {
+    /// It has this value.
+    Value(&'a [u8]),
+    /// It is removed.
+    Removed,
+    /// Nothing.
+    Nothing,
+}
+
+impl<'a> From<Entry<'a>> for Said<'a> {
+    fn from(entry: Entry<'a>) -> Self {
+        entry.live().map_or(Self::Removed, Self::Value)
+    }
+}
+
+impl Partition {
+    /// Calls `f`, which is code of this crate, with the live value of `key` under the read lock.
+    /// `None` if the partition is retired.
+    #[inline(always)]
+    pub(crate) fn get<R>(
+        &self,
+        key: &[u8],
+        f: impl FnOnce(&[u8]) -> R,
+    ) -> Option<Result<Option<R>, Corruption>> {
+        let state = read_soon(&self.state);
+        if state.is_retired() {
+            return None;
+        }
+        let Some(layers) = state.layers.as_deref() else {
+            let delta = state.delta.as_deref();
+            let found = delta.and_then(|delta| delta.tree.get(key));
+            self.note_hit(found.is_some().then_some(0));
+            return Some(Ok(found.and_then(Entry::live).map(f)));
+        };
+        let newer = state.newer(layers, key);
+        if newer != Newer::NONE {
+            let buf = ValueBuf::default();
+            match state.find_newer(layers, newer, key, &buf) {
+                Ok((Said::Nothing, _)) => {}
+                Ok((Said::Removed, layer)) => {
+                    self.note_hit(Some(layer));
+                    return Some(Ok(None));
+                }
+                Ok((Said::Value(value), layer)) => {
+                    self.note_hit(Some(layer));
+                    return Some(Ok(Some(f(value))));
+                }
+                Err(corruption) => return Some(Err(corruption)),
+            }
+        }
+        let Some(base) = layers.base.as_deref() else { return Some(Ok(None)) };
+        match (base.soon(key), self.width) {
+            (Soon::Value(value), ValueWidth::Fixed(width)) => {
+                self.note_hit(Some(3));
+                let bytes = value.to_le_bytes();
+                return Some(Ok(bytes.get(..usize::from(width)).map(f)));
+            }
+            (Soon::Absent, _) => return Some(Ok(None)),
+            (Soon::Value(_), ValueWidth::Bytes) | (Soon::Removed | Soon::Unknown, _) => {}
+        }
+        let buf = ValueBuf::default();
+        match base.get(key, &buf) {
+            Ok(found) => {
+                self.note_hit(found.is_some().then_some(3));
+                Some(Ok(found.and_then(Entry::live).map(f)))
+            }
+            Err(corruption) => Some(Err(corruption)),
+        }
+    }
+}
+
+impl State {
+    /// Which of the delta and the layers above the base may have an entry of `key`. Asks for what a
+    /// search in the base reads first.
+    #[inline]
+    fn newer(&self, layers: &Layers, key: &[u8]) -> Newer {
+        if let Some(base) = &layers.base {
+            prefetch_value(&**base);
+        }
+        if self.delta.is_none() && layers.is_base_only() {
+            Newer::NONE
+        } else {
+            self.ask_filters(layers, key)
+        }
+    }
+
+    #[inline(never)]
+    fn ask_filters(&self, layers: &Layers, key: &[u8]) -> Newer {
+        let delta = self.delta.as_deref();
+        let hash = KeyHash::of(key);
+        let may_hold =
+            |filter: Option<&Filter>| filter.is_none_or(|filter| filter.may_contain(hash));
+        let in_delta = delta.is_some_and(|delta| may_hold(delta.filter.as_ref()));
+        let in_frozen = layers.frozen.as_ref().is_some_and(|frozen| may_hold(frozen.filter()));
+        let in_overlay = layers.overlay.as_ref().is_some_and(|overlay| may_hold(overlay.filter()));
+        Newer::NONE
+            .with(Newer::DELTA, in_delta)
+            .with(Newer::FROZEN, in_frozen)
+            .with(Newer::OVERLAY, in_overlay)
+    }
+
+    /// What the newest of these layers says of `key` that has an entry of it, and the number of that
+    /// layer. `buf` is where its value goes, if it has to be unpacked.
+    #[inline(never)]
+    fn find_newer<'a>(
+        &'a self,
+        layers: &'a Layers,
+        newer: Newer,
+        key: &[u8],
+        buf: &'a ValueBuf,
+    ) -> Result<(Said<'a>, usize), Corruption> {
+        if newer.has(Newer::DELTA)
+            && let Some(entry) = self.delta.as_ref().and_then(|delta| delta.tree.get(key))
+        {
+            return Ok((entry.into(), 0));
+        }
+        if newer.has(Newer::FROZEN)
+            && let Some(entry) = layers.frozen.as_ref().and_then(|frozen| frozen.tree.get(key))
+        {
+            return Ok((entry.into(), 1));
+        }
+        if newer.has(Newer::OVERLAY)
+            && let Some(overlay) = layers.overlay()
+        {
+            match overlay.soon_above(key) {
+                Soon::Value(value) => {
+                    let value = buf.hold(value.to_le_bytes(), overlay.number_width());
+                    return Ok((Said::Value(value), 2));
+                }
+                Soon::Removed => return Ok((Said::Removed, 2)),
+                Soon::Absent => {}
+                Soon::Unknown => {
+                    if let Some(entry) = overlay.get(key, buf)? {
+                        return Ok((entry.into(), 2));
+                    }
+                }
+            }
+        }
+        Ok((Said::Nothing, 3))
+    }
+}
