@@ -42,6 +42,11 @@ impl KeyHash {
     fn word(self, words: usize) -> usize {
         ((u128::from(self.place) * words as u128) >> 64) as usize
     }
+
+    #[inline]
+    fn is_in(self, words: &[u64]) -> bool {
+        words[self.word(words.len())] & self.bits == self.bits
+    }
 }
 
 /// A set of keys that may answer "perhaps" for a key it does not hold, never "no" for one it does.
@@ -93,8 +98,12 @@ impl Filter {
     /// Whether the key may have been added.
     #[inline]
     pub(crate) fn may_contain(&self, hash: KeyHash) -> bool {
-        let has = |words: &[u64]| words[hash.word(words.len())] & hash.bits == hash.bits;
-        has(&self.last) || self.full.iter().any(|words| has(words))
+        hash.is_in(&self.last) || !self.full.is_empty() && self.full_may_contain(hash)
+    }
+
+    #[inline(never)]
+    fn full_may_contain(&self, hash: KeyHash) -> bool {
+        self.full.iter().any(|words| hash.is_in(words))
     }
 
     /// Asks for the memory that will be looked at for a key, if it is not one of a full generation.
@@ -141,5 +150,22 @@ mod tests {
         let others = 20_000..120_000u64;
         let wrong = others.filter(|n| sized.may_contain(KeyHash::of(&n.to_le_bytes()))).count();
         assert!(wrong < 4_000, "{wrong} of 100,000");
+    }
+
+    #[test]
+    fn numbers_that_follow_a_pattern_are_told_apart() {
+        for step in [1, 3, 256, 1_000, 4_096, 65_537, 1 << 20, 1 << 32, (1 << 40) + 1] {
+            for swapped in [false, true] {
+                let hash = |n: u64| {
+                    let number = n.wrapping_mul(step);
+                    KeyHash::of(&if swapped { number.swap_bytes() } else { number }.to_le_bytes())
+                };
+                let mut filter = Filter::new(20_000).expect("memory");
+                (0..20_000).for_each(|n| filter.insert(hash(2 * n)).expect("memory"));
+                assert!((0..20_000).all(|n| filter.may_contain(hash(2 * n))));
+                let wrong = (0..100_000).filter(|n| filter.may_contain(hash(2 * n + 1))).count();
+                assert!(wrong < 3_000, "{wrong} of 100,000, step {step}, {swapped}");
+            }
+        }
     }
 }

@@ -10,11 +10,11 @@ use crate::filter::{Filter, KeyHash};
 use crate::segment::Soon;
 use crate::sync::read_soon;
 
-/// Those of the layers above a base that may have an entry of a key.
+/// Those of the layers that may have an entry of a key.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Newer(u8);
+struct Asked(u8);
 
-impl Newer {
+impl Asked {
     const NONE: Self = Self(0);
     const DELTA: Self = Self(1);
     const FROZEN: Self = Self(2);
@@ -30,22 +30,6 @@ impl Newer {
     #[inline]
     fn has(self, other: Self) -> bool {
         self.0 & other.0 != 0
-    }
-}
-
-/// What layers above a base say of a key.
-enum Said<'a> {
-    /// It has this value.
-    Value(&'a [u8]),
-    /// It is removed.
-    Removed,
-    /// Nothing.
-    Nothing,
-}
-
-impl<'a> From<Entry<'a>> for Said<'a> {
-    fn from(entry: Entry<'a>) -> Self {
-        entry.live().map_or(Self::Removed, Self::Value)
     }
 }
 
@@ -68,37 +52,25 @@ impl Partition {
             self.note_hit(found.is_some().then_some(0));
             return Some(Ok(found.and_then(Entry::live).map(f)));
         };
-        let newer = state.newer(layers, key);
-        if newer != Newer::NONE {
-            let buf = ValueBuf::default();
-            match state.find_newer(layers, newer, key, &buf) {
-                Ok((Said::Nothing, _)) => {}
-                Ok((Said::Removed, layer)) => {
-                    self.note_hit(Some(layer));
-                    return Some(Ok(None));
+        let asked = state.newer(layers, key);
+        if asked == Asked::NONE
+            && let Some(base) = layers.base.as_deref()
+        {
+            match (base.soon(key), self.width) {
+                (Soon::Value(value), ValueWidth::Fixed(width)) => {
+                    self.note_hit(Some(3));
+                    let bytes = value.to_le_bytes();
+                    return Some(Ok(bytes.get(..usize::from(width)).map(f)));
                 }
-                Ok((Said::Value(value), layer)) => {
-                    self.note_hit(Some(layer));
-                    return Some(Ok(Some(f(value))));
-                }
-                Err(corruption) => return Some(Err(corruption)),
+                (Soon::Absent, _) => return Some(Ok(None)),
+                (Soon::Value(_), ValueWidth::Bytes) | (Soon::Removed | Soon::Unknown, _) => {}
             }
-        }
-        let Some(base) = layers.base.as_deref() else { return Some(Ok(None)) };
-        match (base.soon(key), self.width) {
-            (Soon::Value(value), ValueWidth::Fixed(width)) => {
-                self.note_hit(Some(3));
-                let bytes = value.to_le_bytes();
-                return Some(Ok(bytes.get(..usize::from(width)).map(f)));
-            }
-            (Soon::Absent, _) => return Some(Ok(None)),
-            (Soon::Value(_), ValueWidth::Bytes) | (Soon::Removed | Soon::Unknown, _) => {}
         }
         let buf = ValueBuf::default();
-        match base.get(key, &buf) {
-            Ok(found) => {
-                self.note_hit(found.is_some().then_some(3));
-                Some(Ok(found.and_then(Entry::live).map(f)))
+        match state.find(layers, asked, key, &buf) {
+            Ok((said, layer)) => {
+                self.note_hit(layer);
+                Some(Ok(said.map(f)))
             }
             Err(corruption) => Some(Err(corruption)),
         }
@@ -109,19 +81,19 @@ impl State {
     /// Which of the delta and the layers above the base may have an entry of `key`. Asks for what a
     /// search in the base reads first.
     #[inline]
-    fn newer(&self, layers: &Layers, key: &[u8]) -> Newer {
+    fn newer(&self, layers: &Layers, key: &[u8]) -> Asked {
         if let Some(base) = &layers.base {
             prefetch_value(&**base);
         }
         if self.delta.is_none() && layers.is_base_only() {
-            Newer::NONE
+            Asked::NONE
         } else {
             self.ask_filters(layers, key)
         }
     }
 
     #[inline(never)]
-    fn ask_filters(&self, layers: &Layers, key: &[u8]) -> Newer {
+    fn ask_filters(&self, layers: &Layers, key: &[u8]) -> Asked {
         let delta = self.delta.as_deref();
         let hash = KeyHash::of(key);
         let may_hold =
@@ -129,49 +101,51 @@ impl State {
         let in_delta = delta.is_some_and(|delta| may_hold(delta.filter.as_ref()));
         let in_frozen = layers.frozen.as_ref().is_some_and(|frozen| may_hold(frozen.filter()));
         let in_overlay = layers.overlay.as_ref().is_some_and(|overlay| may_hold(overlay.filter()));
-        Newer::NONE
-            .with(Newer::DELTA, in_delta)
-            .with(Newer::FROZEN, in_frozen)
-            .with(Newer::OVERLAY, in_overlay)
+        Asked::NONE
+            .with(Asked::DELTA, in_delta)
+            .with(Asked::FROZEN, in_frozen)
+            .with(Asked::OVERLAY, in_overlay)
     }
 
-    /// What the newest of these layers says of `key` that has an entry of it, and the number of that
-    /// layer. `buf` is where its value goes, if it has to be unpacked.
+    /// The live value of `key` in the newest of these layers that has an entry of it, and the number of
+    /// that layer. `buf` is where the value goes, if it has to be unpacked.
     #[inline(never)]
-    fn find_newer<'a>(
+    fn find<'a>(
         &'a self,
         layers: &'a Layers,
-        newer: Newer,
+        asked: Asked,
         key: &[u8],
         buf: &'a ValueBuf,
-    ) -> Result<(Said<'a>, usize), Corruption> {
-        if newer.has(Newer::DELTA)
+    ) -> Result<(Option<&'a [u8]>, Option<usize>), Corruption> {
+        if asked.has(Asked::DELTA)
             && let Some(entry) = self.delta.as_ref().and_then(|delta| delta.tree.get(key))
         {
-            return Ok((entry.into(), 0));
+            return Ok((entry.live(), Some(0)));
         }
-        if newer.has(Newer::FROZEN)
+        if asked.has(Asked::FROZEN)
             && let Some(entry) = layers.frozen.as_ref().and_then(|frozen| frozen.tree.get(key))
         {
-            return Ok((entry.into(), 1));
+            return Ok((entry.live(), Some(1)));
         }
-        if newer.has(Newer::OVERLAY)
+        if asked.has(Asked::OVERLAY)
             && let Some(overlay) = layers.overlay()
         {
             match overlay.soon_above(key) {
                 Soon::Value(value) => {
                     let value = buf.hold(value.to_le_bytes(), overlay.number_width());
-                    return Ok((Said::Value(value), 2));
+                    return Ok((Some(value), Some(2)));
                 }
-                Soon::Removed => return Ok((Said::Removed, 2)),
+                Soon::Removed => return Ok((None, Some(2))),
                 Soon::Absent => {}
                 Soon::Unknown => {
                     if let Some(entry) = overlay.get(key, buf)? {
-                        return Ok((entry.into(), 2));
+                        return Ok((entry.live(), Some(2)));
                     }
                 }
             }
         }
-        Ok((Said::Nothing, 3))
+        let Some(base) = &layers.base else { return Ok((None, None)) };
+        let found = base.get(key, buf)?;
+        Ok((found.and_then(Entry::live), found.is_some().then_some(3)))
     }
 }
