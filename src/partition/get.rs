@@ -24,7 +24,7 @@ impl Asked {
     #[inline]
     fn with(self, other: Self, is_there: bool) -> Self {
         // No branch: most often there is none, and what is found there is waited for.
-        Self(self.0 | other.0 * u8::from(is_there))
+        Self(self.0 | (other.0 * u8::from(is_there)))
     }
 
     #[inline]
