@@ -112,11 +112,11 @@ impl Filter {
         prefetch_value(&self.last[hash.word(self.last.len())]);
     }
 
-    /// Heap bytes owned, besides the struct itself.
+    /// Heap bytes owned.
     pub(crate) fn heap_bytes(&self) -> usize {
         let full: usize = self.full.iter().map(|words| size_of_val(&**words)).sum();
         let words = size_of_val(&*self.last) + full;
-        words + self.full.capacity() * size_of::<Box<[u64]>>()
+        size_of::<Self>() + words + self.full.capacity() * size_of::<Box<[u64]>>()
     }
 }
 

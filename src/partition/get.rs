@@ -98,7 +98,7 @@ impl State {
         let hash = KeyHash::of(key);
         let may_hold =
             |filter: Option<&Filter>| filter.is_none_or(|filter| filter.may_contain(hash));
-        let in_delta = delta.is_some_and(|delta| may_hold(delta.filter.as_ref()));
+        let in_delta = delta.is_some_and(|delta| may_hold(delta.filter.as_deref()));
         let in_frozen = layers.frozen.as_ref().is_some_and(|frozen| may_hold(frozen.filter()));
         let in_overlay = layers.overlay.as_ref().is_some_and(|overlay| may_hold(overlay.filter()));
         Asked::NONE

@@ -19,7 +19,7 @@ const COUNTS: usize = 2 * size_of::<usize>();
 pub(crate) struct Frozen {
     /// Its entries. Shared, so that a cursor can own it.
     pub(crate) tree: Arc<Tree>,
-    filter: Option<Filter>,
+    filter: Option<Box<Filter>>,
 }
 
 /// The newer, smaller segment behind a filter; it may hold tombstones.
@@ -32,7 +32,7 @@ pub(crate) struct Overlay {
 impl Frozen {
     #[inline]
     pub(super) fn filter(&self) -> Option<&Filter> {
-        self.filter.as_ref()
+        self.filter.as_deref()
     }
 }
 
@@ -200,7 +200,7 @@ impl Layers {
         if let Some(frozen) = &self.frozen {
             usage.frozen += frozen.tree.chunk_bytes();
             usage.extents += frozen.tree.extent_bytes();
-            usage.filter += frozen.filter.as_ref().map_or(0, Filter::heap_bytes);
+            usage.filter += frozen.filter.as_deref().map_or(0, Filter::heap_bytes);
             usage.overhead +=
                 2 * COUNTS + size_of::<Frozen>() + size_of::<Tree>() + frozen.tree.overhead_bytes();
         }

@@ -93,7 +93,7 @@ impl From<Corruption> for WriteError {
 struct Delta {
     tree: Tree,
     /// Made when there are layers below and more than a few keys here (I6).
-    filter: Option<Filter>,
+    filter: Option<Box<Filter>>,
 }
 
 struct State {
@@ -704,7 +704,7 @@ impl Delta {
         usage.delta += self.tree.chunk_bytes();
         usage.extents += self.tree.extent_bytes();
         usage.overhead += size_of::<Self>() + self.tree.overhead_bytes();
-        usage.filter += self.filter.as_ref().map_or(0, Filter::heap_bytes);
+        usage.filter += self.filter.as_deref().map_or(0, Filter::heap_bytes);
     }
 
     /// Asks for what a write of `key` reads if the delta does not have it: so that it arrives while the
@@ -750,7 +750,7 @@ impl Delta {
                 filter.insert(KeyHash::of(cursor.key()))?;
                 cursor.next();
             }
-            self.filter = Some(filter);
+            self.filter = Some(Box::new(filter));
         }
         match &mut self.filter {
             Some(filter) => filter.insert(hash.unwrap_or_else(|| KeyHash::of(key))),
