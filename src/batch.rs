@@ -455,6 +455,8 @@ impl Batch {
         let taken = lent.filter(|lent| lent.len() >= FEWEST && lent.bytes_len() <= MOST_BYTES);
         let taken = taken.and_then(|lent| self.copy(lent).map(|()| lent.len()));
         let Some(len) = taken else {
+            // Of what could not be copied whole, nothing is yielded.
+            self.clear();
             match lent {
                 // It may have been the end of a block, or of what one layer has: then more stand behind.
                 Some(lent) if !self.is_second && lent.len() < FEWEST => {
@@ -553,6 +555,7 @@ fn with_number<R>(number: u64, len: usize, f: impl FnOnce(&[u8]) -> R) -> R {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::blocks::Bytes;
 
     /// All that is left in a batch, in this direction.
     fn rest(batch: &mut Batch, width: usize, direction: Direction) -> Vec<(Vec<u8>, Vec<u8>)> {
@@ -641,6 +644,33 @@ mod tests {
                 } else {
                     assert!(above < FEWEST);
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_yielded_of_a_copy_that_failed() {
+        let keys: Vec<u64> = (0..70).collect();
+        let mut column = Vec::new();
+        // The first group of values can be read, the second one is not there.
+        let group = [7; 8];
+        column.extend_from_slice(&2u32.to_le_bytes());
+        column.extend_from_slice(&u32::MAX.to_le_bytes());
+        column.extend_from_slice(&[0; 8]);
+        column.extend_from_slice(&group);
+        column.extend_from_slice(&[0; 8]);
+        let numbers = Numbers::new(Bytes::heap(&column), 70, 8, "values");
+        for first in [0, 64] {
+            let keys = LentKeys::Numbers(&keys[first..], 8);
+            let lent = Lent::new(keys, LentValues::Numbers(numbers, first as u64), 8);
+            for direction in [Direction::Forward, Direction::Backward] {
+                let mut batch = Batch::new(true);
+                assert!(first > 0 || lent.entry(0) == Some((vec![0; 8], group.to_vec())));
+                assert_eq!(batch.fill(Some(lent), direction), None);
+                let widths = Widths::new(8, Some(8));
+                assert_eq!(batch.take_number(direction, widths, |_, _| ()), None);
+                assert!(batch.advance(direction).is_none() && batch.is_empty(direction));
+                assert_eq!(batch.discard(), None);
             }
         }
     }

@@ -4,12 +4,16 @@ use super::MemKV;
 use super::many_tests::{Made, Model, integers, layered, manual, readings, words};
 use crate::error::Error;
 use crate::key::{CodecName, Key, KeyBuf, KeyError, KeyForm, KeyPosition};
-use crate::options::{Compaction, Options};
+use crate::options::{Compaction, Options, Residence};
+use crate::store::Access;
 use crate::testing::driven::tiny;
 use crate::testing::keys::{self, big_endian};
+use crate::testing::memory_storage::MemoryStorage;
 use crate::testing::rng::Rng;
+use fst::automaton::AlwaysMatch;
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::path::Path;
 
 /// Walks over a range from both ends, a random number of steps from one end and then from the other.
 fn check_walk<V: Made>(
@@ -241,4 +245,52 @@ fn a_walk_ends_with_its_first_error_whatever_was_copied() {
     }
     assert!(lent.try_next_back_ref().is_err());
     assert_eq!(lent.try_next_ref().expect("the end"), None);
+}
+
+/// Whether a walk ends with an error, before which it yields what comes first of these entries.
+fn meets_damage(
+    walk: impl Iterator<Item = Result<(u64, u64), Error>>,
+    right: impl Iterator<Item = (u64, u64)>,
+) -> bool {
+    let (mut walk, mut right) = (walk, right);
+    loop {
+        match (walk.next(), right.next()) {
+            (Some(Ok(entry)), right) => assert_eq!(Some(entry), right),
+            (Some(Err(_)), _) => {
+                assert!(walk.next().is_none());
+                return true;
+            }
+            (None, right) => {
+                assert_eq!(right, None);
+                return false;
+            }
+        }
+    }
+}
+
+#[test]
+fn what_damage_keeps_from_being_copied_is_an_error_and_nothing_else() {
+    const STEP: usize = 1 << 12;
+    let (storage, path) = (MemoryStorage::default(), Path::new("map"));
+    let mut rng = Rng::new(5);
+    // Values that are packed: of those that are lent together, some can be read and others cannot.
+    let entries: Vec<(u64, u64)> = (0..9_000).map(|n| (n * 7, rng.next_u64() >> 44)).collect();
+    let kv: MemKV<u64, u64> = MemKV::from_sorted(entries.clone()).expect("sorted");
+    kv.save_in(&storage, path).expect("a store in memory");
+    let len = storage.read(path).expect("it was saved").len();
+    let mut met = 0;
+    for at in (STEP / 2..len).step_by(STEP) {
+        storage.change(path, |bytes| bytes[at] ^= 1);
+        let options = Options { residence: Residence::Mapped, ..manual() };
+        let copy = Box::new(storage.clone());
+        if let Ok(kv) = MemKV::<u64, u64>::open_in(copy, path, options, Access::ReadOnly) {
+            met += usize::from(meets_damage(kv.iter().fallible(), entries.iter().copied()));
+            let down = kv.iter().fallible().rev();
+            met += usize::from(meets_damage(down, entries.iter().rev().copied()));
+            let found = kv.iter().search(AlwaysMatch).fallible();
+            met += usize::from(meets_damage(found, entries.iter().copied()));
+        }
+        storage.change(path, |bytes| bytes[at] ^= 1);
+    }
+    assert!(met > 12, "{met}");
 }
