@@ -366,7 +366,8 @@ impl<'a> Coded<'a> {
             target[at..at + SYMBOL_LEN].copy_from_slice(&word.to_le_bytes());
             at += usize::from(len);
         }
-        Some(at)
+        // A symbol that is said to have more bytes than a word may end beyond all.
+        (at <= target.len()).then_some(at)
     }
 }
 
@@ -401,6 +402,21 @@ mod tests {
     use super::super::buffer::KeyBuffer;
     use super::*;
     use crate::testing::rng::Rng;
+
+    #[test]
+    fn a_symbol_of_more_bytes_than_there_is_room_for_is_refused() {
+        let mut table = [0; TABLE_LEN];
+        table[LENS_AT..].fill(u8::MAX);
+        let symbols = Symbols::of(&table).expect("a whole table");
+        for codes in [&[1][..], &[ESCAPE, 2, 1]] {
+            let coded = Coded { bytes: codes, len: codes.len(), symbols };
+            let end = codes.len() / 2 + 255;
+            for room in [8, 9, 16, end - 1, end, end + 9] {
+                let fits = (room >= end).then_some(end);
+                assert_eq!(coded.copy_to(&mut vec![0; room]), fits, "{codes:?} {room}");
+            }
+        }
+    }
 
     #[test]
     fn codes_in_groups_are_copied_and_compared_as_one_by_one() {

@@ -1,7 +1,7 @@
 //! Segments of bytes nobody wrote: every read gives an answer or an error.
 
 use super::super::exercise::{exercise, reopened};
-use super::super::format::reseal;
+use super::super::format::{Section, reseal};
 use super::*;
 use crate::error::Error;
 
@@ -91,6 +91,28 @@ fn random_damage_behind_right_checksums_is_survived() {
                     exercise(&segment, &keys[..16]);
                 }
             }
+        }
+    }
+}
+
+#[test]
+fn symbols_of_any_length_are_survived() {
+    // The last block has two keys: one that nearly fills the room for keys, and one of two symbols.
+    let texts = (0..320).map(|i| format!("users/{i:03}/session/{}", i * i).into_bytes());
+    let keys: Vec<Vec<u8>> = texts.chain([vec![b'y'; 1_940], b"zusers/".to_vec()]).collect();
+    let width = ValueWidth::Fixed(8);
+    let good = built(&model_of(keys.clone(), width, false), width, CodecChoice::Symbols);
+    let table = good.layout().expect("sound").span(Section::Symbols);
+    assert!(!table.is_empty());
+    let lens = table.end - 256;
+    for code in (0..256).filter(|code| image_of(&good)[lens + code] > 0) {
+        for len in [0, 9, 255] {
+            let mut bad = image_of(&good).to_vec();
+            bad[lens + code] = len;
+            reseal(&mut bad);
+            let segment = reopened(&bad, &[], width).expect("symbols are looked at when read");
+            assert!(segment.verify().is_err());
+            exercise(&segment, &keys[310..]);
         }
     }
 }
