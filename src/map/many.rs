@@ -89,14 +89,16 @@ impl<K: Key, V: Value> MemKV<K, V> {
     /// keys of the map.
     ///
     /// Each key is answered as by `range(key..).next()`, but what their searches wait for first is asked
-    /// for together, and no iterator is made for each. Keys may come in any order, and more than once.
+    /// for together, and where all entries near a key are folded, no iterator is made for it. Keys may come
+    /// in any order, and more than once.
     ///
     /// The answers are not all of one moment: where other threads write meanwhile, one answer may
     /// be older than another.
     ///
     /// # Complexity
     /// O(k + log n) for each key, and O(1) for each removed entry behind it that is not folded away yet.
-    /// Allocates the answers, a buffer for the encoded keys, and what keys and values themselves allocate.
+    /// Allocates the answers, a buffer for the encoded keys, what keys and values themselves allocate, and
+    /// where an iterator is needed what that does.
     ///
     /// # Panics
     /// If stored bytes are damaged or there is no memory for the answers;
