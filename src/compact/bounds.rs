@@ -26,9 +26,11 @@ impl Core {
         }
         for ((pinned, key), search) in pinned.iter().zip(keys).zip(&mut searches) {
             let Some(pinned) = pinned else { continue };
-            match pinned.base() {
-                Some(base) => base.begin_bound(key, search),
-                None => pinned.ask(key),
+            if let Some(base) = pinned.base() {
+                base.begin_bound(key, search);
+            }
+            if search.is_none() {
+                pinned.ask(key);
             }
         }
         searches.iter_mut().flatten().for_each(BoundSearch::narrow);
