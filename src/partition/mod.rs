@@ -149,7 +149,14 @@ impl Partition {
     /// A cursor over the partition as a view of the whole map sees it.
     pub(crate) fn cursor_for(&self, moment: &Moment) -> LiveCursor {
         let state = read_soon(&self.state);
-        moment.with_pinned(self.address(), || state.pin(), Pinned::cursor)
+        let read = |pinned: &Pinned| pinned.base().cloned().ok_or_else(|| pinned.clone());
+        let here = moment.with_pinned(self.address(), || state.pin(), read);
+        drop(state);
+        // A cursor may read a segment for the first time, which is for no lock to wait for.
+        match here {
+            Ok(base) => LiveCursor::over(base),
+            Err(pinned) => pinned.cursor(),
+        }
     }
 
     /// What a view of the whole map knows the partition by.

@@ -90,7 +90,7 @@ impl Pinned {
     #[inline]
     pub(crate) fn cursor(&self) -> LiveCursor {
         match self.base() {
-            Some(base) => LiveCursor::Base(Live::new(SegmentCursor::new(Arc::clone(base)))),
+            Some(base) => LiveCursor::over(Arc::clone(base)),
             None => self.merged(),
         }
     }
@@ -113,6 +113,14 @@ pub(crate) enum LiveCursor {
     /// There is nothing but a base.
     Base(Live<SegmentCursor<Arc<Segment>>>),
     Merged(Live<Merge<LayerCursor>>),
+}
+
+impl LiveCursor {
+    /// A cursor over a base.
+    #[inline]
+    pub(super) fn over(base: Arc<Segment>) -> Self {
+        Self::Base(Live::new(SegmentCursor::new(base)))
+    }
 }
 
 /// How far down a cursor over layers reaches.
