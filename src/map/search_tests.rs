@@ -4,7 +4,7 @@ use super::MemKV;
 use super::many_tests::{Made, Model, integers, layered, manual, words};
 use crate::error::Error;
 use crate::options::{Compaction, Options, Profile, Residence};
-use crate::store::Access;
+use crate::store::{Access, reseal};
 use crate::testing::driven::tiny;
 use crate::testing::keys;
 use crate::testing::memory_storage::MemoryStorage;
@@ -234,4 +234,58 @@ fn damage_is_an_error_for_the_search_that_meets_it_and_no_other() {
     // What is passed over is not read.
     let last = kv.iter().search(Str::new("key 0019999")).next();
     assert_eq!(last, Some((String::from("key 0019999"), 19_999)));
+}
+
+#[test]
+fn searches_of_forged_files_get_ahead_and_end() {
+    /// Passes over each second hundred.
+    struct Hundreds;
+    impl Automaton for Hundreds {
+        type State = Option<usize>;
+        fn start(&self) -> Self::State {
+            Some(0)
+        }
+        fn is_match(&self, state: &Self::State) -> bool {
+            state.is_some()
+        }
+        fn can_match(&self, state: &Self::State) -> bool {
+            state.is_some()
+        }
+        fn accept(&self, state: &Self::State, byte: u8) -> Self::State {
+            state.filter(|at| *at != 8 || byte.is_multiple_of(2)).map(|at| at + 1)
+        }
+    }
+    let path = Path::new("map");
+    let (mut ended, mut refused) = (0, 0);
+    for_seeds(1, 1_500, |seed| {
+        let mut rng = Rng::new(seed);
+        let storage = MemoryStorage::default();
+        let profile = *rng.pick(&[Profile::Balanced, Profile::Fastest, Profile::Smallest]);
+        let options = Options { profile, ..manual() };
+        let entries = (0..3_000u32).map(|n| (format!("key {n:07}"), n));
+        let kv: MemKV<String, u32> =
+            MemKV::from_sorted_with_options(entries, options.clone()).expect("sorted");
+        kv.save_in(&storage, path).expect("a store in memory");
+        let mut file = storage.read(path).expect("it was saved").to_vec();
+        for _ in 0..rng.within(1..=40) {
+            let at = rng.below(file.len());
+            file[at] = rng.byte();
+        }
+        reseal(&mut file);
+        storage.write(path, &file);
+        let opened =
+            MemKV::<String, u32>::open_in(Box::new(storage), path, options, Access::ReadOnly);
+        let Ok(kv) = opened else { return };
+        let mut last = None;
+        for found in kv.iter().search(Hundreds).fallible() {
+            let Ok((key, _)) = found else {
+                refused += 1;
+                return;
+            };
+            assert!(last < Some(key.clone()), "{key} after {last:?}");
+            last = Some(key);
+        }
+        ended += 1;
+    });
+    assert!(ended > 20 && refused > 20, "{ended} ended, {refused} refused");
 }

@@ -16,7 +16,8 @@ const FEW: u64 = 64;
 /// twice as many each time. SCRATCHPAD.md section 3.6.
 const FIRST: u64 = 16;
 
-/// A position: a key, and the keys around it if they are unpacked. A search unpacks no other.
+/// A position: a key, and the keys around it if they are unpacked. A search for the first key that is not
+/// below another one unpacks no other.
 #[derive(Default)]
 pub(in super::super) struct IntWalk {
     /// The keys that are unpacked. If there are any, the one it stands on is one of them.
