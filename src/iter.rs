@@ -579,10 +579,10 @@ impl<K: Key, V: Value> Iter<K, V> {
     /// The entries whose keys `automaton` accepts, in key order: those that match a pattern, contain some
     /// letters in order, or are within an edit distance of a word.
     ///
-    /// It reads the bytes of encoded keys: of text and byte strings their own, of unsigned numbers the highest
-    /// byte first, of others what is in the order of their type. It runs over all that the map holds, folded or not. What begins in a way that cannot
-    /// lead to a match is passed over without being read, as far as
-    /// [`can_match`](crate::automaton::Automaton::can_match) says so.
+    /// It reads the bytes of encoded keys: of text and byte strings their own, of unsigned numbers the
+    /// highest byte first, of others what is in the order of their type. It runs over all that the map
+    /// holds, folded or not. What begins in a way that cannot lead to a match is passed over without being
+    /// read, as far as [`can_match`](crate::automaton::Automaton::can_match) says so.
     ///
     /// # Complexity
     /// O(1); then for all entries together O(k + log n) for each prefix that cannot lead to a match and has
