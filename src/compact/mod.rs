@@ -558,9 +558,10 @@ impl Core {
     /// from now on until it has ended.
     fn job(&self, partition: &Partition, target: Option<Target>) -> Option<Job> {
         let layers = partition.layers()?;
-        let is_base_only = layers.frozen.is_none() && layers.overlay.is_none();
         let is_to_be_rewritten = target == Some(Target::Base) && self.is_to_be_rewritten(&layers);
-        if is_base_only && !is_to_be_rewritten || layers.frozen.is_none() && target.is_none() {
+        if layers.is_base_only() && !is_to_be_rewritten
+            || layers.frozen.is_none() && target.is_none()
+        {
             return None;
         }
         let len = |segment: Option<&Arc<Segment>>| segment.map_or(0, |segment| segment.len());

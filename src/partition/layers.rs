@@ -146,7 +146,7 @@ impl Layers {
 
     /// Whether nothing is above the base.
     #[inline]
-    pub(super) fn is_base_only(&self) -> bool {
+    pub(crate) fn is_base_only(&self) -> bool {
         self.frozen.is_none() && self.overlay.is_none()
     }
 

@@ -60,15 +60,12 @@ impl Pinned {
 
     /// The base, if that is all there is.
     pub(crate) fn base(&self) -> Option<&Arc<Segment>> {
-        let layers = self.layers.as_deref().filter(|_| self.delta.is_none())?;
-        let is_covered = layers.frozen.is_some() || layers.overlay.is_some();
-        layers.base.as_ref().filter(|_| !is_covered)
+        self.layers.as_ref().filter(|_| self.is_base_only())?.base.as_ref()
     }
 
     /// Whether all there is, if anything, is a base.
     pub(crate) fn is_base_only(&self) -> bool {
-        let is_covered = |layers: &Layers| layers.frozen.is_some() || layers.overlay.is_some();
-        self.delta.is_none() && !self.layers.as_deref().is_some_and(is_covered)
+        self.delta.is_none() && self.layers.as_deref().is_none_or(Layers::is_base_only)
     }
 
     /// Overlay and base, as far as there are any.
