@@ -18,6 +18,8 @@ const NUMBER_LEN: usize = 8;
 pub(crate) enum LentKeys<'a> {
     /// The last bytes of each number, highest first, as many as this says.
     Numbers(&'a [u64], usize),
+    /// One after the other, of so many bytes each, more than a number has.
+    Fixed(&'a [u8], usize),
     /// One after the other from this place in the bytes on, and where each ends.
     Strings(&'a [u8], u32, &'a [u32]),
 }
@@ -27,6 +29,7 @@ impl LentKeys<'_> {
     pub(crate) fn len(self) -> usize {
         match self {
             Self::Numbers(numbers, _) => numbers.len(),
+            Self::Fixed(bytes, len) => bytes.len() / len,
             Self::Strings(_, _, ends) => ends.len(),
         }
     }
@@ -35,6 +38,7 @@ impl LentKeys<'_> {
     fn with_key<R>(self, i: usize, f: impl FnOnce(&[u8]) -> R) -> R {
         match self {
             Self::Numbers(numbers, len) => with_number(numbers[i], len, f),
+            Self::Fixed(bytes, len) => f(&bytes[i * len..(i + 1) * len]),
             Self::Strings(bytes, start, ends) => {
                 let start = if i == 0 { start } else { ends[i - 1] };
                 f(&bytes[start as usize..ends[i] as usize])
@@ -46,6 +50,7 @@ impl LentKeys<'_> {
     pub(crate) fn slice(self, range: Range<usize>) -> Self {
         match self {
             Self::Numbers(numbers, len) => Self::Numbers(&numbers[range], len),
+            Self::Fixed(bytes, len) => Self::Fixed(&bytes[range.start * len..range.end * len], len),
             Self::Strings(bytes, start, ends) => {
                 let start = if range.start == 0 { start } else { ends[range.start - 1] };
                 Self::Strings(bytes, start, &ends[range])
@@ -57,6 +62,7 @@ impl LentKeys<'_> {
     fn bytes_len(self) -> usize {
         match self {
             Self::Numbers(numbers, _) => size_of_val(numbers),
+            Self::Fixed(bytes, _) => bytes.len(),
             Self::Strings(_, start, ends) => ends.last().map_or(0, |end| (end - start) as usize),
         }
     }
@@ -74,7 +80,7 @@ pub(crate) enum LentValues<'a> {
 impl LentValues<'_> {
     /// Appends those of `range`, of `width` bytes each, to `out`; `None` if they are damaged or there
     /// is no memory.
-    fn copy(self, range: Range<usize>, width: usize, out: &mut Vec<u8>) -> Option<()> {
+    pub(crate) fn copy(self, range: Range<usize>, width: usize, out: &mut Vec<u8>) -> Option<()> {
         match self {
             Self::Bytes(bytes) => {
                 let bytes = &bytes[range.start * width..range.end * width];
@@ -162,7 +168,7 @@ impl<'a> Lent<'a> {
                     }
                 })
             }
-            LentKeys::Numbers(..) | LentKeys::Strings(..) => {
+            LentKeys::Numbers(..) | LentKeys::Fixed(..) | LentKeys::Strings(..) => {
                 self.keep_while(direction, |key| match direction {
                     Direction::Forward => key < bound,
                     Direction::Backward => key > bound,
@@ -193,8 +199,10 @@ impl<'a> Lent<'a> {
 /// What the type of a walk's entries tells about their bytes.
 #[derive(Clone, Copy)]
 pub(crate) struct Widths {
-    /// Bytes that keys most likely have, if they are numbers: there is code for just these.
+    /// Bytes that keys most likely have, if all have as many, and if they are numbers: there is code for
+    /// just these.
     key: usize,
+    number: usize,
     /// Bytes that all values have; `None` if they differ, or none are wanted.
     value: Option<usize>,
 }
@@ -203,13 +211,7 @@ impl Widths {
     /// Those of keys of a type of so many bytes.
     #[inline]
     pub(crate) const fn new(key: usize, value: Option<usize>) -> Self {
-        Self { key: if key <= NUMBER_LEN { key } else { NUMBER_LEN }, value }
-    }
-
-    /// What `f` makes of the key that a number is.
-    #[inline]
-    fn with_key<R>(self, number: u64, f: impl FnOnce(&[u8]) -> R) -> R {
-        f(&bytes_of(number)[NUMBER_LEN - self.key..])
+        Self { key, number: if key <= NUMBER_LEN { key } else { NUMBER_LEN }, value }
     }
 }
 
@@ -217,11 +219,11 @@ impl Widths {
 pub(crate) struct Batch {
     /// Keys that are numbers.
     numbers: Vec<u64>,
-    /// Bytes of each of these keys; 0 if keys are strings.
+    /// Bytes of each key, if all have as many; else 0.
     key_len: usize,
-    /// Keys that are strings, one after the other; then values.
+    /// Keys that are not numbers, one after the other; then values.
     bytes: Vec<u8>,
-    /// Where strings begin and end.
+    /// Where those begin and end that do not all have as many bytes.
     bounds: Vec<u32>,
     /// Where values begin.
     values: usize,
@@ -292,11 +294,11 @@ impl Batch {
         }
     }
 
-    /// Goes on to the next entry in this direction, if there is one and its key is a number of the likely
-    /// width, and answers what `f` makes of it: a few instructions, to be compiled into loops. Else
-    /// `None`, and nothing has changed. Values are as [`with_entry`](Self::with_entry) has them.
+    /// Goes on to the next entry in this direction, if there is one and its key has the likely width, and
+    /// answers what `f` makes of it: a few instructions, to be compiled into loops. Else `None`, and
+    /// nothing has changed. Values are as [`with_entry`](Self::with_entry) has them.
     #[inline]
-    pub(crate) fn take_number<R>(
+    pub(crate) fn take_likely<R>(
         &mut self,
         direction: Direction,
         widths: Widths,
@@ -307,17 +309,26 @@ impl Batch {
             Direction::Backward => self.down.wrapping_sub(1),
         };
         // There is none beyond an end, and where none are left, it is beyond one.
-        let number = self.numbers.get(i).filter(|_| self.key_len == widths.key)?;
+        let number = if self.key_len == widths.number {
+            Some(*self.numbers.get(i)?)
+        } else if widths.key > NUMBER_LEN && self.key_len == widths.key && i < self.len {
+            None
+        } else {
+            return None;
+        };
         match direction {
             Direction::Forward => self.next = i + 1,
             Direction::Backward => self.down = i,
         }
-        // Before these values nothing stands.
         let value = match widths.value {
-            Some(NUMBER_LEN) => &self.bytes.as_chunks::<NUMBER_LEN>().0[i],
+            // Before values of numbers nothing stands.
+            Some(NUMBER_LEN) if number.is_some() => &self.bytes.as_chunks::<NUMBER_LEN>().0[i],
             width => self.value(i, width),
         };
-        Some(widths.with_key(*number, |key| f(key, value)))
+        Some(match number {
+            Some(number) => f(&bytes_of(number)[NUMBER_LEN - widths.number..], value),
+            None => f(&self.bytes[i * widths.key..][..widths.key], value),
+        })
     }
 
     /// The value of an entry.
@@ -326,6 +337,15 @@ impl Batch {
         let Some(width) = width else { return &[] };
         let start = self.values + i * width;
         &self.bytes[start..start + width]
+    }
+
+    /// Where the key of an entry is that is not a number.
+    #[inline]
+    fn place(&self, i: usize) -> Range<usize> {
+        match self.key_len {
+            0 => self.bounds[i] as usize..self.bounds[i + 1] as usize,
+            len => i * len..(i + 1) * len,
+        }
     }
 
     /// What `f` makes of key and value of an entry that was gone on to. Values are empty if none are
@@ -340,7 +360,7 @@ impl Batch {
         let value = self.value(i, widths.value);
         match self.numbers.get(i) {
             Some(number) => with_number(*number, self.key_len, |key| f(key, value)),
-            None => f(&self.bytes[self.bounds[i] as usize..self.bounds[i + 1] as usize], value),
+            None => f(&self.bytes[self.place(i)], value),
         }
     }
 
@@ -449,7 +469,8 @@ impl Batch {
     /// want to be asked again soon. Answers the number of entries.
     pub(crate) fn fill(&mut self, lent: Option<Lent<'_>>, direction: Direction) -> Option<usize> {
         let lent = lent.map(|lent| match lent.keys {
-            LentKeys::Numbers(..) => lent.nearest(direction, Self::most(lent.width)),
+            LentKeys::Numbers(..) => lent.nearest(direction, Self::most(NUMBER_LEN, lent.width)),
+            LentKeys::Fixed(_, len) => lent.nearest(direction, Self::most(len, lent.width)),
             LentKeys::Strings(..) => lent,
         });
         let taken = lent.filter(|lent| lent.len() >= FEWEST && lent.bytes_len() <= MOST_BYTES);
@@ -507,10 +528,35 @@ impl Batch {
         filled
     }
 
-    /// The largest number of entries to take at once, whose values have so many bytes.
+    /// Takes entries whose keys have `key_len` bytes, and are not numbers, as `fill` puts them into these
+    /// bytes: over those that there are, all keys, and behind them the values, if any are wanted; it
+    /// answers how many. Nothing is taken, and `None` answered, if `fill` does that. None are left by then.
+    pub(crate) fn take_keys_from<R>(
+        &mut self,
+        direction: Direction,
+        key_len: usize,
+        fill: impl FnOnce(&mut Vec<u8>, bool) -> Option<(usize, R)>,
+    ) -> Option<R> {
+        self.clear();
+        if self.bytes.capacity() == 0 {
+            self.bytes.try_reserve(LEAST_ROOM).ok()?;
+        }
+        let Some((len, filled)) = fill(&mut self.bytes, self.has_values) else {
+            self.clear();
+            return None;
+        };
+        (self.is_second, self.is_of_use) = (false, true);
+        (self.key_len, self.values, self.len) = (key_len, len * key_len, len);
+        if direction == Direction::Backward {
+            (self.next, self.down) = (len, len);
+        }
+        Some(filled)
+    }
+
+    /// The largest number of entries to take at once, whose keys and values have so many bytes.
     #[inline]
-    pub(crate) fn most(width: usize) -> usize {
-        MOST_BYTES / (NUMBER_LEN + width)
+    pub(crate) fn most(key_len: usize, width: usize) -> usize {
+        MOST_BYTES / (key_len + width)
     }
 
     /// Copies all that is lent; `None` if it is damaged, or there is no memory. None are left by then.
@@ -525,6 +571,11 @@ impl Batch {
                     let values = numbers.len() * lent.width;
                     self.bytes.try_reserve(values.max(LEAST_ROOM)).ok()?;
                 }
+            }
+            LentKeys::Fixed(bytes, len) => {
+                self.key_len = len;
+                self.bytes.try_reserve(lent.bytes_len().max(LEAST_ROOM)).ok()?;
+                self.bytes.extend_from_slice(bytes);
             }
             LentKeys::Strings(bytes, start, ends) => {
                 self.key_len = 0;
@@ -582,9 +633,11 @@ mod tests {
                 Some(*end)
             })
             .collect();
+        let fixed: Vec<u8> = (0..300u16).map(|i| (i / 10 * 5 + i % 2) as u8).collect();
         let all = [
             LentKeys::Numbers(&numbers, 8),
             LentKeys::Numbers(&numbers, 7),
+            LentKeys::Fixed(&fixed, 10),
             LentKeys::Strings(&bytes, 2, &ends),
         ];
         for (keys, width) in all.into_iter().flat_map(|keys| [0, 3].map(|width| (keys, width))) {
@@ -606,7 +659,7 @@ mod tests {
                 let all: Vec<_> = entries(down);
                 assert_eq!(all, entries(lent.keep_before(Direction::Backward, bound)));
                 let mut batch = Batch::new(true);
-                for likely in [7, 8, 16] {
+                for likely in [7, 8, 10, 16] {
                     let widths = Widths::new(likely, Some(width));
                     for taken in [0, 1, usize::MAX] {
                         if batch.fill(Some(up), Direction::Forward).is_none() {
@@ -614,10 +667,13 @@ mod tests {
                         }
                         let entry = |key: &[u8], value: &[u8]| (key.to_vec(), value.to_vec());
                         let mut found: Vec<_> = (0..taken.min(below))
-                            .map_while(|_| batch.take_number(Direction::Forward, widths, entry))
+                            .map_while(|_| batch.take_likely(Direction::Forward, widths, entry))
                             .collect();
-                        let is_likely =
-                            matches!(keys, LentKeys::Numbers(_, len) if len == likely.min(8));
+                        let is_likely = match keys {
+                            LentKeys::Numbers(_, len) => len == likely.min(8),
+                            LentKeys::Fixed(_, len) => len == likely,
+                            LentKeys::Strings(..) => false,
+                        };
                         assert_eq!(found.len(), if is_likely { taken.min(below) } else { 0 });
                         let folded =
                             batch.try_fold(Direction::Forward, widths, (), |(), key, value| {
@@ -668,7 +724,7 @@ mod tests {
                 assert!(first > 0 || lent.entry(0) == Some((vec![0; 8], group.to_vec())));
                 assert_eq!(batch.fill(Some(lent), direction), None);
                 let widths = Widths::new(8, Some(8));
-                assert_eq!(batch.take_number(direction, widths, |_, _| ()), None);
+                assert_eq!(batch.take_likely(direction, widths, |_, _| ()), None);
                 assert!(batch.advance(direction).is_none() && batch.is_empty(direction));
                 assert_eq!(batch.discard(), None);
             }

@@ -93,6 +93,29 @@ pub(crate) fn equal(stored: &[u8], wanted: &[u8]) -> bool {
     }
 }
 
+/// Makes `out` these bytes, as many as it has. As [`equal`], made for few of them.
+#[inline]
+pub(crate) fn copy_short(out: &mut [u8], bytes: &[u8]) {
+    let n = out.len().min(bytes.len());
+    let (out, bytes) = (&mut out[..n], &bytes[..n]);
+    if n < 4 {
+        for (out, byte) in out.iter_mut().zip(bytes) {
+            *out = *byte;
+        }
+    } else if n < 8 {
+        let ends = [0, n - 4].map(|at| bytes[at..].first_chunk::<4>().copied().unwrap_or_default());
+        out[..4].copy_from_slice(&ends[0]);
+        out[n - 4..].copy_from_slice(&ends[1]);
+    } else {
+        // The last word covers what the others leave.
+        let last = bytes.last_chunk::<8>().copied().unwrap_or_default();
+        for (out, word) in out.as_chunks_mut::<8>().0.iter_mut().zip(bytes.as_chunks::<8>().0) {
+            *out = *word;
+        }
+        out[n - 8..].copy_from_slice(&last);
+    }
+}
+
 /// `key` without `prefix`, if it starts with it. As [`equal`], made for short prefixes.
 #[inline]
 pub(crate) fn strip_prefix<'a>(key: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {

@@ -97,7 +97,7 @@ impl Walk {
         widths: Widths,
         f: impl FnOnce(Item<'_>) -> T,
     ) -> Option<T> {
-        self.batch.take_number(direction, widths, |key, value| f((key, value)))
+        self.batch.take_likely(direction, widths, |key, value| f((key, value)))
     }
 
     /// As [`go`](Self::go), whatever there is.

@@ -86,8 +86,9 @@ pub struct SegmentStats {
     /// Bytes of the values.
     pub value_bytes: usize,
     /// Name of the codec: `"plain"`, `"front"` (front-coded blocks), `"fsst"` (those with a table of
-    /// symbols), `"int"` (packed numbers), `"fst"` (a transducer), `"direct"` (blocks with a point
-    /// index) or `"direct-fsst"` (those with a table of symbols); `"mixed"` for segments of several.
+    /// symbols), `"int"` (packed numbers), `"wide"` (packed heads, and tails), `"fst"` (a transducer),
+    /// `"direct"` (blocks with a point index) or `"direct-fsst"` (those with a table of symbols); `"mixed"`
+    /// for segments of several.
     pub codec: &'static str,
 }
 

@@ -19,7 +19,7 @@ type Map = MemKV<u64, Vec<u8>>;
 const CHILD_VARIABLE: &str = "MEMKV_CRASH_CHILD";
 
 /// Children that are killed; fewer where each costs ten times as much.
-const KILLS: u64 = if cfg!(memkv_poison) { 60 } else { 300 };
+const KILLS: u64 = if cfg!(memkv_poison) { 40 } else { 120 };
 
 /// Held by a test that starts processes, and by one that must not share its locks with them: between
 /// the fork and its exec a child has what its parent has open.

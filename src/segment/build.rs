@@ -8,6 +8,7 @@ use super::int::{FinishedInts, IntPiece, IntStage, MAX_WIDTH, spelled};
 use super::plain::PlainStage;
 use super::slabs::Column;
 use super::values::ValueStage;
+use super::wide::{FinishedWide, WidePiece, WideStage};
 use super::{Extents, Image, Ordinal, Room, Segment};
 use crate::arena::{Buffer, OutOfMemory, replace};
 use crate::batch::LentValues;
@@ -19,6 +20,7 @@ use crate::filter::{Filter, KeyHash};
 use crate::key::MAX_KEY_LEN;
 use bumpalo::Bump;
 use std::cmp::Ordering;
+use std::mem;
 use std::ops::Range;
 
 /// Keys of a block, as the power of two, where the fewest bytes are wanted: heads are whole.
@@ -48,6 +50,9 @@ pub(crate) enum CodecChoice {
     /// Packed numbers, however few entries, if all keys have one length that allows for it; else
     /// front-coded blocks.
     Int,
+    /// Heads and tails, however few entries, and however many bytes they take, if all keys have one length
+    /// that allows for it, and no two of them one head; else front-coded blocks.
+    Wide,
     /// A transducer, however few entries.
     Fst,
     /// Blocks of text of the direct form with a point index, however few entries.
@@ -64,7 +69,13 @@ impl CodecChoice {
             Self::Smallest => Some(Coding::Smaller),
             Self::Fastest => Some(Coding::Considerable),
             Self::Symbols | Self::DirectSymbols => Some(Coding::Always),
-            Self::Quick | Self::Direct | Self::Plain | Self::Front | Self::Int | Self::Fst => None,
+            Self::Quick
+            | Self::Direct
+            | Self::Plain
+            | Self::Front
+            | Self::Int
+            | Self::Wide
+            | Self::Fst => None,
         }
     }
 }
@@ -75,6 +86,7 @@ enum KeyStage<'b> {
     Plain(PlainStage<'b>),
     Front(FrontStage<'b>),
     Int(IntStage<'b>),
+    Wide(WideStage<'b>),
     Fst(FstStage<'b>),
 }
 
@@ -84,6 +96,7 @@ enum FinishedKeys<'b> {
     Plain(PlainStage<'b>),
     Front(FinishedFront<'b>),
     Int(FinishedInts<'b>),
+    Wide(FinishedWide<'b>),
     Fst(Column<'b>),
 }
 
@@ -125,6 +138,7 @@ pub(super) struct Run<'r> {
 pub(super) enum RunKeys<'r> {
     Front(&'r FrontBlock),
     Int(&'r IntPiece),
+    Wide(&'r WidePiece),
 }
 
 impl<'r> RunKeys<'r> {
@@ -137,6 +151,7 @@ impl<'r> RunKeys<'r> {
         match self {
             Self::Front(block) => block.key(ordinal),
             Self::Int(piece) => piece.key(ordinal, bytes),
+            Self::Wide(piece) => piece.key(ordinal),
         }
     }
 
@@ -146,6 +161,7 @@ impl<'r> RunKeys<'r> {
         match self {
             Self::Front(block) => block.key(ordinal).len() as u64,
             Self::Int(piece) => piece.width() as u64,
+            Self::Wide(piece) => piece.key_len() as u64,
         }
     }
 }
@@ -163,6 +179,7 @@ impl<'b> SegmentBuilder<'b> {
             | CodecChoice::Smallest
             | CodecChoice::Fastest
             | CodecChoice::Int
+            | CodecChoice::Wide
             | CodecChoice::Plain => KeyStage::Plain(PlainStage::new(bump)),
             CodecChoice::Front | CodecChoice::Symbols => {
                 KeyStage::Front(FrontStage::new(bump, BLOCK_SHIFT, Form::Chained))
@@ -225,6 +242,7 @@ impl<'b> SegmentBuilder<'b> {
             KeyStage::Plain(stage) => stage.push(key)?,
             KeyStage::Front(stage) => stage.push(key, shared)?,
             KeyStage::Int(stage) => stage.push(key)?,
+            KeyStage::Wide(stage) => stage.extend(key)?,
             KeyStage::Fst(stage) => stage.push(key, self.entries)?,
         }
         if let Some(rival) = &mut self.rival {
@@ -263,6 +281,7 @@ impl<'b> SegmentBuilder<'b> {
         let is_same_codec = match (&self.keys, keys) {
             (KeyStage::Front(_), RunKeys::Front(_)) => true,
             (KeyStage::Int(stage), RunKeys::Int(piece)) => stage.width() == piece.width(),
+            (KeyStage::Wide(stage), RunKeys::Wide(piece)) => stage.key_len() == piece.key_len(),
             _ => false,
         };
         if !is_same_codec {
@@ -281,6 +300,9 @@ impl<'b> SegmentBuilder<'b> {
             }
             (KeyStage::Int(stage), RunKeys::Int(piece)) => {
                 stage.extend(piece.numbers(range.clone()))?;
+            }
+            (KeyStage::Wide(stage), RunKeys::Wide(piece)) => {
+                stage.extend(piece.keys(range.clone()))?;
             }
             _ => {}
         }
@@ -384,7 +406,7 @@ impl<'b> SegmentBuilder<'b> {
                     }
                 }
                 // All keys have one length.
-                RunKeys::Int(_) => {
+                RunKeys::Int(_) | RunKeys::Wide(_) => {
                     let each = bulk_of(keys.key_len(first), width);
                     let room = max_bulk.saturating_sub(self.bulk);
                     end += room.div_ceil(each).min(most - first);
@@ -433,7 +455,7 @@ impl<'b> SegmentBuilder<'b> {
             | CodecChoice::Quick
             | CodecChoice::Smallest
             | CodecChoice::Fastest => PLAIN_BELOW,
-            CodecChoice::Int => 1,
+            CodecChoice::Int | CodecChoice::Wide => 1,
             CodecChoice::Plain
             | CodecChoice::Front
             | CodecChoice::Symbols
@@ -446,13 +468,16 @@ impl<'b> SegmentBuilder<'b> {
         match &self.keys {
             KeyStage::Plain(plain) if self.entries + count >= plain_below => {
                 let is_common = self.entries == 0 || plain.common_len() == Some(len);
-                if is_common && IntStage::takes(len) {
+                if is_common && IntStage::takes(len) && self.choice != CodecChoice::Wide {
                     self.switch_to_ints(len)
+                } else if is_common && WideStage::takes(len) && self.choice != CodecChoice::Int {
+                    self.switch_to_wide(len)
                 } else {
                     self.switch_to_front()
                 }
             }
             KeyStage::Int(ints) if ints.width() != len => self.switch_to_front(),
+            KeyStage::Wide(wide) if wide.key_len() != len => self.switch_to_front(),
             _ => Ok(()),
         }
     }
@@ -464,6 +489,16 @@ impl<'b> SegmentBuilder<'b> {
             plain.replay(&mut Vec::new(), |key| ints.push(key))?;
         }
         self.keys = KeyStage::Int(ints);
+        Ok(())
+    }
+
+    /// Makes the keys so far those that may have heads and tails, which all have so many bytes.
+    fn switch_to_wide(&mut self, len: usize) -> Result<(), Error> {
+        let mut wide = WideStage::new(self.bump, len);
+        if let KeyStage::Plain(plain) = &self.keys {
+            plain.replay(&mut Vec::new(), |key| wide.extend(key))?;
+        }
+        self.keys = KeyStage::Wide(wide);
         Ok(())
     }
 
@@ -487,6 +522,7 @@ impl<'b> SegmentBuilder<'b> {
         match &self.keys {
             KeyStage::Plain(plain) => plain.replay(&mut Vec::new(), push)?,
             KeyStage::Int(ints) => ints.replay(&mut push)?,
+            KeyStage::Wide(wide) => wide.replay(push)?,
             KeyStage::Front(_) | KeyStage::Fst(_) => return Ok(()),
         }
         self.keys = KeyStage::Front(front);
@@ -528,8 +564,13 @@ impl<'b> SegmentBuilder<'b> {
 
     /// The finished segment, in one buffer of exactly its size.
     pub(crate) fn finish(mut self) -> Result<Segment, Error> {
-        let keys = std::mem::replace(&mut self.keys, KeyStage::Plain(PlainStage::new(self.bump)));
-        let keys = match keys {
+        let keys = self.finish_keys()?;
+        self.assemble(&keys)
+    }
+
+    fn finish_keys(&mut self) -> Result<FinishedKeys<'b>, Error> {
+        let none = KeyStage::Plain(PlainStage::new(self.bump));
+        Ok(match mem::replace(&mut self.keys, none) {
             KeyStage::Plain(stage) => FinishedKeys::Plain(stage),
             KeyStage::Front(stage) => {
                 let mut front = stage.finish()?;
@@ -546,9 +587,18 @@ impl<'b> SegmentBuilder<'b> {
                 }
             }
             KeyStage::Int(stage) => FinishedKeys::Int(stage.finish()?),
+            KeyStage::Wide(stage) => {
+                match stage.finish(self.bump, self.choice == CodecChoice::Wide)? {
+                    Ok(wide) => FinishedKeys::Wide(wide),
+                    Err(stage) => {
+                        self.keys = KeyStage::Wide(stage);
+                        self.switch_to_front()?;
+                        self.finish_keys()?
+                    }
+                }
+            }
             KeyStage::Fst(stage) => FinishedKeys::Fst(stage.finish()?),
-        };
-        self.assemble(&keys)
+        })
     }
 
     /// As [`finish`](Self::finish), with these keys instead of those that were appended: none.
@@ -585,6 +635,11 @@ impl<'b> SegmentBuilder<'b> {
             FinishedKeys::Int(ints) => {
                 ints.write_index(&mut image[layout.span(Section::PieceIndex)]);
                 ints.write_pieces(&mut image[layout.span(Section::Pieces)]);
+            }
+            FinishedKeys::Wide(wide) => {
+                wide.heads().write_index(&mut image[layout.span(Section::PieceIndex)]);
+                wide.heads().write_pieces(&mut image[layout.span(Section::Pieces)]);
+                wide.write_tails(&mut image[layout.span(Section::Tails)]);
             }
             FinishedKeys::Fst(column) => {
                 column.copy_to(&mut image[layout.span(Section::Transducer)]);
@@ -665,6 +720,10 @@ fn plan(
         FinishedKeys::Int(ints) => {
             ints.plan(&mut lens);
             Codec::Int
+        }
+        FinishedKeys::Wide(wide) => {
+            wide.plan(&mut lens);
+            Codec::Wide
         }
         FinishedKeys::Fst(column) => {
             lens.set(Section::Transducer, column.len());

@@ -7,10 +7,11 @@ use super::int::{IntWalk, MAX_WIDTH, spelled};
 use super::plain::PlainWalk;
 use super::soon::Soon;
 use super::values::Place;
+use super::wide::WideWalk;
 use super::{KeyHead, Keys, Known, Located, Ordinal, Segment};
 use crate::batch::{Batch, Lent};
 use crate::cursor::Cursor;
-use crate::entry::{Below, Entry, EntryKind};
+use crate::entry::{Below, Entry, EntryKind, ValueWidth};
 use crate::error::Corruption;
 use crate::range::Direction;
 use std::ops::{Deref, Range};
@@ -22,6 +23,7 @@ enum Walk {
     Front(Box<FrontWalk>),
     Fst(Box<FstWalk>),
     Int(IntWalk),
+    Wide(Box<WideWalk>),
 }
 
 /// A way to move.
@@ -90,6 +92,7 @@ impl<S: Deref<Target = Segment>> SegmentCursor<S> {
             Ok(KeyHead::Fst) => Walk::Fst(Box::default()),
             Ok(KeyHead::Front(_) | KeyHead::Direct(_)) => Walk::Front(Box::default()),
             Ok(KeyHead::Int(_)) => Walk::Int(IntWalk::default()),
+            Ok(KeyHead::Wide(_)) => Walk::Wide(Box::default()),
             Ok(KeyHead::Plain) | Err(_) => Walk::Plain(PlainWalk::default()),
         };
         Self { segment, walk, standing: None, status: Ok(()) }
@@ -126,11 +129,14 @@ impl<S: Deref<Target = Segment>> SegmentCursor<S> {
         batch: &mut Batch,
         is_in: impl Fn(&[u8]) -> bool,
     ) -> Option<Result<bool, Corruption>> {
-        let (Walk::Int(walk), true) = (&mut self.walk, self.standing.is_some()) else {
-            return None;
+        self.standing.as_ref()?;
+        let walk = match &mut self.walk {
+            Walk::Int(walk) => walk,
+            Walk::Wide(_) => return self.copy_next_wide(direction, batch, is_in),
+            Walk::Plain(_) | Walk::Front(_) | Walk::Fst(_) => return None,
         };
         let (keys, column) = self.segment.numbers()?;
-        let most = Batch::most(column.width) as u64;
+        let most = Batch::most(MAX_WIDTH, column.width) as u64;
         let copied = batch.take_from(direction, keys.width(), |numbers, values| {
             let ordinals = match walk.ahead(keys, direction, most, numbers)? {
                 Ok(ordinals) => keep_numbers(numbers, ordinals, direction, |number| {
@@ -145,6 +151,46 @@ impl<S: Deref<Target = Segment>> SegmentCursor<S> {
         })?;
         let stood = copied.map(|last| last.map(|last| (last, column.get(last))));
         Some(stood.and_then(|last| self.stand(last)))
+    }
+
+    /// The same of heads and tails.
+    fn copy_next_wide(
+        &mut self,
+        direction: Direction,
+        batch: &mut Batch,
+        is_in: impl Fn(&[u8]) -> bool,
+    ) -> Option<Result<bool, Corruption>> {
+        let Self { segment, walk: Walk::Wide(walk), .. } = self else { return None };
+        let known = segment.known().ok()?;
+        let (Keys::Wide(keys), ValueWidth::Fixed(width)) = (segment.keys_of(known), segment.width)
+        else {
+            return None;
+        };
+        if !known.layout.is_base() {
+            return None;
+        }
+        let (key_len, width) = (keys.key_len(), usize::from(width));
+        let most = Batch::most(key_len, width) as u64;
+        let values = segment.values(&known.layout);
+        let copied = batch.take_keys_from(direction, key_len, |bytes, has_values| {
+            let mut ordinals = match walk.ahead(keys, direction, most, bytes)? {
+                Ok(ordinals) => ordinals,
+                Err(corruption) => return Some((0, Err(corruption))),
+            };
+            keep_keys(bytes, key_len, &mut ordinals, direction, is_in);
+            let last = walk.stand_behind(direction, &ordinals, bytes);
+            let len = (ordinals.end - ordinals.start) as usize;
+            if has_values && len > 0 {
+                let (values, width) = values.lend(ordinals)?;
+                values.copy(0..len, width, bytes)?;
+            }
+            Some((len, Ok(last)))
+        })?;
+        Some(copied.and_then(|last| {
+            self.status = Ok(());
+            last.inspect(|last| self.land(*last));
+            self.status.map(|()| last.is_some())
+        }))
     }
 
     /// Stands on an entry, if there is one, whose value may be known; whether there is one.
@@ -226,6 +272,44 @@ fn keep_numbers(
     }
 }
 
+/// The same of keys of `len` bytes, one after the other.
+fn keep_keys(
+    keys: &mut Vec<u8>,
+    len: usize,
+    ordinals: &mut Range<u64>,
+    direction: Direction,
+    is_in: impl Fn(&[u8]) -> bool,
+) {
+    let count = keys.len() / len;
+    let is_in = |i: usize| is_in(&keys[i * len..(i + 1) * len]);
+    let farthest = match direction {
+        Direction::Forward => count.checked_sub(1),
+        Direction::Backward => (count > 0).then_some(0),
+    };
+    if farthest.is_none_or(is_in) {
+        return;
+    }
+    let (mut low, mut high) = (0, count);
+    while low < high {
+        let middle = low.midpoint(high);
+        if is_in(middle) == (direction == Direction::Forward) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    match direction {
+        Direction::Forward => {
+            keys.truncate(low * len);
+            ordinals.end = ordinals.start + low as u64;
+        }
+        Direction::Backward => {
+            keys.drain(..low * len);
+            ordinals.start += low as u64;
+        }
+    }
+}
+
 impl Walk {
     fn go(
         &mut self,
@@ -272,8 +356,19 @@ impl Walk {
                 Move::Next => walk.next(keys),
                 Move::Prev => walk.prev(keys),
             },
+            (Self::Wide(walk), Keys::Wide(keys)) => match way {
+                Move::To(Goal::Seek(key)) => {
+                    walk.seek(keys, key, &mut segment.values(&known.layout))
+                }
+                Move::To(goal) => {
+                    let ordinal = goal.ordinal(keys.len(), |key| keys.search(key, |_| ()))?;
+                    walk.go_to(keys, ordinal, goal.direction())
+                }
+                Move::Next => walk.go(keys, Direction::Forward),
+                Move::Prev => walk.go(keys, Direction::Backward),
+            },
             // Only if the segment could not be read when the cursor was made.
-            (Self::Plain(_) | Self::Front(_) | Self::Int(_) | Self::Fst(_), _) => {
+            (Self::Plain(_) | Self::Front(_) | Self::Int(_) | Self::Fst(_) | Self::Wide(_), _) => {
                 Err(Corruption::new("segment header", 0, "it reads the same each time"))
             }
         }
@@ -317,6 +412,7 @@ impl<S: Deref<Target = Segment>> Cursor for SegmentCursor<S> {
         let stepped = match &mut self.walk {
             Walk::Front(walk) => walk.step_up(),
             Walk::Int(walk) => walk.step_up(),
+            Walk::Wide(walk) => walk.step_up(),
             Walk::Plain(_) | Walk::Fst(_) => None,
         };
         if let Some(ordinal) = stepped {
@@ -333,6 +429,7 @@ impl<S: Deref<Target = Segment>> Cursor for SegmentCursor<S> {
         let stepped = match &mut self.walk {
             Walk::Front(walk) => walk.step_down(),
             Walk::Int(walk) => walk.step_down(),
+            Walk::Wide(walk) => walk.step_down(),
             Walk::Plain(_) | Walk::Fst(_) => None,
         };
         if let Some(ordinal) = stepped {
@@ -352,6 +449,7 @@ impl<S: Deref<Target = Segment>> Cursor for SegmentCursor<S> {
             Walk::Fst(walk) => walk.key(),
             Walk::Front(walk) => walk.key(),
             Walk::Int(walk) => walk.key(),
+            Walk::Wide(walk) => walk.key(),
             Walk::Plain(walk) => match self.segment.keys() {
                 Ok(Keys::Plain(keys)) => walk.key(keys),
                 _ => &[],
@@ -380,6 +478,7 @@ impl<S: Deref<Target = Segment>> Cursor for SegmentCursor<S> {
         let (keys, slot) = match &self.walk {
             Walk::Front(walk) => walk.lend()?,
             Walk::Int(walk) => walk.lend()?,
+            Walk::Wide(walk) => walk.lend()?,
             Walk::Plain(_) | Walk::Fst(_) => return None,
         };
         let segment: &Segment = &self.segment;
@@ -402,6 +501,10 @@ impl<S: Deref<Target = Segment>> Cursor for SegmentCursor<S> {
             Walk::Front(walk) => Ok(Some(walk.pass(direction, count))),
             Walk::Int(walk) => match self.segment.keys() {
                 Ok(Keys::Int(keys)) => walk.pass(keys, direction, count),
+                _ => return,
+            },
+            Walk::Wide(walk) => match self.segment.keys() {
+                Ok(Keys::Wide(keys)) => walk.pass(keys, direction, count),
                 _ => return,
             },
             Walk::Plain(_) | Walk::Fst(_) => return,

@@ -68,6 +68,8 @@ pub(super) enum Codec {
     Int = 3,
     /// Blocks whose keys can be read one without the others, found through a tree, and a point index.
     Direct = 4,
+    /// Packed numbers, found through a tree, and what keys have behind them.
+    Wide = 5,
 }
 
 impl Codec {
@@ -78,6 +80,7 @@ impl Codec {
             2 => Some(Self::Front),
             3 => Some(Self::Int),
             4 => Some(Self::Direct),
+            5 => Some(Self::Wide),
             _ => None,
         }
     }
@@ -90,6 +93,7 @@ impl Codec {
             Self::Front => "front",
             Self::Int => "int",
             Self::Direct => "direct",
+            Self::Wide => "wide",
         }
     }
 }
@@ -120,18 +124,20 @@ pub(super) enum Section {
     HeadTails = 10,
     /// Front and direct: the blocks.
     KeyBlocks = 11,
-    /// Int: the tree over the pieces.
+    /// Int and wide: the tree over the pieces.
     PieceIndex = 12,
-    /// Int: the pieces.
+    /// Int and wide: the pieces.
     Pieces = 13,
     /// Direct: the point index.
     PointIndex = 14,
     /// Front and direct: what the bytes of heads and suffixes stand for, unless for themselves.
     Symbols = 15,
+    /// Wide: what keys have behind the numbers, and what all share.
+    Tails = 16,
 }
 
 /// Number of sections an image can have.
-const SECTIONS: usize = 14;
+const SECTIONS: usize = 15;
 
 impl Section {
     const ALL: [Self; SECTIONS] = [
@@ -149,6 +155,7 @@ impl Section {
         Self::Pieces,
         Self::PointIndex,
         Self::Symbols,
+        Self::Tails,
     ];
 
     /// Place in arrays of one element for each section.
@@ -170,7 +177,8 @@ impl Section {
             Self::HeadIndex | Self::HeadTails | Self::KeyBlocks | Self::Symbols => {
                 matches!(codec, Codec::Front | Codec::Direct)
             }
-            Self::PieceIndex | Self::Pieces => codec == Codec::Int,
+            Self::PieceIndex | Self::Pieces => matches!(codec, Codec::Int | Codec::Wide),
+            Self::Tails => codec == Codec::Wide,
             Self::PointIndex => codec == Codec::Direct,
             Self::ValueOffsets => width == ValueWidth::Bytes,
             Self::Values | Self::Tombstones | Self::LiveBelow => true,
@@ -194,6 +202,7 @@ impl Section {
             Self::Pieces => "segment pieces",
             Self::PointIndex => "segment point index",
             Self::Symbols => "segment symbols",
+            Self::Tails => "segment tails",
         }
     }
 }
@@ -341,7 +350,7 @@ impl Layout {
             return Err(damaged(FLAGS_AT, "unused flags and reserved bytes are zero"));
         }
         let codec = Codec::from_byte(header[CODEC_AT])
-            .ok_or_else(|| damaged(CODEC_AT, "the key codec is one of 0 to 4"))?;
+            .ok_or_else(|| damaged(CODEC_AT, "the key codec is one of 0 to 5"))?;
         if decode_width(header[CLASS_AT], header[WIDTH_AT]) != Some(width) {
             return Err(damaged(CLASS_AT, "the value width is the one the map was made with"));
         }
@@ -508,6 +517,7 @@ pub(crate) fn field_offsets(image: &[u8]) -> Vec<usize> {
                     | Section::Pieces
                     | Section::PointIndex
                     | Section::Symbols
+                    | Section::Tails
                     | Section::Values
             )
         ) {

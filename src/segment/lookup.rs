@@ -8,6 +8,7 @@ use super::format::Layout;
 use super::front::{DirectSearch, FrontSearch};
 use super::int::IntSearch;
 use super::values::Values;
+use super::wide::WideSearch;
 use super::{Keys, Ordinal, Segment};
 use crate::entry::{Entry, ValueBuf, ValueWidth};
 use crate::error::Corruption;
@@ -22,6 +23,7 @@ enum At<'s, 'k> {
     Front(Source<'s>, FrontSearch<'s, 'k>),
     Int(Source<'s>, Values<'s>, IntSearch<'s>),
     Direct(Source<'s>, DirectSearch<'s, 'k>),
+    Wide(Source<'s>, WideSearch<'s>),
     /// Before a get in one step, of a codec that has no others.
     Whole(&'s Segment, &'k [u8]),
     /// At an entry, whose value has been asked for.
@@ -69,6 +71,7 @@ impl<'s, 'k> Lookup<'s, 'k> {
                 }
             }
             Keys::Direct(keys) => self.at = At::Direct(source, keys.begin(key)),
+            Keys::Wide(keys) => self.at = At::Wide(source, keys.begin(key)?),
             Keys::Plain(_) | Keys::Fst(_) => self.at = At::Whole(segment, key),
         }
         Ok(())
@@ -96,6 +99,7 @@ impl<'s, 'k> Lookup<'s, 'k> {
                 let found = search.step(|near| source.expect_one(near))?;
                 (*source, found.map(|found| found.map_err(|_| 0)))
             }
+            At::Wide(source, search) => (*source, search.step(|near| source.expect(near))?),
             At::Whole(segment, key) => return segment.get(key, buf).map(Stepped::Done),
             At::Entry(source, ordinal) => return source.entry(*ordinal, buf),
             At::Absent => return Ok(Stepped::Done(None)),

@@ -28,6 +28,7 @@ mod splice;
 mod tests;
 mod values;
 mod verify;
+mod wide;
 
 pub(crate) use bound::BoundSearch;
 pub(crate) use build::{CodecChoice, SegmentBuilder, entry_bulk};
@@ -57,6 +58,7 @@ use plain::PlainKeys;
 use points::Points;
 use std::ops::Range;
 use values::{Place, Values};
+use wide::{WideHead, WideKeys};
 
 /// The place of an entry in the order of its segment's keys, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -97,6 +99,7 @@ enum Keys<'a> {
     Int(IntKeys<'a>),
     Fst(FstKeys<'a>),
     Direct(DirectKeys<'a>),
+    Wide(WideKeys<'a>),
 }
 
 impl Keys<'_> {
@@ -105,7 +108,7 @@ impl Keys<'_> {
         match self {
             Self::Plain(keys) => keys.check_frame(),
             Self::Front(keys) => keys.check_frame(),
-            Self::Int(_) => Ok(()),
+            Self::Int(_) | Self::Wide(_) => Ok(()),
             Self::Fst(keys) => keys.check_frame(),
             Self::Direct(keys) => keys.check_frame(),
         }
@@ -118,6 +121,7 @@ impl Keys<'_> {
             Self::Int(keys) => keys.verify(),
             Self::Fst(keys) => keys.verify(),
             Self::Direct(keys) => keys.verify(),
+            Self::Wide(keys) => keys.verify(),
         }
     }
 }
@@ -137,6 +141,7 @@ enum KeyHead {
     Int(IntHead),
     Fst,
     Direct(FrontHead),
+    Wide(WideHead),
 }
 
 /// What is read of a segment once.
@@ -207,6 +212,11 @@ impl Segment {
             Codec::Direct => KeyHead::Direct(front(Form::Direct)?),
             Codec::Int => KeyHead::Int(IntHead::read(section(Section::PieceIndex), self.len())?),
             Codec::Fst => KeyHead::Fst,
+            Codec::Wide => KeyHead::Wide(WideHead::read(
+                section(Section::PieceIndex),
+                section(Section::Tails),
+                self.len(),
+            )?),
         };
         let known = Known { layout, head };
         self.keys_of(&known).check_frame()?;
@@ -276,6 +286,7 @@ impl Segment {
             Keys::Int(keys) => keys.search(key, |_| ())?.ok(),
             Keys::Fst(keys) => keys.find(key)?,
             Keys::Direct(keys) => keys.find(key, |_| ())?,
+            Keys::Wide(keys) => keys.search(key, |_| ())?.ok(),
         };
         Ok(found.map(Ordinal))
     }
@@ -312,6 +323,7 @@ impl Segment {
                 Keys::Plain(keys) => keys.search(key)?.ok(),
                 Keys::Fst(keys) => keys.find(key)?,
                 Keys::Direct(keys) => keys.find(key, |near| values.prefetch_one(near))?,
+                Keys::Wide(keys) => keys.search(key, |near| values.prefetch(near))?.ok(),
             },
         };
         found.map(|ordinal| self.entry_of(layout, values, Ordinal(ordinal), buf)).transpose()
@@ -327,6 +339,7 @@ impl Segment {
             Keys::Front(keys) => drop(keys.begin(key)),
             Keys::Int(keys) => drop(keys.begin(key)),
             Keys::Direct(keys) => drop(keys.begin(key)),
+            Keys::Wide(keys) => drop(keys.begin(key)),
             Keys::Plain(_) | Keys::Fst(_) => {}
         }
     }
@@ -370,6 +383,10 @@ impl Segment {
                 ordinal
             }
             Keys::Int(keys) => {
+                let (Ok(ordinal) | Err(ordinal)) = keys.search(key, |_| ())?;
+                ordinal
+            }
+            Keys::Wide(keys) => {
                 let (Ok(ordinal) | Err(ordinal)) = keys.search(key, |_| ())?;
                 ordinal
             }
@@ -425,6 +442,7 @@ impl Segment {
             }
             Keys::Int(keys) => keys.key_at(ordinal.0, key)?,
             Keys::Fst(keys) => keys.key_at(ordinal.0, key)?,
+            Keys::Wide(keys) => keys.key_at(ordinal.0, key)?,
         }
         Ok(())
     }
@@ -434,7 +452,7 @@ impl Segment {
     pub(crate) fn profile(&self) -> Option<Profile> {
         let layout = self.layout().ok()?;
         match layout.codec {
-            Codec::Plain | Codec::Int => None,
+            Codec::Plain | Codec::Int | Codec::Wide => None,
             Codec::Front | Codec::Fst if layout.is_smallest => Some(Profile::Smallest),
             Codec::Front | Codec::Fst => Some(Profile::Balanced),
             Codec::Direct => Some(Profile::Fastest),
@@ -521,6 +539,7 @@ impl Segment {
                 Section::Pieces,
                 Section::PointIndex,
                 Section::Symbols,
+                Section::Tails,
             ]),
             value_bytes: bytes_of(&[Section::Values, Section::ValueOffsets]),
             codec: match layout {
@@ -653,6 +672,13 @@ impl Segment {
                 self.len(),
             )),
             KeyHead::Fst => Keys::Fst(FstKeys::new(section(Section::Transducer), self.len())),
+            KeyHead::Wide(head) => Keys::Wide(WideKeys::new(
+                head,
+                section(Section::PieceIndex),
+                section(Section::Pieces),
+                section(Section::Tails),
+                self.len(),
+            )),
         }
     }
 

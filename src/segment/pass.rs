@@ -7,6 +7,7 @@
 use super::build::{Run, RunKeys};
 use super::front::{DirectKeys, FrontBlock};
 use super::int::{IntPiece, MAX_WIDTH};
+use super::wide::WidePiece;
 use super::{Keys, Known, Ordinal, Segment, SegmentBuilder};
 use crate::arena::replace;
 use crate::entry::Below;
@@ -16,6 +17,7 @@ use crate::error::{Corruption, Error};
 enum Unpacked {
     Front(Box<FrontBlock>),
     Int(IntPiece),
+    Wide(Box<WidePiece>),
 }
 
 /// A place among the entries of a segment, before which all have been passed on.
@@ -57,6 +59,7 @@ impl<'s> Pass<'s> {
         let unpacked = match segment.keys_of(known) {
             Keys::Front(_) | Keys::Direct(_) => Unpacked::Front(Box::default()),
             Keys::Int(_) => Unpacked::Int(IntPiece::default()),
+            Keys::Wide(_) => Unpacked::Wide(Box::default()),
             Keys::Plain(_) | Keys::Fst(_) => return Ok(None),
         };
         Ok(Some(Self { segment, known, unpacked, at: 0, skipped: None }))
@@ -138,6 +141,7 @@ impl<'s> Pass<'s> {
                 Keys::Front(keys) | Keys::Direct(DirectKeys { front: keys, .. }),
             ) => block.load(keys, self.at)?,
             (Unpacked::Int(piece), Keys::Int(keys)) => piece.load(keys, self.at)?,
+            (Unpacked::Wide(piece), Keys::Wide(keys)) => piece.load(keys, self.at)?,
             _ => unreachable!("a segment never changes its codec"),
         }
         // The builder compares it with the last key that was passed on.
@@ -155,6 +159,7 @@ impl<'s> Pass<'s> {
         match &self.unpacked {
             Unpacked::Front(block) => block.ordinals().end,
             Unpacked::Int(piece) => piece.ordinals().end,
+            Unpacked::Wide(piece) => piece.ordinals().end,
         }
     }
 
@@ -169,6 +174,7 @@ impl<'s> Pass<'s> {
                 (self.at..end).find(|ordinal| block.key(*ordinal) >= bound).unwrap_or(end)
             }
             Unpacked::Int(piece) => piece.not_below(self.at, bound),
+            Unpacked::Wide(piece) => piece.not_below(self.at, bound),
         }
     }
 
@@ -176,6 +182,7 @@ impl<'s> Pass<'s> {
         match &self.unpacked {
             Unpacked::Front(block) => RunKeys::Front(block),
             Unpacked::Int(piece) => RunKeys::Int(piece),
+            Unpacked::Wide(piece) => RunKeys::Wide(piece),
         }
     }
 }

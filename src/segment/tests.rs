@@ -29,7 +29,7 @@ struct Owned {
 
 type Model = BTreeMap<Vec<u8>, Owned>;
 
-const CODECS: [CodecChoice; 7] = [
+const CODECS: [CodecChoice; 8] = [
     CodecChoice::Plain,
     CodecChoice::Fst,
     CodecChoice::Front,
@@ -37,6 +37,7 @@ const CODECS: [CodecChoice; 7] = [
     CodecChoice::Symbols,
     CodecChoice::Direct,
     CodecChoice::DirectSymbols,
+    CodecChoice::Wide,
 ];
 
 const WIDTHS: [ValueWidth; 5] = [
@@ -130,9 +131,23 @@ fn small_numbers() -> Vec<Vec<u8>> {
         .collect()
 }
 
+/// Some keys of 18 bytes, of which a few are the same in all of them.
+fn small_wide_keys() -> Vec<Vec<u8>> {
+    let key = |i: u64| {
+        let [a, b] = [i / 8 * 5000, i * i * 0x0101_0101].map(u64::to_le_bytes);
+        let parts = [&[7, a[2], a[1], 9, a[0]], &b[..], &[b[0] ^ 1, 3, i as u8, 0, 8]];
+        parts.concat()
+    };
+    (0..130).map(key).collect()
+}
+
 /// Small keys for each way to store them.
 fn keys_for(choice: CodecChoice) -> Vec<Vec<u8>> {
-    if choice == CodecChoice::Int { small_numbers() } else { small_keys() }
+    match choice {
+        CodecChoice::Int => small_numbers(),
+        CodecChoice::Wide => small_wide_keys(),
+        _ => small_keys(),
+    }
 }
 
 /// The key itself and its neighbours.
@@ -392,7 +407,7 @@ fn text(entries: u32) -> impl Iterator<Item = Vec<u8>> {
 fn the_smaller_of_blocks_and_transducer_is_kept_if_bytes_matter() {
     let width = ValueWidth::Fixed(8);
     let mut rng = Random(7);
-    let mut noise = || (0..12).map(|_| rng.below(256) as u8).collect::<Vec<u8>>();
+    let mut noise = || (0..12 + rng.below(3)).map(|_| rng.below(256) as u8).collect::<Vec<u8>>();
     let noise: Vec<Vec<u8>> = (0..3000).map(|_| noise()).collect();
     for (keys, codec) in [
         (text(255).collect(), "plain"),
@@ -432,12 +447,12 @@ fn addresses(entries: u32) -> impl Iterator<Item = Vec<u8>> {
 fn the_builder_uses_symbols_where_they_pay() {
     let width = ValueWidth::Fixed(8);
     let mut rng = Random(11);
-    let mut noise = || (0..40).map(|_| rng.below(256) as u8).collect::<Vec<u8>>();
+    let mut noise = || (0..40 + rng.below(3)).map(|_| rng.below(256) as u8).collect::<Vec<u8>>();
     let noise: Vec<Vec<u8>> = (0..3000).map(|_| noise()).collect();
     for (keys, codec) in [
         (addresses(20_000).collect(), "fsst"),
         (addresses(300).collect(), "fsst"),
-        // Nothing comes again.
+        // Nothing comes again, and their lengths differ.
         (noise, "front"),
         // A byte for each key is not enough.
         (text(20_000).collect(), "front"),
@@ -565,7 +580,7 @@ fn the_builder_packs_numbers_of_one_length_from_256_on() {
         (256, 8, "int"),
         (3000, 8, "int"),
         (3000, 3, "int"),
-        (3000, 9, "front"),
+        (3000, 9, "wide"),
     ] {
         let key = |i: u64| {
             let bytes = (i * 5).to_le_bytes();
@@ -666,8 +681,26 @@ fn images_are_the_bytes_of_format_version_1() {
         })
     });
     let expected = [
-        [0x683d_c557, 0x0fae_02cc, 0x59f9_27af, 0x6ed3_093e, 0x844c_480e, 0xc324_89da, 0x6c1e_5bfa],
-        [0x45fc_7c6b, 0xd001_6dc0, 0x3e27_6d7e, 0x319c_e821, 0xdd01_eb01, 0x4eba_7ba5, 0x1f22_6f29],
+        [
+            0x683d_c557,
+            0x0fae_02cc,
+            0x59f9_27af,
+            0x6ed3_093e,
+            0x844c_480e,
+            0xc324_89da,
+            0x6c1e_5bfa,
+            0x1faa_54d5,
+        ],
+        [
+            0x45fc_7c6b,
+            0xd001_6dc0,
+            0x3e27_6d7e,
+            0x319c_e821,
+            0xdd01_eb01,
+            0x4eba_7ba5,
+            0x1f22_6f29,
+            0xd45b_ed65,
+        ],
     ];
     assert_eq!(sums, expected);
     let model = model_of(text(400), ValueWidth::Fixed(8), true);
@@ -740,6 +773,8 @@ fn every_refused_allocation_is_an_error() {
     let numbers = (0..3000u16).map(|i| i.to_le_bytes().iter().rev().copied().collect());
     expect_errors_without_memory(&model_of(numbers, ValueWidth::Bytes, true));
     expect_errors_without_memory(&model_of(addresses(600), ValueWidth::Bytes, true));
+    let pairs = crate::testing::keys::pairs_of_numbers();
+    expect_errors_without_memory(&model_of(pairs, ValueWidth::Bytes, true));
 }
 
 fn expect_errors_without_memory(model: &Model) {

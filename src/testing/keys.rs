@@ -69,6 +69,8 @@ pub(crate) fn hostile_sets() -> Vec<KeySet> {
         KeySet::new("a prefix chain of 0xff", prefix_chain(&[0xff])),
         KeySet::new("keys of the greatest length", longest_keys()),
         KeySet::new("many keys behind one long prefix", long_shared_prefix()),
+        KeySet::new("pairs of numbers with zeros before", pairs_of_numbers()),
+        KeySet::new("random keys of 20 bytes", random_keys_of_one_length()),
     ];
     sets.extend(Alphabet::ALL.map(|alphabet| {
         let mut rng = Rng::new(alphabet as u64);
@@ -169,6 +171,17 @@ fn runs_of(byte: u8, end: u8) -> Vec<Vec<u8>> {
     let ended = |len| [run(len), vec![end]].concat();
     let lengths = (0..=40).chain([63, 64, 65, 127, 128, 129, 255, 256, 257]);
     lengths.clone().map(run).chain(lengths.step_by(3).map(ended)).collect()
+}
+
+/// Keys of 16 bytes: two numbers, each behind zeros, of which no two have the same eight bytes that differ.
+pub(crate) fn pairs_of_numbers() -> Vec<Vec<u8>> {
+    let pair = |i: u64| [i / 20 * 77, i % 20 * 3000 + i / 7].map(big_endian).concat();
+    (0..400).map(pair).collect()
+}
+
+fn random_keys_of_one_length() -> Vec<Vec<u8>> {
+    let mut rng = Rng::new(20);
+    (0..300).map(|_| rng.bytes(20)).collect()
 }
 
 fn nul_inside_words() -> Vec<Vec<u8>> {

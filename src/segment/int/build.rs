@@ -173,7 +173,7 @@ impl FinishedInts<'_> {
     }
 
     /// Lengths of index and pieces.
-    pub(super) fn lens(&self) -> [usize; 2] {
+    pub(in super::super) fn lens(&self) -> [usize; 2] {
         [self.tree().end(), self.packed.bytes.len() + SLACK]
     }
 

@@ -23,7 +23,7 @@ mod walk;
 
 pub(super) use build::{FinishedInts, IntStage};
 pub(super) use pass::IntPiece;
-pub(super) use walk::IntWalk;
+pub(super) use walk::{IntWalk, neighbours};
 
 use super::format::Section;
 use crate::arena::OutOfMemory;
@@ -92,6 +92,11 @@ impl IntHead {
             return Err(damaged(INDEX, 0, LEN));
         }
         Ok(Self { width, shift, tree })
+    }
+
+    /// Bytes of each key.
+    pub(super) fn width(self) -> usize {
+        self.width
     }
 }
 
@@ -295,8 +300,7 @@ impl<'a> IntKeys<'a> {
         Ok(unpacked.map(|()| first)?)
     }
 
-    /// The keys from `ordinal` on, for measurements.
-    #[cfg(test)]
+    /// The keys from `ordinal` on, as many as `out` takes, of which there are enough, all in one piece.
     pub(super) fn unpack(self, ordinal: u64, out: &mut [u64]) -> Result<(), Corruption> {
         self.decode(self.head, ordinal, None, out)
     }

@@ -129,14 +129,16 @@ impl IntWalk {
                 return Some(Ok(start..start + keys.len() as u64));
             }
         }
-        Some(unpack(keys, next, direction, most, Some(self.number), numbers).and_then(|ordinals| {
-            let nearest = match direction {
-                Direction::Forward => numbers.first(),
-                Direction::Backward => numbers.last(),
-            };
-            let is_beyond = nearest.is_some_and(|key| is_beyond(*key, self.number, direction));
-            if is_beyond { Ok(ordinals) } else { Err(unordered(keys, next)) }
-        }))
+        Some(neighbours(keys, next, direction, most, Some(self.number), numbers).and_then(
+            |ordinals| {
+                let nearest = match direction {
+                    Direction::Forward => numbers.first(),
+                    Direction::Backward => numbers.last(),
+                };
+                let is_beyond = nearest.is_some_and(|key| is_beyond(*key, self.number, direction));
+                if is_beyond { Ok(ordinals) } else { Err(unordered(keys, next)) }
+            },
+        ))
     }
 
     /// Moves to the last of these keys in this direction, which were found [`ahead`](Self::ahead) under
@@ -236,7 +238,7 @@ impl IntWalk {
         before: Option<u64>,
     ) -> Result<(), Corruption> {
         // If that fails, it does not stand among those before any more.
-        let range = unpack(keys, ordinal, direction, self.most, before, &mut self.block)?;
+        let range = neighbours(keys, ordinal, direction, self.most, before, &mut self.block)?;
         self.most = (self.most * 2).min(MOST);
         (self.start, self.width) = (range.start, keys.width());
         Ok(())
@@ -246,7 +248,7 @@ impl IntWalk {
 /// Makes `block` keys from `ordinal` on in this direction, all of one piece and no more than `most`;
 /// answers their ordinals. The key before them in this direction may be known. There are none if that
 /// fails.
-fn unpack(
+pub(in super::super) fn neighbours(
     keys: IntKeys<'_>,
     ordinal: u64,
     direction: Direction,
@@ -270,7 +272,7 @@ fn unpack(
         && block.try_reserve_exact(more).is_err()
         && most > FEW
     {
-        return unpack(keys, ordinal, direction, FEW, before, block);
+        return neighbours(keys, ordinal, direction, FEW, before, block);
     }
     // What is left of others is written over.
     block.resize(len, 0);

@@ -3,6 +3,7 @@
 //! The sets are made here, of seeds and forms that neither the code nor the measurements know.
 
 use super::*;
+use crate::bytes::bytes_of;
 use crate::testing::rng::Rng;
 
 /// Keys of a set.
@@ -62,6 +63,20 @@ fn sets(seed: u64) -> Vec<(&'static str, Vec<Vec<u8>>)> {
             }),
         ),
         ("random bytes", set(seed, |rng, _| rng.bytes(16))),
+        ("random digits", set(seed, |rng, _| format!("{:032x}", rng.next_u64()).into())),
+        (
+            "times and random bytes",
+            set(seed, |rng, _| {
+                let time = 1_800_000_000_000 + rng.next_u64() % 5_000_000;
+                [&bytes_of(time)[2..], &[0x70], &rng.bytes(9)].concat()
+            }),
+        ),
+        (
+            "users and what they bought",
+            set(seed, |rng, _| {
+                [rng.log_below(1 << 22), rng.below(1 << 20)].map(|n| bytes_of(n as u64)).concat()
+            }),
+        ),
         ("random numbers", set(seed, |rng, _| rng.next_u64().to_le_bytes().into())),
         (
             "times and sensors",
@@ -98,15 +113,15 @@ fn made(model: &Model, choice: CodecChoice) -> (usize, &'static str) {
 #[test]
 fn the_choice_takes_at_most_a_tenth_more_than_the_best_one_would() {
     use CodecChoice::{Automatic, Direct, DirectSymbols, Fastest, Front, Fst, Int, Plain};
-    use CodecChoice::{Smallest, Symbols};
+    use CodecChoice::{Smallest, Symbols, Wide};
     for seed in [90_001, 90_002] {
         for (name, keys) in sets(seed) {
             let model = model_of(keys, ValueWidth::Fixed(8), false);
             // Transducers are built and walked many times slower than blocks, so only `Smallest` takes
             // them; a point index takes five bytes a key, so only `Fastest` does.
-            let blocks = [Front, Symbols, Int, Plain];
+            let blocks = [Front, Symbols, Int, Wide, Plain];
             let fast = [Direct, DirectSymbols];
-            let all = [Front, Symbols, Int, Plain, Fst, Direct, DirectSymbols];
+            let all = [Front, Symbols, Int, Wide, Plain, Fst, Direct, DirectSymbols];
             let cases = [(Automatic, &blocks[..]), (Smallest, &all[..]), (Fastest, &fast[..])];
             for (choice, others) in cases {
                 let (bytes, codec) = made(&model, choice);
@@ -129,7 +144,10 @@ fn each_set_has_its_codec() {
         ("three words", ["fsst", "fsst", "direct-fsst"]),
         ("URLs", ["fsst", "fsst", "direct-fsst"]),
         ("paths", ["fsst", "fsst", "direct-fsst"]),
-        ("random bytes", ["front", "front", "direct"]),
+        ("random bytes", ["wide", "wide", "wide"]),
+        ("random digits", ["fsst", "fsst", "direct-fsst"]),
+        ("times and random bytes", ["wide", "wide", "wide"]),
+        ("users and what they bought", ["wide", "wide", "wide"]),
         ("random numbers", ["int", "int", "int"]),
         ("times and sensors", ["fsst", "fsst", "direct-fsst"]),
         ("addresses of people", ["fsst", "fsst", "direct-fsst"]),

@@ -10,8 +10,9 @@ use crate::testing::keys;
 use bumpalo::Bump;
 
 /// How keys are stored: 0 plain, 1 transducer, 2 blocks, 3 packed numbers where keys allow it, 4 the
-/// smallest of them, 5 blocks of codes, 6 blocks with a point index.
-const CHOICES: [CodecChoice; 8] = [
+/// smallest of them, 5 blocks of codes, 6 and 7 blocks with a point index, 8 heads and tails where keys
+/// allow it.
+const CHOICES: [CodecChoice; 9] = [
     CodecChoice::Plain,
     CodecChoice::Fst,
     CodecChoice::Front,
@@ -20,6 +21,7 @@ const CHOICES: [CodecChoice; 8] = [
     CodecChoice::Symbols,
     CodecChoice::Direct,
     CodecChoice::DirectSymbols,
+    CodecChoice::Wide,
 ];
 
 /// A segment whose keys are stored as `CHOICES[CODEC]` says.
@@ -201,6 +203,16 @@ fn segments_of_codes_with_a_point_index_in_files_conform() {
 #[test]
 fn segments_with_a_point_index_in_files_conform() {
     check_layer::<CodedInFile<6>>();
+}
+
+#[test]
+fn segments_of_heads_and_tails_in_files_conform() {
+    check_layer::<CodedInFile<8>>();
+}
+
+#[test]
+fn segments_of_heads_and_tails_conform() {
+    check_layer::<Coded<8>>();
 }
 
 #[test]

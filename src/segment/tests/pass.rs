@@ -1,6 +1,7 @@
 //! Entries passed on block by block, against the same appended one by one.
 
 use super::*;
+use crate::bytes::bytes_of;
 use crate::testing::keys::{self, KeySet};
 use crate::testing::rng::Rng;
 
@@ -16,6 +17,13 @@ fn numbers(width: usize, rng: &mut Rng) -> KeySet {
     });
     let keys: BTreeSet<Vec<u8>> = keys.collect();
     KeySet { name: "numbers", keys: keys.into_iter().collect() }
+}
+
+/// Keys of one length that is too much for a number, of which no two have the same eight bytes first.
+fn wide_keys(len: usize, rng: &mut Rng) -> KeySet {
+    let key = |i: u64| [&bytes_of(i * 40_503 % 1_000_003), &rng.bytes(len - 8)[..]].concat();
+    let keys: BTreeSet<Vec<u8>> = (0..3_000).map(key).collect();
+    KeySet { name: "wide keys", keys: keys.into_iter().collect() }
 }
 
 /// The entries of `lower` and `others` together: those of `lower` as many at a time as stand below the
@@ -66,6 +74,7 @@ fn what_is_passed_on_is_as_if_appended_one_by_one() {
     let mut rng = Rng::new(77);
     let mut sets = keys::hostile_sets();
     sets.extend([2, 3, 8].map(|width| numbers(width, &mut rng)));
+    sets.extend([12, 30].map(|len| wide_keys(len, &mut rng)));
     let widths = [ValueWidth::Fixed(0), ValueWidth::Fixed(8), ValueWidth::Bytes];
     for (set, width) in sets.iter().flat_map(|set| widths.map(|width| (set, width))) {
         let is_mixed = rng.below(2) == 0;
@@ -87,6 +96,7 @@ fn what_is_passed_on_is_as_if_appended_one_by_one() {
                 CodecChoice::Automatic,
                 CodecChoice::Symbols,
                 CodecChoice::Direct,
+                CodecChoice::Wide,
             ] {
                 let expected = built(&model, width, choice);
                 for from in [
@@ -94,6 +104,7 @@ fn what_is_passed_on_is_as_if_appended_one_by_one() {
                     CodecChoice::Front,
                     CodecChoice::Symbols,
                     CodecChoice::Direct,
+                    CodecChoice::Wide,
                 ] {
                     let lower = built(&kept, width, from);
                     let merged = merged(&lower, &others, choice, &mut rng);
@@ -111,8 +122,10 @@ fn what_is_passed_on_is_as_if_appended_one_by_one() {
 
 #[test]
 fn what_is_not_behind_the_last_entry_is_refused() {
-    for choice in [CodecChoice::Front, CodecChoice::Int, CodecChoice::Symbols, CodecChoice::Direct]
-    {
+    for choice in CODECS {
+        if matches!(choice, CodecChoice::Plain | CodecChoice::Fst) {
+            continue;
+        }
         let model = model_of(keys_for(choice), ValueWidth::Fixed(8), false);
         let lower = built(&model, ValueWidth::Fixed(8), choice);
         let room = Room { entries: u64::MAX, bulk: u64::MAX };

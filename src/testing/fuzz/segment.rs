@@ -67,12 +67,22 @@ pub(super) fn built(input: &mut Input<'_>, width: ValueWidth) -> Vec<u8> {
         CodecChoice::Symbols,
         CodecChoice::Direct,
         CodecChoice::DirectSymbols,
+        CodecChoice::Wide,
     ]);
     let mut keys: BTreeSet<Vec<u8>> = (0..input.byte() % 64).map(|_| input.key()).collect();
     keys.extend(input.fan());
     if choice == CodecChoice::Int {
         let len = usize::from(input.byte() % 8) + 1;
         keys = keys.into_iter().map(|key| resized(key, len)).collect();
+    }
+    if choice == CodecChoice::Wide {
+        // Shorter keys would most often begin with the same bytes: they end with what they have.
+        let len = usize::from(input.byte() % 40) + 9;
+        let reversed = |mut key: Vec<u8>| {
+            key.reverse();
+            resized(key, len)
+        };
+        keys = keys.into_iter().map(reversed).collect();
     }
     let bump = Bump::new();
     let mut builder = SegmentBuilder::new(width, &bump, choice).expect("memory");
