@@ -40,7 +40,7 @@ impl Pinned {
 
     /// Asks for the memory that a search for `key` in the segments waits for first.
     pub(crate) fn ask(&self, key: &[u8]) {
-        self.segments().for_each(|segment| segment.ask(key));
+        self.segments().for_each(|segment| segment.ask_for_bound(key));
     }
 
     /// Calls `f` with the first key at or above `key`, and its value; whether there is one.

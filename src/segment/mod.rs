@@ -317,14 +317,13 @@ impl Segment {
         let found = match &known.head {
             KeyHead::Direct(head) => self.find_direct(layout, *head, &values, key)?,
             KeyHead::Front(head) => self.find_front(layout, *head, &values, key)?,
-            _ => match self.keys_of(known) {
-                Keys::Int(keys) => keys.search(key, |near| values.prefetch(near))?.ok(),
-                Keys::Front(keys) => keys.search(key, |first| values.prefetch(first))?.ok(),
-                Keys::Plain(keys) => keys.search(key)?.ok(),
-                Keys::Fst(keys) => keys.find(key)?,
-                Keys::Direct(keys) => keys.find(key, |near| values.prefetch_one(near))?,
-                Keys::Wide(keys) => keys.search(key, |near| values.prefetch(near))?.ok(),
-            },
+            KeyHead::Wide(head) => self.find_wide(layout, *head, &values, key)?,
+            KeyHead::Int(head) => {
+                let keys = self.int_keys(layout, *head);
+                keys.search(key, |near| values.prefetch(near))?.ok()
+            }
+            KeyHead::Plain => self.plain_keys(layout).search(key)?.ok(),
+            KeyHead::Fst => self.fst_keys(layout).find(key)?,
         };
         found.map(|ordinal| self.entry_of(layout, values, Ordinal(ordinal), buf)).transpose()
     }
@@ -341,6 +340,16 @@ impl Segment {
             Keys::Direct(keys) => drop(keys.begin(key)),
             Keys::Wide(keys) => drop(keys.begin(key)),
             Keys::Plain(_) | Keys::Fst(_) => {}
+        }
+    }
+
+    /// The same ahead of a search for the first key that is not below `key`, which goes through no point
+    /// index.
+    #[inline]
+    pub(crate) fn ask_for_bound(&self, key: &[u8]) {
+        match self.keys() {
+            Ok(Keys::Direct(keys)) => drop(keys.front.begin(key)),
+            _ => self.ask(key),
         }
     }
 
@@ -369,6 +378,18 @@ impl Segment {
     ) -> Result<Option<u64>, Corruption> {
         let front = || self.front_keys(layout, head);
         front::find(self.points(layout), front, key, |near| values.prefetch_one(near))
+    }
+
+    /// The same, of heads and tails.
+    #[inline(never)]
+    fn find_wide(
+        &self,
+        layout: &Layout,
+        head: WideHead,
+        values: &Values<'_>,
+        key: &[u8],
+    ) -> Result<Option<u64>, Corruption> {
+        Ok(self.wide_keys(layout, head).search(key, |near| values.prefetch(near))?.ok())
     }
 
     /// The ordinal of the first key that is not below `key`: [`len`](Self::len) if there is none.
@@ -653,33 +674,39 @@ impl Segment {
 
     #[inline]
     fn keys_of(&self, known: &Known) -> Keys<'_> {
-        let section = |section| self.section(&known.layout, section);
+        let layout = &known.layout;
         match known.head {
-            KeyHead::Plain => Keys::Plain(PlainKeys::new(
-                section(Section::KeyOffsets),
-                section(Section::KeyBytes),
-                self.len(),
-            )),
-            KeyHead::Front(head) => Keys::Front(self.front_keys(&known.layout, head)),
-            KeyHead::Direct(head) => Keys::Direct(DirectKeys::new(
-                self.front_keys(&known.layout, head),
-                self.points(&known.layout),
-            )),
-            KeyHead::Int(head) => Keys::Int(IntKeys::new(
-                head,
-                section(Section::PieceIndex),
-                section(Section::Pieces),
-                self.len(),
-            )),
-            KeyHead::Fst => Keys::Fst(FstKeys::new(section(Section::Transducer), self.len())),
-            KeyHead::Wide(head) => Keys::Wide(WideKeys::new(
-                head,
-                section(Section::PieceIndex),
-                section(Section::Pieces),
-                section(Section::Tails),
-                self.len(),
-            )),
+            KeyHead::Plain => Keys::Plain(self.plain_keys(layout)),
+            KeyHead::Front(head) => Keys::Front(self.front_keys(layout, head)),
+            KeyHead::Direct(head) => {
+                Keys::Direct(DirectKeys::new(self.front_keys(layout, head), self.points(layout)))
+            }
+            KeyHead::Int(head) => Keys::Int(self.int_keys(layout, head)),
+            KeyHead::Fst => Keys::Fst(self.fst_keys(layout)),
+            KeyHead::Wide(head) => Keys::Wide(self.wide_keys(layout, head)),
         }
+    }
+
+    #[inline]
+    fn plain_keys(&self, layout: &Layout) -> PlainKeys<'_> {
+        let section = |section| self.section(layout, section);
+        PlainKeys::new(section(Section::KeyOffsets), section(Section::KeyBytes), self.len())
+    }
+
+    #[inline]
+    fn fst_keys(&self, layout: &Layout) -> FstKeys<'_> {
+        FstKeys::new(self.section(layout, Section::Transducer), self.len())
+    }
+
+    #[inline]
+    fn int_keys(&self, layout: &Layout, head: IntHead) -> IntKeys<'_> {
+        let section = |section| self.section(layout, section);
+        IntKeys::new(head, section(Section::PieceIndex), section(Section::Pieces), self.len())
+    }
+
+    #[inline]
+    fn wide_keys(&self, layout: &Layout, head: WideHead) -> WideKeys<'_> {
+        WideKeys::new(head, |section| self.section(layout, section), self.len())
     }
 
     #[inline]

@@ -302,6 +302,10 @@ impl<'a> Coded<'a> {
         if text.len() >= SPELLED {
             return self.spell_long(text);
         }
+        // Two codes stand for a byte at least. Nobody has more to read for a key that has only the hash.
+        if self.codes().len() > 2 * text.len() {
+            return false;
+        }
         let mut wanted = [0; SPELLED + SYMBOL_LEN];
         wanted[..text.len()].copy_from_slice(text);
         let symbols = self.symbols;

@@ -68,13 +68,12 @@ impl<'a> WideKeys<'a> {
     #[inline]
     pub(super) fn new(
         head: WideHead,
-        index: Bytes<'a>,
-        pieces: Bytes<'a>,
-        tails: Bytes<'a>,
+        section: impl Fn(Section) -> Bytes<'a>,
         entries: u64,
     ) -> Self {
+        let (index, pieces) = (section(Section::PieceIndex), section(Section::Pieces));
         let heads = IntKeys::new(head.heads, index, pieces, entries);
-        Self { pattern: head.pattern, heads, tails }
+        Self { pattern: head.pattern, heads, tails: section(Section::Tails) }
     }
 
     /// Number of keys.

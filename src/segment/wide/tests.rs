@@ -39,7 +39,12 @@ impl Sections {
         let [index, pieces, tails] =
             [&self.index, &self.pieces, &self.tails].map(|bytes| Bytes::heap(bytes));
         let head = WideHead::read(index, tails, self.entries)?;
-        Ok(WideKeys::new(head, index, pieces, tails, self.entries))
+        let section = |section| match section {
+            Section::PieceIndex => index,
+            Section::Pieces => pieces,
+            _ => tails,
+        };
+        Ok(WideKeys::new(head, section, self.entries))
     }
 
     fn parts(&mut self) -> [&mut Vec<u8>; 3] {
