@@ -32,7 +32,9 @@ pub enum Residence {
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Profile {
-    /// Few bytes and quick gets and walks: text in front-coded blocks, numbers packed. What comes again
+    /// Few bytes and quick gets and walks: text in front-coded blocks, numbers packed. Keys of one length of
+    /// 9 to 48 bytes, such as UUIDs and hashes, are packed too, all but what they share, unless they are
+    /// likely smaller as text, or two of a segment agree in their first eight bytes that differ. What comes again
     /// and again in text is replaced by symbols (FSST) where that spares a seventh of the keys' bytes and
     /// 1.5 bytes for each; folds and bulk loads of such text take up to three times as long.
     #[default]
@@ -43,7 +45,8 @@ pub enum Profile {
     /// text take five to ten times as long and about a MiB more memory each, gets up to a third longer,
     /// and walks over a transducer four times as long; more for long keys, whose bytes a transducer
     /// goes through one by one: with an ending of 100 bytes in common, loads took 45 times as long, gets
-    /// 1.7 times, walks 19 times. Numbers are stored as by [`Balanced`](Self::Balanced).
+    /// 1.7 times, walks 19 times. Keys of one length are also packed, and kept so if that is smallest. Numbers
+    /// are stored as by [`Balanced`](Self::Balanced).
     Smallest,
     /// Gets of text by a table of hashes, which says where a key is, or that it is nowhere; keys are
     /// stored so that one is read without its neighbours. A get of an absent key took a quarter to a
@@ -51,7 +54,8 @@ pub enum Profile {
     /// long as there. The table takes 5 bytes for each key, and what keys do not share with neighbours
     /// any more 2 to 4. Symbols replace what comes again and again where that spares a quarter of all
     /// bytes for keys, as in URLs and paths; a walk over such text takes a quarter longer. Walks and
-    /// ranges do not use the table. Numbers are stored as by [`Balanced`](Self::Balanced).
+    /// ranges do not use the table. Numbers, and keys that are
+    /// packed, are stored as by [`Balanced`](Self::Balanced).
     Fastest,
 }
 
@@ -122,8 +126,8 @@ pub struct Options {
     /// [`Compaction::Manual`], and is refused with [`Error::MemoryLimit`](crate::Error::MemoryLimit)
     /// if that makes too little room. Removals are never refused: their tombstones may pass the
     /// limit by what deltas may take before a fold is due. Not counted are some 150 bytes for each
-    /// partition, what only iterators keep alive, and what a fold takes while it runs, up to two
-    /// and a half times one partition with its values as they are (with [`Profile::Smallest`] or
+    /// partition, what only iterators keep alive, and what a fold takes while it runs, up to three
+    /// times one partition with its values as they are, four where symbols are found for text (with [`Profile::Smallest`] or
     /// [`Profile::Fastest`] a MiB more, and all that for each of the [`threads`](Self::threads)); what
     /// is copied because an iterator is open, and tables that grow with a delta, can pass the limit by
     /// some KiB for each thread; a fold that finds less to compress than the one before it, as other

@@ -417,6 +417,43 @@ fn sweep_folds(codec: &str, count: u64, key: impl Fn(u64) -> Vec<u8>) {
     tally.finish(10);
 }
 
+#[test]
+fn walks_over_keys_of_one_length_yield_everything_without_memory() {
+    fn sweep<K: memkv::Key + Clone + Ord + std::fmt::Debug, V: memkv::Value + Clone>(
+        tally: &mut Tally,
+        keys: impl Iterator<Item = K>,
+        value: &V,
+    ) {
+        let kv: MemKV<K, V> = MemKV::with_options(manual());
+        kv.extend(keys.map(|key| (key, value.clone())));
+        kv.compact().expect("memory");
+        let codec = kv.stats().base.map(|base| base.codec);
+        for refusal in MODES.into_iter().flat_map(|mode| (0..12).map(mode)) {
+            tally.case(format_args!("{codec:?}, {refusal:?}"), || {
+                for is_up in [true, false] {
+                    let mut entries = kv.iter();
+                    let mut count = 0;
+                    let mut next = || if is_up { entries.next() } else { entries.next_back() };
+                    refusing(refusal, || {
+                        while next().is_some() {
+                            count += 1;
+                        }
+                    });
+                    assert_eq!(count, kv.len());
+                }
+            });
+        }
+    }
+    let mut tally = Tally::new("walks without memory");
+    sweep(&mut tally, (0..3000).map(mixed), &7u64);
+    sweep(&mut tally, (0..3000).map(mixed), &[7u8; 100]);
+    for value in [7u64, 7 << 50] {
+        sweep(&mut tally, (0..3000u64).map(|n| (mixed(n), mixed(n + 1))), &value);
+    }
+    sweep(&mut tally, (0..3000u64).map(|n| (mixed(n), mixed(n + 1))), &[7u8; 100]);
+    tally.finish(10);
+}
+
 /// A number of eight bytes, of which those of neighbouring `n` have nothing in common.
 fn mixed(n: u64) -> [u8; 8] {
     n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes()

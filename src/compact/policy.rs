@@ -160,7 +160,7 @@ pub(super) fn codec(options: &Options) -> CodecChoice {
 
 /// Whether a base was written as it would be now.
 pub(super) fn suits(base: &Segment, options: &Options) -> bool {
-    base.profile().is_none_or(|profile| profile == options.profile)
+    base.suits(options.profile)
 }
 
 /// Which segment a fold writes.

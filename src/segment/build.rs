@@ -274,6 +274,7 @@ impl<'b> SegmentBuilder<'b> {
         most: u64,
         max_bulk: u64,
     ) -> Result<u64, Error> {
+        self.look_at_wide()?;
         let Run { segment, layout, keys, ref range } = *run;
         let first = range.start;
         let mut bytes = [0; MAX_WIDTH];
@@ -478,6 +479,7 @@ impl<'b> SegmentBuilder<'b> {
             }
             KeyStage::Int(ints) if ints.width() != len => self.switch_to_front(),
             KeyStage::Wide(wide) if wide.key_len() != len => self.switch_to_front(),
+            KeyStage::Wide(_) => self.look_at_wide(),
             _ => Ok(()),
         }
     }
@@ -502,8 +504,30 @@ impl<'b> SegmentBuilder<'b> {
         Ok(())
     }
 
+    /// Puts keys into blocks that are text after all.
+    fn look_at_wide(&mut self) -> Result<(), Error> {
+        let always = matches!(self.choice, CodecChoice::Wide | CodecChoice::Smallest);
+        if let KeyStage::Wide(wide) = &mut self.keys
+            && wide.is_text(always)?
+        {
+            self.switch_to_front()?;
+        }
+        Ok(())
+    }
+
     /// Puts the keys so far into blocks.
     fn switch_to_front(&mut self) -> Result<(), Error> {
+        let (front, rival) = self.blocks_of(&self.keys)?;
+        self.keys = KeyStage::Front(front);
+        self.rival = rival;
+        Ok(())
+    }
+
+    /// Blocks of these keys, and a transducer of them if the smaller of both is wanted.
+    fn blocks_of(
+        &self,
+        keys: &KeyStage<'b>,
+    ) -> Result<(FrontStage<'b>, Option<FstStage<'b>>), Error> {
         let is_smallest = self.choice == CodecChoice::Smallest;
         let shift = if is_smallest { SMALLEST_BLOCK_SHIFT } else { BLOCK_SHIFT };
         let is_fastest = self.choice == CodecChoice::Fastest;
@@ -519,15 +543,13 @@ impl<'b> SegmentBuilder<'b> {
             number += 1;
             Ok::<(), Error>(replace(&mut last, key)?)
         };
-        match &self.keys {
+        match keys {
             KeyStage::Plain(plain) => plain.replay(&mut Vec::new(), push)?,
             KeyStage::Int(ints) => ints.replay(&mut push)?,
             KeyStage::Wide(wide) => wide.replay(push)?,
-            KeyStage::Front(_) | KeyStage::Fst(_) => return Ok(()),
+            KeyStage::Front(_) | KeyStage::Fst(_) => {}
         }
-        self.keys = KeyStage::Front(front);
-        self.rival = rival;
-        Ok(())
+        Ok((front, rival))
     }
 
     /// Appends the value of an entry that a base is to have, whose key stands elsewhere.
@@ -569,35 +591,58 @@ impl<'b> SegmentBuilder<'b> {
     }
 
     fn finish_keys(&mut self) -> Result<FinishedKeys<'b>, Error> {
+        self.look_at_wide()?;
         let none = KeyStage::Plain(PlainStage::new(self.bump));
         Ok(match mem::replace(&mut self.keys, none) {
             KeyStage::Plain(stage) => FinishedKeys::Plain(stage),
             KeyStage::Front(stage) => {
-                let mut front = stage.finish()?;
-                if let Some(coding) = self.choice.coding() {
-                    front = front.code(self.bump, coding)?;
-                }
-                let rival = self.rival.take().map(FstStage::finish).transpose()?;
-                let len = front.lens().map(|lens| lens.iter().sum());
-                match rival {
-                    Some(column) if len.is_none_or(|len: usize| column.len() < len) => {
-                        FinishedKeys::Fst(column)
-                    }
-                    _ => FinishedKeys::Front(front),
-                }
+                let rival = self.rival.take();
+                self.finish_text(stage, rival)?.0
             }
             KeyStage::Int(stage) => FinishedKeys::Int(stage.finish()?),
-            KeyStage::Wide(stage) => {
-                match stage.finish(self.bump, self.choice == CodecChoice::Wide)? {
-                    Ok(wide) => FinishedKeys::Wide(wide),
-                    Err(stage) => {
-                        self.keys = KeyStage::Wide(stage);
-                        self.switch_to_front()?;
-                        self.finish_keys()?
-                    }
-                }
-            }
+            KeyStage::Wide(stage) => self.finish_wide(stage)?,
             KeyStage::Fst(stage) => FinishedKeys::Fst(stage.finish()?),
+        })
+    }
+
+    /// Blocks or a transducer, and how many bytes they take, if that is a number.
+    fn finish_text(
+        &self,
+        stage: FrontStage<'b>,
+        rival: Option<FstStage<'b>>,
+    ) -> Result<(FinishedKeys<'b>, usize), Error> {
+        let mut front = stage.finish()?;
+        if let Some(coding) = self.choice.coding() {
+            front = front.code(self.bump, coding)?;
+        }
+        let len = front.lens().map_or(usize::MAX, |lens| lens.iter().sum());
+        Ok(match rival.map(FstStage::finish).transpose()? {
+            Some(column) if column.len() < len => {
+                let len = column.len();
+                (FinishedKeys::Fst(column), len)
+            }
+            _ => (FinishedKeys::Front(front), len),
+        })
+    }
+
+    /// Heads and tails, or text if that is better: it is built beside them if the fewest bytes are wanted.
+    fn finish_wide(&self, stage: WideStage<'b>) -> Result<FinishedKeys<'b>, Error> {
+        let is_smallest = self.choice == CodecChoice::Smallest;
+        let heads =
+            stage.heads_and_tails(self.bump, is_smallest || self.choice == CodecChoice::Wide)?;
+        let stage = match heads {
+            Some(heads) if !is_smallest => {
+                return Ok(FinishedKeys::Wide(FinishedWide::new(stage, heads)));
+            }
+            _ => KeyStage::Wide(stage),
+        };
+        let (front, rival) = self.blocks_of(&stage)?;
+        let (text, text_len) = self.finish_text(front, rival)?;
+        Ok(match (stage, heads) {
+            (KeyStage::Wide(stage), Some(heads)) if heads.len(stage.len()) <= text_len => {
+                FinishedKeys::Wide(FinishedWide::new(stage, heads))
+            }
+            _ => text,
         })
     }
 
@@ -612,7 +657,10 @@ impl<'b> SegmentBuilder<'b> {
             plan(self.width, self.entries, keys, &self.values, &self.tombstones, &self.below)
                 .ok_or(OutOfMemory)?;
         layout.is_smallest = self.choice == CodecChoice::Smallest
-            && matches!(keys, FinishedKeys::Front(_) | FinishedKeys::Fst(_));
+            && matches!(
+                keys,
+                FinishedKeys::Front(_) | FinishedKeys::Fst(_) | FinishedKeys::Wide(_)
+            );
         layout.has_numbers = has_numbers;
         layout.entries = self.entries;
         layout.weight = self.weight;

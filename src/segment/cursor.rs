@@ -178,12 +178,13 @@ impl<S: Deref<Target = Segment>> SegmentCursor<S> {
                 Err(corruption) => return Some((0, Err(corruption))),
             };
             keep_keys(bytes, key_len, &mut ordinals, direction, is_in);
-            let last = walk.stand_behind(direction, &ordinals, bytes);
             let len = (ordinals.end - ordinals.start) as usize;
             if has_values && len > 0 {
-                let (values, width) = values.lend(ordinals)?;
+                let (values, width) = values.lend(ordinals.clone())?;
                 values.copy(0..len, width, bytes)?;
             }
+            // Last, since until then nothing must have changed.
+            let last = walk.stand_behind(direction, &ordinals, &bytes[..len * key_len]);
             Some((len, Ok(last)))
         })?;
         Some(copied.and_then(|last| {

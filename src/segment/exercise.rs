@@ -1,6 +1,7 @@
 //! Segments of bytes that nobody wrote: ask everything that can be asked.
 
 use super::*;
+use crate::batch::{Batch, Widths};
 use crate::columns::Columns;
 use crate::cursor::Cursor;
 use crate::entry::Extent;
@@ -12,6 +13,9 @@ const WALKED_KEYS: usize = 1000;
 
 /// Bytes of keys after which a walk ends. A few nodes can spell many long keys.
 const WALKED_BYTES: usize = 1 << 20;
+
+/// Copies from a probe on.
+const COPIES: usize = 5;
 
 /// Steps of a get at most.
 const LOOKUP_STEPS: usize = 4;
@@ -34,6 +38,7 @@ pub(crate) fn exercise(segment: &Segment, probes: &[Vec<u8>]) {
     let _ = segment.stats();
     exercise_lookups(segment, probes);
     exercise_pass(segment, probes, is_sound);
+    exercise_copies(segment, probes, is_sound);
     exercise_columns(segment, is_sound);
     exercise_splice(segment, probes, is_sound);
     for probe in probes {
@@ -86,11 +91,62 @@ pub(crate) fn exercise(segment: &Segment, probes: &[Vec<u8>]) {
     }
 }
 
+/// Copies entries that come next into a batch: what is copied is what stands there, and where nothing is, a
+/// step goes on as if nobody had tried.
+fn exercise_copies(segment: &Segment, probes: &[Vec<u8>], is_sound: bool) {
+    let ValueWidth::Fixed(width) = segment.width else { return };
+    let widths = Widths::new(8, Some(width.into()));
+    for (probe, direction) in
+        probes.iter().flat_map(|probe| [(probe, Direction::Forward), (probe, Direction::Backward)])
+    {
+        let mut cursor = SegmentCursor::new(segment);
+        cursor.seek(probe);
+        let mut batch = Batch::new(true);
+        for _ in 0..COPIES {
+            let Some(Ordinal(before)) = cursor.ordinal() else { break };
+            let last = cursor.key().to_vec();
+            let is_beyond = |key: &[u8]| match direction {
+                Direction::Forward => key > &last[..],
+                Direction::Backward => key < &last[..],
+            };
+            let (mut copied, mut stepped) = (0, 0);
+            match cursor.copy_next(direction, &mut batch, |_| true) {
+                Some(Ok(true)) => {
+                    while let Some(i) = batch.advance(direction) {
+                        assert!(batch.with_entry(i, widths, |key, _| is_beyond(key)));
+                        copied += 1;
+                    }
+                }
+                Some(Ok(false)) => break,
+                Some(Err(_)) => {
+                    assert!(!is_sound);
+                    break;
+                }
+                None => {
+                    assert_eq!(
+                        (cursor.key(), cursor.ordinal()),
+                        (&last[..], Some(Ordinal(before)))
+                    );
+                    match direction {
+                        Direction::Forward => cursor.next(),
+                        Direction::Backward => cursor.prev(),
+                    }
+                    stepped = 1;
+                }
+            }
+            let at = cursor.ordinal().map(|Ordinal(at)| at.abs_diff(before));
+            assert!(at.is_none_or(|at| at == copied + stepped) && (at.is_some() || stepped > 0));
+        }
+    }
+}
+
 /// Passes entries on to another segment, probe by probe. Of a base this makes a sound one, or fails.
 fn exercise_pass(segment: &Segment, probes: &[Vec<u8>], is_sound: bool) {
     let Ok(Some(mut pass)) = Pass::new(segment) else { return };
     let bump = bumpalo::Bump::new();
-    let mut passed = SegmentBuilder::new(segment.width, &bump, CodecChoice::Int).expect("memory");
+    let is_wide = segment.keys().is_ok_and(|keys| matches!(keys, Keys::Wide(_)));
+    let choice = if is_wide { CodecChoice::Wide } else { CodecChoice::Int };
+    let mut passed = SegmentBuilder::new(segment.width, &bump, choice).expect("memory");
     let room = Room { entries: WALKED_KEYS as u64, bulk: WALKED_BYTES as u64 };
     let bounds = probes.iter().map(|probe| Some(probe.as_slice())).chain([None]);
     let mut outcome: Result<(), Error> = Ok(());

@@ -367,8 +367,8 @@ impl Layout {
         }
         layout.is_smallest = flags & FLAG_SMALLEST != 0;
         layout.has_numbers = flags & FLAG_NUMBERS != 0;
-        if layout.is_smallest && !matches!(codec, Codec::Front | Codec::Fst) {
-            return Err(damaged(FLAGS_AT, "what is made small is text in blocks or a transducer"));
+        if layout.is_smallest && !matches!(codec, Codec::Front | Codec::Fst | Codec::Wide) {
+            return Err(damaged(FLAGS_AT, "what is made small is text, or has heads and tails"));
         }
         if layout.has_numbers && width == ValueWidth::Bytes {
             return Err(damaged(FLAGS_AT, "packed numbers are values of fixed width"));

@@ -468,15 +468,15 @@ impl Segment {
         Ok(())
     }
 
-    /// What it was built for; `None` if that makes no difference to how it stores keys, or cannot be
-    /// read.
-    pub(crate) fn profile(&self) -> Option<Profile> {
-        let layout = self.layout().ok()?;
+    /// Whether its keys are stored as for this profile, or nobody can read how they are.
+    pub(crate) fn suits(&self, profile: Profile) -> bool {
+        let Ok(layout) = self.layout() else { return true };
         match layout.codec {
-            Codec::Plain | Codec::Int | Codec::Wide => None,
-            Codec::Front | Codec::Fst if layout.is_smallest => Some(Profile::Smallest),
-            Codec::Front | Codec::Fst => Some(Profile::Balanced),
-            Codec::Direct => Some(Profile::Fastest),
+            Codec::Plain | Codec::Int => true,
+            _ if layout.is_smallest => profile == Profile::Smallest,
+            Codec::Front | Codec::Fst => profile == Profile::Balanced,
+            Codec::Direct => profile == Profile::Fastest,
+            Codec::Wide => profile != Profile::Smallest,
         }
     }
 

@@ -397,6 +397,13 @@ fn the_builder_makes_blocks_from_256_keys_on() {
     }
 }
 
+const ALL: [Profile; 3] = [Profile::Smallest, Profile::Balanced, Profile::Fastest];
+
+/// The profiles for which a segment is stored as it is.
+fn suited(segment: &Segment) -> Vec<Profile> {
+    ALL.into_iter().filter(|profile| segment.suits(*profile)).collect()
+}
+
 /// Words with endings in common, and numbers in text.
 fn text(entries: u32) -> impl Iterator<Item = Vec<u8>> {
     (0..entries)
@@ -415,16 +422,17 @@ fn the_smaller_of_blocks_and_transducer_is_kept_if_bytes_matter() {
         (text(3000).collect(), "fst"),
         (noise, "front"),
         (small_numbers().into_iter().chain(text(400)).collect(), "fst"),
+        ((0..3000).map(|i| format!("user:{i:08}:profile").into_bytes()).collect(), "fst"),
     ] {
         let keys: Vec<Vec<u8>> = keys;
         let model = model_of(keys, width, true);
         let segment = built(&model, width, CodecChoice::Smallest);
         assert_eq!(segment.stats().codec, codec);
-        assert_eq!(segment.profile(), (codec != "plain").then_some(Profile::Smallest));
+        assert_eq!(suited(&segment), if codec == "plain" { &ALL[..] } else { &ALL[..1] });
         check(&segment, &model, 1);
         let others =
             [CodecChoice::Front, CodecChoice::Fst].map(|choice| built(&model, width, choice));
-        assert!(others.iter().all(|other| other.profile() == Some(Profile::Balanced)));
+        assert!(others.iter().all(|other| suited(other) == ALL[1..2]));
         if codec != "plain" {
             let least = others.iter().map(|other| other.stats().key_bytes).min();
             assert!(Some(segment.stats().key_bytes) <= least);
@@ -505,7 +513,7 @@ fn text_has_a_point_index_from_256_keys_on_if_speed_matters() {
         let model = model_of(keys, width, true);
         let segment = built(&model, width, CodecChoice::Fastest);
         assert_eq!(segment.stats().codec, codec);
-        assert_eq!(segment.profile(), (codec == "direct").then_some(Profile::Fastest));
+        assert_eq!(suited(&segment), if codec == "direct" { &ALL[2..] } else { &ALL[..] });
         check(&segment, &model, 1);
         if codec == "direct" {
             let same = built(&model, width, CodecChoice::Direct);
@@ -526,7 +534,7 @@ fn symbols_are_used_beside_a_point_index_where_they_spare_a_quarter() {
         let model = model_of(keys, width, true);
         let segment = built(&model, width, CodecChoice::Fastest);
         assert_eq!(segment.stats().codec, codec);
-        assert_eq!(segment.profile(), Some(Profile::Fastest));
+        assert_eq!(suited(&segment), ALL[2..]);
         let [text, codes] = [CodecChoice::Direct, CodecChoice::DirectSymbols]
             .map(|choice| built(&model, width, choice));
         let is_coded = codec == "direct-fsst";

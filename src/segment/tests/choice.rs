@@ -63,6 +63,26 @@ fn sets(seed: u64) -> Vec<(&'static str, Vec<Vec<u8>>)> {
             }),
         ),
         ("random bytes", set(seed, |rng, _| rng.bytes(16))),
+        (
+            "numbers in text",
+            set(seed, |rng, _| format!("user:{:08}:profile", 7 * rng.below(40_000)).into()),
+        ),
+        (
+            "times of a few sensors",
+            set(seed, |rng, _| {
+                let time = 1_800_000_000_000 + rng.next_u64() % 5_000_000;
+                let sensor = Rng::new(rng.below(10) as u64).bytes(16);
+                [&bytes_of(time)[..], &sensor].concat()
+            }),
+        ),
+        (
+            "places of a few owners",
+            set(seed, |rng, _| {
+                let owner = Rng::new(rng.below(30) as u64).bytes(8);
+                let small = bytes_of((rng.below(100) as u64).wrapping_sub(50));
+                [&bytes_of(rng.next_u64())[..], &owner, &small].concat()
+            }),
+        ),
         ("random digits", set(seed, |rng, _| format!("{:032x}", rng.next_u64()).into())),
         (
             "times and random bytes",
@@ -145,6 +165,9 @@ fn each_set_has_its_codec() {
         ("URLs", ["fsst", "fsst", "direct-fsst"]),
         ("paths", ["fsst", "fsst", "direct-fsst"]),
         ("random bytes", ["wide", "wide", "wide"]),
+        ("numbers in text", ["wide", "wide", "wide"]),
+        ("times of a few sensors", ["fsst", "fsst", "direct-fsst"]),
+        ("places of a few owners", ["fsst", "fsst", "direct"]),
         ("random digits", ["fsst", "fsst", "direct-fsst"]),
         ("times and random bytes", ["wide", "wide", "wide"]),
         ("users and what they bought", ["wide", "wide", "wide"]),

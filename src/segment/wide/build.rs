@@ -5,8 +5,9 @@ use super::super::int::{FinishedInts, IntStage};
 use super::super::slabs::Column;
 use super::pattern::{FRONT_LEN, KeyBytes, LENS, MAX_LEN, Pattern};
 use crate::arena::OutOfMemory;
-use crate::bytes::{common_prefix, copy_short, u64_at};
+use crate::bytes::{common_prefix, copy_short, spelled_on, u64_at};
 use bumpalo::Bump;
+use std::convert::Infallible;
 
 /// Heads that are handed on together.
 const BATCH: usize = 64;
@@ -18,11 +19,23 @@ const BLOCK_LEN: usize = 16;
 /// Of so many keys one is compared with the one before it.
 const SAMPLED_ONE_IN: usize = 8;
 
+/// Keys whose words are counted, at least, of more keys.
+const SAMPLE: usize = 512;
+
+/// Symbols of a table, and different words at a place at most for each to be taken for one.
+const SYMBOLS: usize = 255;
+const FEW_WORDS: usize = 64;
+
+/// Keys that are looked at before all are there.
+const LOOKED_AT: usize = 1024;
+
 /// Keys being collected, as they are: only all of them together say which bytes differ.
 pub(in super::super) struct WideStage<'b> {
     /// Bytes of each key.
     key_len: usize,
     bytes: Column<'b>,
+    /// The first ones have been asked whether they are text.
+    is_looked_at: bool,
 }
 
 impl<'b> WideStage<'b> {
@@ -33,7 +46,7 @@ impl<'b> WideStage<'b> {
 
     /// No keys yet, for keys of so many bytes.
     pub(in super::super) fn new(bump: &'b Bump, key_len: usize) -> Self {
-        Self { key_len, bytes: Column::new(bump) }
+        Self { key_len, bytes: Column::new(bump), is_looked_at: false }
     }
 
     /// Bytes of each key.
@@ -42,7 +55,7 @@ impl<'b> WideStage<'b> {
     }
 
     /// Number of keys.
-    fn len(&self) -> usize {
+    pub(in super::super) fn len(&self) -> usize {
         self.bytes.len() / self.key_len
     }
 
@@ -55,12 +68,22 @@ impl<'b> WideStage<'b> {
     /// Hands all keys in order to `take`.
     pub(in super::super) fn replay<E>(
         &self,
+        take: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.replay_first(self.len(), take)
+    }
+
+    /// The same with so many keys, of which there are enough.
+    fn replay_first<E>(
+        &self,
+        keys: usize,
         mut take: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
+        let mut left = keys;
         // Of a key that begins in one part and ends in the next one.
         let (mut bytes, mut begun) = ([0; MAX_LEN], 0);
         for mut part in self.bytes.parts() {
-            if begun > 0 {
+            if begun > 0 && left > 0 {
                 let rest = part.split_off(..(self.key_len - begun).min(part.len())).unwrap_or(&[]);
                 bytes[begun..begun + rest.len()].copy_from_slice(rest);
                 begun += rest.len();
@@ -68,50 +91,63 @@ impl<'b> WideStage<'b> {
                     continue;
                 }
                 take(&bytes[..self.key_len])?;
+                left -= 1;
             }
             let keys = part.chunks_exact(self.key_len);
             let rest = keys.remainder();
             bytes[..rest.len()].copy_from_slice(rest);
             begun = rest.len();
-            for key in keys {
+            for key in keys.take(left) {
                 take(key)?;
+                left -= 1;
             }
         }
         Ok(())
     }
 
-    /// Heads and tails; the keys as they were if two of them have one head, or as text they would likely
-    /// take fewer bytes, unless that does not matter.
-    pub(in super::super) fn finish(
-        self,
-        bump: &'b Bump,
-        always: bool,
-    ) -> Result<Result<FinishedWide<'b>, Self>, OutOfMemory> {
-        let survey = self.survey();
-        let pattern = Pattern::new(self.key_len, survey.mask());
-        let tails_len = tails_len(pattern, &self);
-        let text_len = if always { usize::MAX } else { survey.text_len(self.len()) };
-        if text_len < tails_len {
-            return Ok(Err(self));
+    /// Whether the first keys say that these are better off as text, which they are asked once, as soon as
+    /// there are more of them: two have one head, or, unless that does not matter, text would take much
+    /// less.
+    ///
+    /// A tie stays one with more keys: what differs between them too only takes other bytes out of a head.
+    pub(in super::super) fn is_text(&mut self, always: bool) -> Result<bool, OutOfMemory> {
+        if self.is_looked_at || self.len() <= LOOKED_AT {
+            return Ok(false);
         }
-        let Some(heads) = self.heads(bump, pattern)? else { return Ok(Err(self)) };
-        let len = tails_len + heads.lens().iter().sum::<usize>();
-        Ok(if len <= text_len {
-            Ok(FinishedWide { keys: self, pattern, heads })
-        } else {
-            Err(self)
-        })
+        self.is_looked_at = true;
+        let survey = self.survey(LOOKED_AT)?;
+        let bump = Bump::new();
+        let Some(wide) = self.heads(LOOKED_AT, &bump, survey.pattern())? else { return Ok(true) };
+        Ok(!always && survey.text_len()? < wide.len(LOOKED_AT) / 4 * 3)
     }
 
-    /// The heads; `None` if two keys have one.
-    fn heads(
+    /// Heads and tails; `None` if two keys have one head, or as text they would likely take fewer bytes,
+    /// unless that does not matter.
+    pub(in super::super) fn heads_and_tails(
         &self,
         bump: &'b Bump,
+        always: bool,
+    ) -> Result<Option<Heads<'b>>, OutOfMemory> {
+        let survey = self.survey(self.len())?;
+        let pattern = survey.pattern();
+        let text_len = if always { usize::MAX } else { survey.text_len()? };
+        if text_len < tails_len(pattern, self.len()) {
+            return Ok(None);
+        }
+        let heads = self.heads(self.len(), bump, pattern)?;
+        Ok(heads.filter(|heads| heads.len(self.len()) <= text_len))
+    }
+
+    /// The heads of so many keys, which differ by this pattern; `None` if two of them have one.
+    fn heads<'h>(
+        &self,
+        keys: usize,
+        bump: &'h Bump,
         pattern: Pattern,
-    ) -> Result<Option<FinishedInts<'b>>, OutOfMemory> {
+    ) -> Result<Option<Heads<'h>>, OutOfMemory> {
         let mut stage = IntStage::new(bump, pattern.head_len());
         let (mut heads, mut count, mut last) = ([0; BATCH], 0, None);
-        let taken = self.replay(|key| {
+        let taken = self.replay_first(keys, |key| {
             let head = pattern.head(key);
             if last.is_some_and(|last| last >= head) {
                 return Err(Untaken::Tie);
@@ -126,26 +162,37 @@ impl<'b> WideStage<'b> {
             Err(Untaken::Tie) => return Ok(None),
             Err(Untaken::OutOfMemory) => return Err(OutOfMemory),
         }
-        stage.finish().map(Some)
+        Ok(Some(Heads { pattern, ints: stage.finish()? }))
     }
 
-    /// What all keys together say about them.
-    fn survey(&self) -> Survey {
-        let mut survey = Survey::new(self.key_len);
-        let mut number = 0;
-        let all = self.replay(|key| {
-            survey.see(number, key);
-            number += 1;
-            Ok::<(), std::convert::Infallible>(())
+    /// What so many keys together say about them.
+    fn survey(&self, keys: usize) -> Result<Survey, OutOfMemory> {
+        let mut survey = Survey::new(self.key_len, keys)?;
+        let all = self.replay_first(keys, |key| {
+            survey.see(key);
+            Ok::<(), Infallible>(())
         });
         let Ok(()) = all;
-        survey
+        Ok(survey)
     }
 }
 
-/// Length of the section of the tails of these keys.
-fn tails_len(pattern: Pattern, keys: &WideStage<'_>) -> usize {
-    FRONT_LEN + keys.len() * pattern.tail_len()
+/// Heads, and how they were cut off.
+pub(in super::super) struct Heads<'b> {
+    pattern: Pattern,
+    ints: FinishedInts<'b>,
+}
+
+impl Heads<'_> {
+    /// Bytes of so many heads and tails.
+    pub(in super::super) fn len(&self, keys: usize) -> usize {
+        tails_len(self.pattern, keys) + self.ints.lens().iter().sum::<usize>()
+    }
+}
+
+/// Length of the section of so many tails.
+fn tails_len(pattern: Pattern, keys: usize) -> usize {
+    FRONT_LEN + keys * pattern.tail_len()
 }
 
 /// Why heads are not taken.
@@ -160,9 +207,12 @@ impl From<OutOfMemory> for Untaken {
     }
 }
 
-/// What all keys together say about them.
+/// What keys together say about them.
 struct Survey {
     key_len: usize,
+    keys: usize,
+    /// Keys that it has seen.
+    seen: usize,
     first: KeyBytes,
     /// The bits that differ, in at least one key.
     differing: KeyBytes,
@@ -170,25 +220,36 @@ struct Survey {
     last: KeyBytes,
     /// How many of these share so many bytes with the one before.
     sharing: [usize; MAX_LEN],
+    /// Some keys, one after the other.
+    sample: Vec<u8>,
 }
 
 impl Survey {
-    fn new(key_len: usize) -> Self {
+    /// No keys yet of so many.
+    fn new(key_len: usize, keys: usize) -> Result<Self, OutOfMemory> {
+        let mut sample = Vec::new();
+        sample.try_reserve_exact(key_len * keys.min(2 * SAMPLE))?;
         let none = [0; MAX_LEN];
-        Self { key_len, first: none, last: none, differing: none, sharing: [0; MAX_LEN] }
+        let (first, differing, last) = (none, none, none);
+        let sharing = [0; MAX_LEN];
+        Ok(Self { key_len, keys, seen: 0, first, differing, last, sharing, sample })
     }
 
     /// Looks at the next key.
     #[inline]
-    fn see(&mut self, number: usize, key: &[u8]) {
-        if number == 0 {
+    fn see(&mut self, key: &[u8]) {
+        if self.seen == 0 {
             self.first[..self.key_len].copy_from_slice(key);
         }
-        match number % SAMPLED_ONE_IN {
+        match self.seen % SAMPLED_ONE_IN {
             0 => copy_short(&mut self.last[..self.key_len], key),
             1 => self.sharing[common_prefix(&self.last[..self.key_len], key).min(MAX_LEN - 1)] += 1,
             _ => {}
         }
+        if self.seen.is_multiple_of((self.keys / SAMPLE).max(1)) {
+            self.sample.extend_from_slice(key);
+        }
+        self.seen += 1;
         // In words; the last one covers what the others leave.
         let last = self.key_len - 8;
         for at in (0..last).step_by(8).chain([last]) {
@@ -198,66 +259,104 @@ impl Survey {
         }
     }
 
-    /// A bit for each byte that differs.
-    fn mask(&self) -> u64 {
+    /// Which bytes differ.
+    fn pattern(&self) -> Pattern {
         let bits = self.differing.iter().enumerate();
-        bits.fold(0, |mask, (i, differing)| mask | u64::from(*differing != 0) << i)
+        let mask = bits.fold(0, |mask, (i, differing)| mask | u64::from(*differing != 0) << i);
+        Pattern::new(self.key_len, mask)
     }
 
     /// Bytes that the keys would about take as text.
-    ///
-    /// Symbols spare half of what is read by people, and nothing of other bytes, of which the highest bit is
-    /// what tells them apart.
-    fn text_len(&self, keys: usize) -> usize {
-        let halves = |i: usize| 1 + usize::from(self.differing[i] >> 7);
-        let suffix = |shared: usize| (shared..self.key_len).map(halves).sum::<usize>() / 2;
+    fn text_len(&self) -> Result<usize, OutOfMemory> {
+        let halves = self.halves()?;
+        let suffix = |shared: usize| {
+            halves[shared.min(self.key_len)..self.key_len].iter().sum::<usize>() / 2
+        };
         let prefix = self.differing.iter().take_while(|differing| **differing == 0).count();
-        let blocks = keys.div_ceil(BLOCK_KEYS);
+        let blocks = self.keys.div_ceil(BLOCK_KEYS);
         let sampled = self.sharing.iter().enumerate().map(|(shared, keys)| {
             // The length of what is long has a byte of its own.
-            keys * (1 + usize::from(self.key_len - shared.min(self.key_len) > 15) + suffix(shared))
+            keys * (1 + usize::from(suffix(shared) > 15) + suffix(shared))
         });
         let samples = self.sharing.iter().sum::<usize>().max(1);
-        let suffixes = sampled.sum::<usize>() * (keys - blocks) / samples;
-        blocks * (BLOCK_LEN + suffix(prefix)) + suffixes
+        let suffixes = sampled.sum::<usize>() * (self.keys - blocks) / samples;
+        Ok(blocks * (BLOCK_LEN + suffix(prefix)) + suffixes)
+    }
+
+    /// What each byte of a key would about take as text, in halves of a byte.
+    ///
+    /// Symbols spare half of what is read by people, and nothing of other bytes, of which the highest bit is
+    /// what tells them apart. But of words that come again and again each is one symbol, whatever it is; words are
+    /// looked for where numbers and ids at the end of keys would have them.
+    fn halves(&self) -> Result<[usize; MAX_LEN], OutOfMemory> {
+        let mut halves = self.differing.map(|differing| 1 + usize::from(differing >> 7));
+        let mut room = SYMBOLS;
+        let mut words = Vec::new();
+        words.try_reserve_exact(self.sample.len() / self.key_len)?;
+        let mut is_few = |at: usize, len: usize| {
+            words.clear();
+            let keys = self.sample.chunks_exact(self.key_len);
+            words.extend(keys.map(|key| spelled_on(0, &key[at..at + len])));
+            words.sort_unstable();
+            words.dedup();
+            let is_few = words.len() <= room.min(FEW_WORDS);
+            room -= if is_few { words.len() } else { 0 };
+            is_few
+        };
+        for end in (8..=self.key_len).rev().step_by(8) {
+            if is_few(end - 8, 8) {
+                halves[end - 8..end].copy_from_slice(&[2, 0, 0, 0, 0, 0, 0, 0]);
+                continue;
+            }
+            for end in [end, end - 4] {
+                if is_few(end - 4, 4) {
+                    halves[end - 4..end].copy_from_slice(&[2, 0, 0, 0]);
+                }
+            }
+        }
+        Ok(halves)
     }
 }
 
 /// Heads and tails, ready to be written.
 pub(in super::super) struct FinishedWide<'b> {
     keys: WideStage<'b>,
-    pattern: Pattern,
-    heads: FinishedInts<'b>,
+    heads: Heads<'b>,
 }
 
 impl<'b> FinishedWide<'b> {
+    /// Those of these keys.
+    pub(in super::super) fn new(keys: WideStage<'b>, heads: Heads<'b>) -> Self {
+        Self { keys, heads }
+    }
+
     /// The heads.
     pub(in super::super) fn heads(&self) -> &FinishedInts<'b> {
-        &self.heads
+        &self.heads.ints
     }
 
     /// Tells the lengths of the sections.
     pub(in super::super) fn plan(&self, lens: &mut SectionLens) {
-        self.heads.plan(lens);
+        self.heads.ints.plan(lens);
         lens.set(Section::Tails, self.tails_len());
     }
 
     /// Length of the section of the tails.
     pub(super) fn tails_len(&self) -> usize {
-        tails_len(self.pattern, &self.keys)
+        tails_len(self.heads.pattern, self.keys.len())
     }
 
     /// Writes the section of the tails, which is all zeros.
     pub(in super::super) fn write_tails(&self, out: &mut [u8]) {
         let Some((front, tails)) = out.split_at_mut_checked(FRONT_LEN) else { return };
-        let (mut at, mut number, len) = (0, 0, self.pattern.tail_len());
+        let (mut at, mut number, len) = (0, 0, self.heads.pattern.tail_len());
         let written = self.keys.replay(|key| {
             if number == 0 {
-                self.pattern.write(key, front);
+                self.heads.pattern.write(key, front);
             }
-            self.pattern.write_tail(key, &mut tails[at..at + len]);
+            self.heads.pattern.write_tail(key, &mut tails[at..at + len]);
             (at, number) = (at + len, number + 1);
-            Ok::<(), std::convert::Infallible>(())
+            Ok::<(), Infallible>(())
         });
         let Ok(()) = written;
     }
