@@ -8,6 +8,7 @@
 use crate::bytes::{bytes_of, spelled_on};
 use crate::numbers::Numbers;
 use crate::range::Direction;
+use crate::strings::Strings;
 use std::ops::Range;
 
 /// Bytes of the longest keys that are stored as numbers.
@@ -221,10 +222,10 @@ pub(crate) struct Batch {
     numbers: Vec<u64>,
     /// Bytes of each key, if all have as many; else 0.
     key_len: usize,
-    /// Keys that are not numbers, one after the other; then values.
+    /// Keys that are strings of any length.
+    strings: Strings,
+    /// Other keys that are not numbers, one after the other; then values.
     bytes: Vec<u8>,
-    /// Where those begin and end that do not all have as many bytes.
-    bounds: Vec<u32>,
     /// Where values begin.
     values: usize,
     /// Whether there are any.
@@ -264,8 +265,8 @@ impl Batch {
         Self {
             numbers: Vec::new(),
             key_len: 0,
+            strings: Strings::default(),
             bytes: Vec::new(),
-            bounds: Vec::new(),
             values: 0,
             has_values,
             next: 0,
@@ -339,12 +340,12 @@ impl Batch {
         &self.bytes[start..start + width]
     }
 
-    /// Where the key of an entry is that is not a number.
+    /// The key of an entry, if it is not a number.
     #[inline]
-    fn place(&self, i: usize) -> Range<usize> {
+    fn key(&self, i: usize) -> &[u8] {
         match self.key_len {
-            0 => self.bounds[i] as usize..self.bounds[i + 1] as usize,
-            len => i * len..(i + 1) * len,
+            0 => self.strings.get(i),
+            len => &self.bytes[i * len..][..len],
         }
     }
 
@@ -360,7 +361,7 @@ impl Batch {
         let value = self.value(i, widths.value);
         match self.numbers.get(i) {
             Some(number) => with_number(*number, self.key_len, |key| f(key, value)),
-            None => f(&self.bytes[self.place(i)], value),
+            None => f(self.key(i), value),
         }
     }
 
@@ -395,7 +396,7 @@ impl Batch {
                 Direction::Backward => keys.rev().try_fold(made, entry),
             };
         };
-        let values = &self.bytes[self.values..][range.start * width..range.end * width];
+        let values = &self.bytes[range.start * width..range.end * width];
         let mut entries = keys.zip(values.chunks_exact(width));
         let entry = |made, (key, value): ([u8; NUMBER_LEN], &[u8])| f(made, &key, value);
         match direction {
@@ -432,7 +433,7 @@ impl Batch {
         (self.next, self.len, self.down) = (0, 0, 0);
         self.numbers.clear();
         self.bytes.clear();
-        self.bounds.clear();
+        self.strings.clear();
     }
 
     /// Forgets the entries that are left; answers how many, and in which direction they were. To copy
@@ -488,12 +489,7 @@ impl Batch {
             }
             return None;
         };
-        (self.is_second, self.is_of_use) = (false, true);
-        self.len = len;
-        (self.next, self.down) = match direction {
-            Direction::Forward => (0, 0),
-            Direction::Backward => (len, len),
-        };
+        self.lay_out(direction, len);
         taken
     }
 
@@ -519,12 +515,8 @@ impl Batch {
             self.clear();
             return None;
         }
-        (self.is_second, self.is_of_use) = (false, true);
-        (self.key_len, self.values, self.len) = (key_len, 0, self.numbers.len());
-        match direction {
-            Direction::Forward => self.next = 0,
-            Direction::Backward => (self.next, self.down) = (self.len, self.len),
-        }
+        (self.key_len, self.values) = (key_len, 0);
+        self.lay_out(direction, self.numbers.len());
         filled
     }
 
@@ -545,12 +537,36 @@ impl Batch {
             self.clear();
             return None;
         };
-        (self.is_second, self.is_of_use) = (false, true);
-        (self.key_len, self.values, self.len) = (key_len, len * key_len, len);
-        if direction == Direction::Backward {
-            (self.next, self.down) = (len, len);
-        }
+        (self.key_len, self.values) = (key_len, len * key_len);
+        self.lay_out(direction, len);
         Some(filled)
+    }
+
+    /// As [`take_from`](Self::take_from), of entries whose keys are strings.
+    pub(crate) fn take_strings<R>(
+        &mut self,
+        direction: Direction,
+        fill: impl FnOnce(&mut Strings, Option<&mut Vec<u8>>) -> Option<R>,
+    ) -> Option<R> {
+        self.clear();
+        let filled = fill(&mut self.strings, self.has_values.then_some(&mut self.bytes));
+        if filled.is_none() {
+            self.clear();
+            return None;
+        }
+        (self.key_len, self.values) = (0, 0);
+        self.lay_out(direction, self.strings.len());
+        filled
+    }
+
+    /// Has so many entries, which have been copied, all yet to be yielded in this direction.
+    fn lay_out(&mut self, direction: Direction, len: usize) {
+        (self.is_second, self.is_of_use) = (false, true);
+        self.len = len;
+        (self.next, self.down) = match direction {
+            Direction::Forward => (0, 0),
+            Direction::Backward => (len, len),
+        };
     }
 
     /// The largest number of entries to take at once, whose keys and values have so many bytes.
@@ -579,12 +595,12 @@ impl Batch {
             }
             LentKeys::Strings(bytes, start, ends) => {
                 self.key_len = 0;
-                self.bytes.try_reserve(lent.bytes_len().max(LEAST_ROOM)).ok()?;
-                self.bounds.try_reserve(ends.len() + 1).ok()?;
-                self.bounds.push(0);
-                let end = start as usize + lent.keys.bytes_len();
-                self.bytes.extend_from_slice(&bytes[start as usize..end]);
-                self.bounds.extend(ends.iter().map(|end| end - start));
+                let len = lent.keys.bytes_len();
+                self.strings.try_reserve(len.max(LEAST_ROOM)).ok()?;
+                self.strings.bounds.try_reserve(ends.len() + 1).ok()?;
+                self.strings.bytes[..len].copy_from_slice(&bytes[start as usize..][..len]);
+                self.strings.bounds.push(0);
+                self.strings.bounds.extend(ends.iter().map(|end| end - start));
             }
         }
         self.values = self.bytes.len();

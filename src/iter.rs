@@ -749,7 +749,12 @@ impl<K: Key, V: Value> LendingIter<K, V> {
     fn go(&mut self, direction: Direction) -> Result<(), Error> {
         let Self { walk, entry } = self;
         let widths = widths::<K, V>();
-        let written = walk.number(direction, widths, |item| Self::write(entry, item));
+        // Keys on the heap are seldom stored as numbers.
+        let written = if const { std::mem::needs_drop::<K>() } {
+            None
+        } else {
+            walk.number(direction, widths, |item| Self::write(entry, item))
+        };
         match written.or_else(|| walk.copied(direction, widths, |item| Self::write(entry, item))) {
             Some(Ok(())) => Ok(()),
             Some(Err(corruption)) => Err(self.end(corruption)),

@@ -85,6 +85,7 @@ mod mmap;
 mod numbers;
 mod packed;
 mod storage;
+mod strings;
 mod value;
 // L2: the two kinds of index; neither knows the other.
 mod art;

@@ -30,7 +30,7 @@ const LEVELS: &[(&str, Within, &[&str])] = &[
         Within::Earlier,
         &[
             "mmap", "arena", "storage", "blocks", "packed", "numbers", "entry", "value", "columns",
-            "batch", "cursor", "merge", "filter",
+            "strings", "batch", "cursor", "merge", "filter",
         ],
     ),
     ("L2 indexes", Within::Nothing, &["art", "segment"]),

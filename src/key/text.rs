@@ -111,6 +111,7 @@ impl Key for Vec<u8> {
         Ok(bytes.to_vec())
     }
 
+    #[inline]
     fn decode_into(&mut self, bytes: &[u8]) -> Result<(), KeyError> {
         self.clear();
         self.extend_from_slice(bytes);

@@ -14,6 +14,7 @@ use crate::cursor::Cursor;
 use crate::entry::{Below, Entry, EntryKind, ValueWidth};
 use crate::error::Corruption;
 use crate::range::Direction;
+use crate::strings::Strings;
 use std::ops::{Deref, Range};
 
 /// A position among the keys of one codec.
@@ -133,7 +134,8 @@ impl<S: Deref<Target = Segment>> SegmentCursor<S> {
         let walk = match &mut self.walk {
             Walk::Int(walk) => walk,
             Walk::Wide(_) => return self.copy_next_wide(direction, batch, is_in),
-            Walk::Plain(_) | Walk::Front(_) | Walk::Fst(_) => return None,
+            Walk::Front(_) => return self.copy_next_text(direction, batch, is_in),
+            Walk::Plain(_) | Walk::Fst(_) => return None,
         };
         let (keys, column) = self.segment.numbers()?;
         let most = Batch::most(MAX_WIDTH, column.width) as u64;
@@ -186,6 +188,39 @@ impl<S: Deref<Target = Segment>> SegmentCursor<S> {
             // Last, since until then nothing must have changed.
             let last = walk.stand_behind(direction, &ordinals, &bytes[..len * key_len]);
             Some((len, Ok(last)))
+        })?;
+        Some(copied.and_then(|last| {
+            self.status = Ok(());
+            last.inspect(|last| self.land(*last));
+            self.status.map(|()| last.is_some())
+        }))
+    }
+
+    /// The same of text: the keys of a block, or what is left of it.
+    fn copy_next_text(
+        &mut self,
+        direction: Direction,
+        batch: &mut Batch,
+        is_in: impl Fn(&[u8]) -> bool,
+    ) -> Option<Result<bool, Corruption>> {
+        let Self { segment, walk: Walk::Front(walk), .. } = self else { return None };
+        let Known { layout, head } = segment.known().ok()?;
+        let (KeyHead::Front(head) | KeyHead::Direct(head)) = head else { return None };
+        if !layout.is_base() || segment.width == ValueWidth::Bytes {
+            return None;
+        }
+        let keys = segment.front_keys(layout, *head);
+        let copied = batch.take_strings(direction, |strings, out| {
+            let mut ordinals = match walk.ahead(keys, direction, strings)? {
+                Ok(ordinals) => ordinals,
+                Err(corruption) => return Some(Err(corruption)),
+            };
+            keep_strings(strings, &mut ordinals, direction, is_in);
+            if let Some(out) = out.filter(|_| strings.len() > 0) {
+                let (values, width) = segment.values(layout).lend(ordinals.clone())?;
+                values.copy(0..strings.len(), width, out)?;
+            }
+            Some(Ok(walk.stand_behind(direction, &ordinals, strings)))
         })?;
         Some(copied.and_then(|last| {
             self.status = Ok(());
@@ -282,13 +317,39 @@ fn keep_keys(
     is_in: impl Fn(&[u8]) -> bool,
 ) {
     let count = keys.len() / len;
-    let is_in = |i: usize| is_in(&keys[i * len..(i + 1) * len]);
+    let kept = kept(count, direction, |i| is_in(&keys[i * len..(i + 1) * len]));
+    if kept.len() < count {
+        keys.truncate(kept.end * len);
+        keys.drain(..kept.start * len);
+        *ordinals = ordinals.start + kept.start as u64..ordinals.start + kept.end as u64;
+    }
+}
+
+/// The same of strings.
+fn keep_strings(
+    strings: &mut Strings,
+    ordinals: &mut Range<u64>,
+    direction: Direction,
+    is_in: impl Fn(&[u8]) -> bool,
+) {
+    let kept = kept(strings.len(), direction, |i| is_in(strings.get(i)));
+    if kept.len() < strings.len() {
+        strings.bounds.truncate(kept.end + 1);
+        strings.bounds.drain(..kept.start);
+        *ordinals = ordinals.start + kept.start as u64..ordinals.start + kept.end as u64;
+    }
+}
+
+/// Which of `count` come first in this direction, as long as `is_in` says so of them.
+#[inline]
+fn kept(count: usize, direction: Direction, is_in: impl Fn(usize) -> bool) -> Range<usize> {
     let farthest = match direction {
         Direction::Forward => count.checked_sub(1),
         Direction::Backward => (count > 0).then_some(0),
     };
-    if farthest.is_none_or(is_in) {
-        return;
+    // Most often they all stay: then one look is enough.
+    if farthest.is_none_or(&is_in) {
+        return 0..count;
     }
     let (mut low, mut high) = (0, count);
     while low < high {
@@ -300,14 +361,8 @@ fn keep_keys(
         }
     }
     match direction {
-        Direction::Forward => {
-            keys.truncate(low * len);
-            ordinals.end = ordinals.start + low as u64;
-        }
-        Direction::Backward => {
-            keys.drain(..low * len);
-            ordinals.start += low as u64;
-        }
+        Direction::Forward => 0..low,
+        Direction::Backward => low..count,
     }
 }
 
@@ -499,7 +554,12 @@ impl<S: Deref<Target = Segment>> Cursor for SegmentCursor<S> {
         // Nothing is lent by others, or elsewhere.
         let passed = match &mut self.walk {
             _ if count == 0 => return,
-            Walk::Front(walk) => Ok(Some(walk.pass(direction, count))),
+            Walk::Front(walk) => match self.segment.keys() {
+                Ok(Keys::Front(keys) | Keys::Direct(DirectKeys { front: keys, .. })) => {
+                    walk.pass(keys, direction, count)
+                }
+                _ => return,
+            },
             Walk::Int(walk) => match self.segment.keys() {
                 Ok(Keys::Int(keys)) => walk.pass(keys, direction, count),
                 _ => return,

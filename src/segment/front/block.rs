@@ -12,7 +12,7 @@
 //! Head and suffixes may be codes of [symbols](super::symbols). Their lengths are those of the codes;
 //! what keys share is counted in bytes of keys in any case.
 
-use super::buffer::{DecodedKeys, KeyBuffer};
+use super::buffer::KeyBuffer;
 use super::symbols::{Met, Piece, Symbols};
 use super::tags::{TAGS, Tags, WORD};
 use super::wanted::Wanted;
@@ -20,6 +20,7 @@ use crate::arena::OutOfMemory;
 use crate::bytes::common_prefix;
 use crate::key::MAX_KEY_LEN;
 use crate::planted::{Bug, planted};
+use crate::strings::Strings;
 
 /// Half of a tag from which on the rest of the number stands elsewhere.
 pub(super) const HALF_MAX: usize = 15;
@@ -70,7 +71,7 @@ pub(super) struct Block<'a> {
     /// The other keys.
     pub(super) rest: Suffixes<'a>,
     /// What the bytes of head and suffixes stand for, unless for themselves.
-    symbols: Option<Symbols<'a>>,
+    pub(super) symbols: Option<Symbols<'a>>,
     /// Bytes of the whole block.
     pub(super) len: usize,
     /// They, and what follows: of no meaning, but bytes that can be copied.
@@ -401,7 +402,7 @@ impl<'a> Block<'a> {
     pub(super) fn decode(
         self,
         prefix: &[u8],
-        keys: &mut DecodedKeys,
+        keys: &mut Strings,
         mut note: impl FnMut(usize),
     ) -> Option<()> {
         keys.push_first([Piece::new(prefix, prefix.len(), None), self.head()])?;
@@ -415,7 +416,7 @@ impl<'a> Block<'a> {
         slot: usize,
         key: &[u8],
         prefix_len: usize,
-        keys: &mut DecodedKeys,
+        keys: &mut Strings,
     ) -> Option<()> {
         let (before, behind) = self.rest.tags.split_at_checked(slot)?;
         for &tag in before {
@@ -424,40 +425,6 @@ impl<'a> Block<'a> {
         self.rest.tags = behind;
         keys.push_first([Piece::new(key, key.len(), None)])?;
         self.decode_rest(prefix_len, keys, &mut |_| ())
-    }
-
-    /// Decodes the keys that are left.
-    #[inline]
-    fn decode_rest(
-        self,
-        prefix_len: usize,
-        keys: &mut DecodedKeys,
-        note: &mut impl FnMut(usize),
-    ) -> Option<()> {
-        // Which of both it is, no key has to ask again.
-        match self.symbols {
-            None => self.decode_each(None, prefix_len, keys, note),
-            Some(symbols) => self.decode_each(Some(symbols), prefix_len, keys, note),
-        }
-    }
-
-    #[expect(clippy::inline_always, reason = "whether they are codes is known outside of a loop")]
-    #[inline(always)]
-    fn decode_each(
-        mut self,
-        symbols: Option<Symbols<'a>>,
-        prefix_len: usize,
-        keys: &mut DecodedKeys,
-        note: &mut impl FnMut(usize),
-    ) -> Option<()> {
-        for &tag in self.rest.tags {
-            let Suffix { shared, bytes } = self.rest.take(tag)?;
-            let at = self.len - self.rest.bytes.len() - bytes.len();
-            let suffix = Piece::new(self.tail.get(at..)?, bytes.len(), symbols);
-            keys.push(prefix_len + shared, suffix)?;
-            note(prefix_len + shared);
-        }
-        Some(())
     }
 }
 

@@ -7,50 +7,24 @@
 use super::block::MAX_KEYS;
 use super::symbols::Piece;
 use crate::arena::OutOfMemory;
-use crate::batch::LentKeys;
 use crate::bytes::common_prefix;
 use crate::key::MAX_KEY_LEN;
+use crate::strings::Strings;
 use std::ops::Range;
 
-/// The keys of a block, whole, one after the other.
-#[derive(Default)]
-pub(super) struct DecodedKeys {
-    /// Keys, and room behind them.
-    bytes: Vec<u8>,
-    /// Where each key ends.
-    ends: [u32; MAX_KEYS],
-    /// Where the last key is.
-    last: Range<usize>,
-    len: usize,
-}
-
-impl DecodedKeys {
-    /// Forgets all keys.
-    pub(super) fn clear(&mut self) {
-        self.len = 0;
-    }
-
-    /// Number of keys.
-    pub(super) fn len(&self) -> usize {
-        self.len
-    }
-
+/// The keys of a block, whole.
+impl Strings {
     /// Makes room for so many bytes of a block's keys.
-    pub(super) fn try_reserve(&mut self, bytes: usize) -> Result<(), OutOfMemory> {
+    pub(super) fn try_reserve_keys(&mut self, bytes: usize) -> Result<(), OutOfMemory> {
         self.clear();
-        let len = bytes.saturating_add(REACH);
-        if len > self.bytes.len() {
-            self.bytes.try_reserve(len - self.bytes.len())?;
-            self.bytes.resize(len, 0);
-        }
-        Ok(())
+        self.try_reserve(bytes.saturating_add(REACH))
     }
 
     /// Makes room for this many bytes of keys.
     #[inline]
     fn reserve(&mut self, len: usize) {
         if len + REACH > self.bytes.len() {
-            reserve(&mut self.bytes, len.max(FEW_KEYS));
+            self.grow(len.max(FEW_KEYS) + REACH);
         }
     }
 
@@ -65,11 +39,12 @@ impl DecodedKeys {
         for part in parts {
             end += copy_piece(self.bytes.get_mut(end..)?, part)?;
         }
-        self.last = 0..end;
-        if self.last.end > MAX_KEY_LEN {
+        if end > MAX_KEY_LEN {
             return None;
         }
-        self.close()
+        self.bounds.reserve(1 + MAX_KEYS);
+        self.bounds.extend([0, end as u32]);
+        Some(())
     }
 
     /// Appends a key: the first `shared` bytes of the last one, and a suffix. `None` if it has not as
@@ -85,8 +60,9 @@ impl DecodedKeys {
         if shared < end - start && self.bytes.get(start + shared) >= self.bytes.get(at) {
             return None;
         }
-        self.last = end..at + len;
-        self.close()
+        // At most 32 keys of 65,535 bytes.
+        self.bounds.push((at + len) as u32);
+        Some(())
     }
 
     /// As [`push`](Self::push), of a suffix that may begin as what the last key has in its place.
@@ -103,8 +79,7 @@ impl DecodedKeys {
         if added.get(met) <= before.get(met) {
             return None;
         }
-        self.last = end..at + len;
-        self.close()?;
+        self.bounds.push((at + len) as u32);
         Some(shared + met)
     }
 
@@ -113,7 +88,8 @@ impl DecodedKeys {
     #[expect(clippy::inline_always, reason = "whether they are codes is known outside of a loop")]
     #[inline(always)]
     fn put(&mut self, shared: usize, suffix: Piece<'_>) -> Option<(Range<usize>, usize, usize)> {
-        let Range { start, end } = self.last;
+        let &[.., start, end] = &*self.bounds else { return None };
+        let (start, end) = (start as usize, end as usize);
         if shared > end - start {
             return None;
         }
@@ -122,37 +98,6 @@ impl DecodedKeys {
         repeat_chunks(&mut self.bytes, start, end, shared)?;
         let len = copy_piece(self.bytes.get_mut(at..)?, suffix)?;
         Some((start..end, at, len))
-    }
-
-    #[inline]
-    fn close(&mut self) -> Option<()> {
-        // At most 32 keys of 65,535 bytes.
-        *self.ends.get_mut(self.len)? = self.last.end as u32;
-        self.len += 1;
-        Some(())
-    }
-
-    #[inline]
-    fn span(&self, slot: usize) -> Option<Range<usize>> {
-        let ends = self.ends.get(..self.len)?;
-        let start = slot.checked_sub(1).and_then(|before| ends.get(before)).copied();
-        Some(start.unwrap_or(0) as usize..*ends.get(slot)? as usize)
-    }
-
-    /// The key at `slot`; empty if there is none.
-    #[inline]
-    pub(super) fn key(&self, slot: usize) -> &[u8] {
-        self.span(slot).and_then(|span| self.bytes.get(span)).unwrap_or(&[])
-    }
-
-    /// All keys, side by side.
-    pub(super) fn lend(&self) -> LentKeys<'_> {
-        LentKeys::Strings(&self.bytes, 0, &self.ends[..self.len])
-    }
-
-    /// All keys.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        (0..self.len).map(|slot| self.key(slot))
     }
 }
 
@@ -222,14 +167,14 @@ fn reserve(bytes: &mut Vec<u8>, len: usize) {
 const CHUNK: usize = 16;
 
 /// Room behind keys, so that they can be copied in whole chunks.
-const REACH: usize = 4 * CHUNK;
+pub(super) const REACH: usize = 4 * CHUNK;
 
 /// Copies the first `len` bytes of `source` to the start of `target`. `None` if there is no room.
 ///
 /// Short ones go in one chunk, without a call and without a branch on their length, where both have
 /// as many bytes: those of `target` that follow are anything then. SCRATCHPAD.md section 3.2.
 #[inline]
-fn copy_chunks(target: &mut [u8], source: &[u8], len: usize) -> Option<()> {
+pub(super) fn copy_chunks(target: &mut [u8], source: &[u8], len: usize) -> Option<()> {
     if len <= CHUNK
         && let (Some(to), Some(chunk)) = (target.first_chunk_mut::<CHUNK>(), source.first_chunk())
     {
@@ -257,7 +202,7 @@ fn copy_piece(target: &mut [u8], piece: Piece<'_>) -> Option<usize> {
 
 /// Copies `len` bytes from `from` in `bytes` to `at`, behind them, as [`copy_chunks`] does.
 #[inline]
-fn repeat_chunks(bytes: &mut [u8], from: usize, at: usize, len: usize) -> Option<()> {
+pub(super) fn repeat_chunks(bytes: &mut [u8], from: usize, at: usize, len: usize) -> Option<()> {
     if len <= CHUNK
         && let Some(chunk) = bytes.get(from..)?.first_chunk::<CHUNK>().copied()
         && let Some(to) = bytes.get_mut(at..)?.first_chunk_mut()
@@ -297,7 +242,7 @@ mod tests {
                 key.replace(0, plain(&source, 170)).expect("enough bytes");
                 key.replace(shared, plain(suffix, len)).expect("enough bytes");
                 assert_eq!(key.as_slice(), expected);
-                let mut keys = DecodedKeys::default();
+                let mut keys = Strings::default();
                 let head = &source[3..shared.max(3)];
                 keys.push_first([plain(&source[..3], 3), plain(head, head.len())])
                     .expect("enough bytes");
@@ -306,17 +251,17 @@ mod tests {
                     keys.push(shared, plain(suffix, len)).expect("enough bytes");
                     keys.push(shared + len, plain(&[1; 30], 1)).expect("enough bytes");
                     let expected = [&source[..shared], &source[200..200 + len]].concat();
-                    assert_eq!(keys.key(1), expected);
-                    assert_eq!(keys.key(2), [expected.as_slice(), &[1]].concat());
+                    assert_eq!(keys.get(1), expected);
+                    assert_eq!(keys.get(2), [expected.as_slice(), &[1]].concat());
                 }
-                assert_eq!(keys.key(0), &source[..shared]);
+                assert_eq!(keys.get(0), &source[..shared]);
             }
         }
     }
 
     #[test]
     fn keys_that_do_not_grow_or_have_no_bytes_are_refused() {
-        let mut keys = DecodedKeys::default();
+        let mut keys = Strings::default();
         keys.push_first([plain(b"a", 1), plain(b"bc", 2)]).expect("enough bytes");
         assert_eq!(keys.push(2, plain(b"c", 1)), None, "the same key");
         assert_eq!(keys.push(2, plain(b"b", 1)), None, "a smaller one");

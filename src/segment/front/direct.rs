@@ -11,13 +11,14 @@
 //! part is text in any case: it is short, and each search compares it.
 
 use super::block::{BlockStage, MAX_KEYS, Text, len_field, take_len};
-use super::buffer::{DecodedKeys, KeyBuffer};
+use super::buffer::KeyBuffer;
 use super::encode::Encoder;
 use super::symbols::{Met, Piece, Symbols};
 use super::wanted::Wanted;
 use crate::arena::OutOfMemory;
 use crate::bytes::{common_prefix, equal, strip_prefix, u32_at, u64_at, uint_at};
 use crate::key::MAX_KEY_LEN;
+use crate::strings::Strings;
 use std::cmp::Ordering;
 
 /// Bytes of a word.
@@ -245,7 +246,7 @@ impl<'a> DirectBlock<'a> {
     pub(super) fn decode(
         &self,
         prefix: &[u8],
-        keys: &mut DecodedKeys,
+        keys: &mut Strings,
         mut note: impl FnMut(usize),
     ) -> Option<()> {
         keys.clear();
@@ -265,7 +266,7 @@ impl<'a> DirectBlock<'a> {
         slot: usize,
         key: &[u8],
         prefix_len: usize,
-        keys: &mut DecodedKeys,
+        keys: &mut Strings,
     ) -> Option<()> {
         keys.push_first([Piece::new(key, key.len(), None)])?;
         self.decode_behind(slot, prefix_len + self.common.len(), keys, &mut |_| ())
@@ -277,7 +278,7 @@ impl<'a> DirectBlock<'a> {
         &self,
         slot: usize,
         common: usize,
-        keys: &mut DecodedKeys,
+        keys: &mut Strings,
         note: &mut impl FnMut(usize),
     ) -> Option<()> {
         if self.symbols.is_some() {

@@ -1,10 +1,11 @@
 //! The two forms of a block.
 
 use super::block::{Block, Text};
-use super::buffer::{DecodedKeys, KeyBuffer};
+use super::buffer::KeyBuffer;
 use super::direct::DirectBlock;
 use super::symbols::Symbols;
 use super::wanted::Wanted;
+use crate::strings::Strings;
 
 /// How all blocks of a segment store their keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,7 +104,7 @@ impl<'a> KeyBlock<'a> {
         slot: usize,
         key: &[u8],
         prefix_len: usize,
-        keys: &mut DecodedKeys,
+        keys: &mut Strings,
     ) -> Option<()> {
         match self {
             Self::Chained(block) => block.decode_from(slot, key, prefix_len, keys),
@@ -117,7 +118,7 @@ impl<'a> KeyBlock<'a> {
     pub(super) fn decode(
         self,
         prefix: &[u8],
-        keys: &mut DecodedKeys,
+        keys: &mut Strings,
         note: impl FnMut(usize),
     ) -> Option<()> {
         match self {

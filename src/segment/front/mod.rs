@@ -21,6 +21,7 @@ mod tags;
 mod tests;
 mod train;
 mod tree;
+mod unfold;
 mod verify;
 mod walk;
 mod wanted;

@@ -1,15 +1,15 @@
 //! Keys block by block, to be appended to another segment.
 
 use super::block::MAX_KEYS;
-use super::buffer::DecodedKeys;
 use super::{FrontKeys, no_block};
 use crate::error::Error;
+use crate::strings::Strings;
 use std::ops::Range;
 
 /// The keys of a block, and what each shares with the one before it.
 #[derive(Default)]
 pub(in super::super) struct FrontBlock {
-    keys: DecodedKeys,
+    keys: Strings,
     shared: [u16; MAX_KEYS],
     /// The ordinal of the first key.
     first: u64,
@@ -26,7 +26,7 @@ impl FrontBlock {
         let (number, slot) = front.place(ordinal);
         let block = keys.block(&front, number)?;
         let room = block.room(front.prefix.len()).ok_or_else(|| no_block(number))?;
-        self.keys.try_reserve(room)?;
+        self.keys.try_reserve_keys(room)?;
         let mut slots = self.shared.iter_mut().skip(1);
         let decoded = block.decode(front.prefix, &mut self.keys, |shared| {
             if let Some(slot) = slots.next() {
@@ -50,7 +50,7 @@ impl FrontBlock {
     /// The key of an ordinal.
     #[inline]
     pub(in super::super) fn key(&self, ordinal: u64) -> &[u8] {
-        self.keys.key((ordinal - self.first) as usize)
+        self.keys.get((ordinal - self.first) as usize)
     }
 
     /// What the key of an ordinal, which is not the first, shares with the one before it.

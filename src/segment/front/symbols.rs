@@ -62,8 +62,8 @@ impl Symbol {
 /// 8, makes keys of no meaning, within bounds.
 #[derive(Clone, Copy)]
 pub(super) struct Symbols<'a> {
-    words: &'a [[u8; SYMBOL_LEN]; SYMBOLS + 1],
-    lens: &'a [u8; SYMBOLS + 1],
+    /// In one piece, so that one register tells where all of it is.
+    table: &'a [u8; TABLE_LEN],
 }
 
 /// How stored text compares with a key from a place in that on.
@@ -78,23 +78,23 @@ impl<'a> Symbols<'a> {
     /// The table in these bytes, if they are as many as it has.
     #[inline]
     pub(super) fn of(section: &'a [u8]) -> Option<Self> {
-        let (words, lens) = section.split_at_checked(LENS_AT)?;
-        Some(Self { words: words.as_chunks().0.try_into().ok()?, lens: lens.try_into().ok()? })
+        Some(Self { table: section.try_into().ok()? })
     }
 
     /// The word of a code, and how many of its bytes count: at most all.
     #[inline]
     fn symbol(self, code: u8) -> (u64, usize) {
-        let code = usize::from(code);
-        let word = u64::from_le_bytes(self.words[code]);
-        (word, usize::from(self.lens[code]).min(SYMBOL_LEN))
+        let (word, len) = self.stored(code);
+        (word, usize::from(len).min(SYMBOL_LEN))
     }
 
     /// The word of a code, and what is said to be its length.
     #[inline]
     fn stored(self, code: u8) -> (u64, u8) {
         let code = usize::from(code);
-        (u64::from_le_bytes(self.words[code]), self.lens[code])
+        let mut word = [0; SYMBOL_LEN];
+        word.copy_from_slice(&self.table[code * SYMBOL_LEN..][..SYMBOL_LEN]);
+        (u64::from_le_bytes(word), self.table[LENS_AT + code])
     }
 
     /// What the next code, with the byte after it if it needs one, stands for.
@@ -105,6 +105,49 @@ impl<'a> Symbols<'a> {
             ESCAPE => Some((codes.next().map_or(0, |byte| u64::from(*byte)), 1)),
             code => Some(self.symbol(code)),
         }
+    }
+
+    /// Puts what the first `len` of these codes stand for at the start of `target`, and anything behind it.
+    /// Answers its length; `None` if there is no room for 8 bytes from any symbol on.
+    ///
+    /// In groups: codes behind the end are taken for such as have no bytes.
+    #[expect(clippy::inline_always, reason = "tables and places stay in registers")]
+    #[inline(always)]
+    pub(super) fn expand(self, target: &mut [u8], codes: &[u8], len: usize) -> Option<usize> {
+        let last = target.len().checked_sub(SYMBOL_LEN)?;
+        let (mut rest, mut left, mut at) = (codes, len, 0);
+        while let Some((group, behind)) = rest.split_first_chunk::<GROUP>() {
+            let unused = match left {
+                GROUP.. => 0,
+                _ => u64::MAX << (8 * left),
+            };
+            let mut group = u64::from_le_bytes(*group);
+            if escapes(group) & !unused != 0 {
+                break;
+            }
+            group |= unused;
+            for _ in 0..GROUP {
+                let (word, len) = self.stored(group as u8);
+                if at > last {
+                    return None;
+                }
+                target[at..at + SYMBOL_LEN].copy_from_slice(&word.to_le_bytes());
+                at += usize::from(len);
+                group >>= 8;
+            }
+            if left <= GROUP {
+                return (at <= target.len()).then_some(at);
+            }
+            (rest, left) = (behind, left - GROUP);
+        }
+        self.expand_each(target, rest.get(..left)?, at)
+    }
+
+    /// The same, one by one, from `at` on.
+    #[inline(never)]
+    fn expand_each(self, target: &mut [u8], codes: &[u8], at: usize) -> Option<usize> {
+        let coded = Coded { bytes: codes, len: codes.len(), symbols: self };
+        Some(at + coded.copy_to(target.get_mut(at..)?)?)
     }
 
     /// Compares what `codes` stand for with what `key` has from `at` on. Nothing is put together.
@@ -145,15 +188,15 @@ impl<'a> Symbols<'a> {
             if len == 0 {
                 // No symbol, and none behind it.
                 let rest = usize::from(code);
-                let words = self.words[rest..].as_flattened();
+                let words = &self.table[rest * SYMBOL_LEN..LENS_AT];
                 return words
                     .iter()
-                    .chain(&self.lens[rest..])
+                    .chain(&self.table[LENS_AT + rest..])
                     .all(|byte| *byte == 0)
                     .then_some(list);
             }
             let symbol = Symbol { word, len: len as u8 };
-            if self.lens[usize::from(code)] != symbol.len || word & !symbol.mask() != 0 {
+            if self.stored(code).1 != symbol.len || word & !symbol.mask() != 0 {
                 return None;
             }
             if list.as_slice().last().is_some_and(|last| last.rank() >= symbol.rank()) {
@@ -394,11 +437,14 @@ fn difference(a: u64, b: u64, len: u8) -> u64 {
 /// The place of the first escape among these codes; their number, if there is none.
 #[inline]
 fn first_escape(codes: [u8; GROUP]) -> usize {
-    let codes = u64::from_le_bytes(codes);
-    // The top bit of each byte that is all ones stays.
+    escapes(u64::from_le_bytes(codes)).trailing_zeros() as usize / 8
+}
+
+/// The top bit of each escape among these codes.
+#[inline]
+fn escapes(codes: u64) -> u64 {
     let sevens = u64::MAX / 255 * 0x7f;
-    let found = ((codes & sevens) + u64::MAX / 255) & codes & !sevens;
-    found.trailing_zeros() as usize / 8
+    ((codes & sevens) + u64::MAX / 255) & codes & !sevens
 }
 
 #[cfg(test)]
@@ -418,6 +464,10 @@ mod tests {
             for room in [8, 9, 16, end - 1, end, end + 9] {
                 let fits = (room >= end).then_some(end);
                 assert_eq!(coded.copy_to(&mut vec![0; room]), fits, "{codes:?} {room}");
+                // What is behind the end has as many bytes in such a table.
+                let stored = [codes, &[1; GROUP]].concat();
+                let fits = fits.filter(|_| codes.contains(&ESCAPE));
+                assert_eq!(symbols.expand(&mut vec![0; room], &stored, codes.len()), fits);
             }
         }
     }
@@ -460,9 +510,16 @@ mod tests {
                     let mut target = vec![7; room];
                     assert_eq!(coded.copy_to(&mut target), Some(text.len()));
                     assert_eq!(target[..text.len()], text);
+                    target.fill(7);
+                    let expanded = symbols.expand(&mut target, &stored, codes.len());
+                    assert_eq!(expanded, Some(text.len()));
+                    assert_eq!(target[..text.len()], text);
                 }
                 let mut few = vec![7; text.len().saturating_sub(1)];
                 assert_eq!(coded.copy_to(&mut few).is_none(), !text.is_empty());
+                let expanded = symbols.expand(&mut few, &stored, codes.len());
+                assert_eq!(expanded.unwrap_or(0), 0);
+                assert_eq!(symbols.expand(&mut [0; 400], &codes, codes.len() + 1), None);
             }
             // Short, and longer than what is put together.
             for times in [1, 30] {

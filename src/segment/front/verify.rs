@@ -2,7 +2,6 @@
 
 use super::super::points::{PointHash, PointTable};
 use super::block::BlockStage;
-use super::buffer::DecodedKeys;
 use super::encode::Encoder;
 use super::forms::KeyBlock;
 use super::recode::recode;
@@ -14,6 +13,7 @@ use super::{
 use crate::arena::{OutOfMemory, replace};
 use crate::bytes::common_prefix;
 use crate::error::{Corruption, Error};
+use crate::strings::Strings;
 
 impl FrontKeys<'_> {
     /// Reads everything: decodes each block, writes it again, and the tree over all of them too.
@@ -39,7 +39,7 @@ impl FrontKeys<'_> {
         let (mut codes, mut coded) = (Vec::new(), Vec::new());
         let mut expected = Expected { keys: self, front, nodes: [0; LEVELS], tails: 0 };
         let mut tree = TreeBuilder::new();
-        let (mut keys, mut last) = (DecodedKeys::default(), Vec::new());
+        let (mut keys, mut last) = (Strings::default(), Vec::new());
         let (mut stage, mut written) = (BlockStage::default(), Vec::new());
         let (mut end, mut shortest) = (0, usize::MAX);
         for number in 0..front.tree.shape.blocks {
@@ -48,10 +48,10 @@ impl FrontKeys<'_> {
             }
             let block = self.block(&front, number)?;
             let room = block.room(front.prefix.len());
-            keys.try_reserve(room.ok_or_else(|| no_block(number))?)?;
+            keys.try_reserve_keys(room.ok_or_else(|| no_block(number))?)?;
             block.decode(front.prefix, &mut keys, |_| ()).ok_or_else(|| no_block(number))?;
             if number > 0 {
-                let first = keys.key(0);
+                let first = keys.get(0);
                 let shared = common_prefix(&last, first);
                 if *last >= *first {
                     return Err(no_block(number).into());
@@ -111,7 +111,7 @@ impl DirectKeys<'_> {
 /// Writes a block again.
 fn rewrite(
     front: Front<'_>,
-    keys: &DecodedKeys,
+    keys: &Strings,
     stage: &mut BlockStage,
     written: &mut Vec<u8>,
 ) -> Result<(), OutOfMemory> {

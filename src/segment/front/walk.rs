@@ -1,10 +1,12 @@
 //! A position among front-coded keys: one key put together, or many keys of a block.
 
-use super::buffer::{DecodedKeys, KeyBuffer};
+use super::buffer::KeyBuffer;
 use super::{BLOCKS, FrontKeys, damaged, no_block};
 use crate::batch::LentKeys;
 use crate::error::Corruption;
 use crate::range::Direction;
+use crate::strings::Strings;
+use std::ops::Range;
 
 /// A position.
 ///
@@ -16,7 +18,7 @@ pub(in super::super) struct FrontWalk {
     /// The key it stands on, unless keys are decoded.
     key: KeyBuffer,
     /// Neighbouring keys of the block, that one among them, if they are decoded; else none.
-    decoded: DecodedKeys,
+    decoded: Strings,
     /// The key it stood on before it came to the block.
     before: Vec<u8>,
     ordinal: u64,
@@ -28,7 +30,7 @@ impl FrontWalk {
     /// The key it stands on.
     #[inline]
     pub(in super::super) fn key(&self) -> &[u8] {
-        if self.decoded.len() > 0 { self.decoded.key(self.slot) } else { self.key.as_slice() }
+        if self.decoded.len() > 0 { self.decoded.get(self.slot) } else { self.key.as_slice() }
     }
 
     /// Moves to key `ordinal`, if there is one.
@@ -73,22 +75,96 @@ impl FrontWalk {
 
     /// The keys that are decoded, if there are any, and the place of the one it stands on among them.
     pub(in super::super) fn lend(&self) -> Option<(LentKeys<'_>, usize)> {
-        (self.decoded.len() > 0).then(|| (self.decoded.lend(), self.slot))
+        let [start, ends @ ..] = &*self.decoded.bounds else { return None };
+        Some((LentKeys::Strings(&self.decoded.bytes, *start, ends), self.slot))
     }
 
-    /// Moves so many keys on, which are decoded.
-    pub(in super::super) fn pass(&mut self, direction: Direction, count: usize) -> u64 {
-        match direction {
-            Direction::Forward => {
-                self.slot += count;
-                self.ordinal += count as u64;
-            }
-            Direction::Backward => {
-                self.slot -= count;
-                self.ordinal -= count as u64;
-            }
+    /// Decodes keys that come next in this direction, all of one block, into `strings`; answers their
+    /// ordinals, or `None` if there are no more.
+    pub(in super::super) fn ahead(
+        &self,
+        keys: FrontKeys<'_>,
+        direction: Direction,
+        strings: &mut Strings,
+    ) -> Option<Result<Range<u64>, Corruption>> {
+        let next = match direction {
+            Direction::Forward => self.ordinal.checked_add(1).filter(|next| *next < keys.len())?,
+            Direction::Backward => self.ordinal.checked_sub(1)?,
+        };
+        Some(self.decode_from(keys, direction, next, strings).inspect_err(|_| strings.clear()))
+    }
+
+    fn decode_from(
+        &self,
+        keys: FrontKeys<'_>,
+        direction: Direction,
+        next: u64,
+        strings: &mut Strings,
+    ) -> Result<Range<u64>, Corruption> {
+        let unordered = || damaged(BLOCKS, next as usize, "keys are strictly ascending");
+        let front = keys.front()?;
+        let (number, slot) = front.place(next);
+        let block = keys.block(&front, number)?;
+        if let (Direction::Forward, Some(before)) = (direction, slot.checked_sub(1)) {
+            block
+                .decode_from(before, self.key(), front.prefix.len(), strings)
+                .filter(|()| strings.len() > 1)
+                .ok_or_else(unordered)?;
+            strings.bounds.remove(0);
+            return Ok(next..next + strings.len() as u64);
         }
-        self.ordinal
+        block.decode(front.prefix, strings, |_| ()).ok_or_else(unordered)?;
+        let (is_ordered, range) = match direction {
+            Direction::Forward => (self.key() < strings.get(0), next..next + strings.len() as u64),
+            Direction::Backward => {
+                strings.bounds.truncate(slot + 2);
+                (self.key() > strings.get(slot), next - slot as u64..next + 1)
+            }
+        };
+        if is_ordered { Ok(range) } else { Err(unordered()) }
+    }
+
+    /// Moves to the last of these keys in this direction, which were found [`ahead`](Self::ahead) under
+    /// these ordinals, if there are any.
+    pub(in super::super) fn stand_behind(
+        &mut self,
+        direction: Direction,
+        ordinals: &Range<u64>,
+        strings: &Strings,
+    ) -> Option<u64> {
+        if strings.len() == 0 {
+            return None;
+        }
+        let (ordinal, i) = match direction {
+            Direction::Forward => (ordinals.end - 1, strings.len() - 1),
+            Direction::Backward => (ordinals.start, 0),
+        };
+        self.decoded.clear();
+        self.key.set(strings.get(i)).ok()?;
+        (self.ordinal, self.slot) = (ordinal, 0);
+        Some(ordinal)
+    }
+
+    /// Moves so many keys on, which there are.
+    pub(in super::super) fn pass(
+        &mut self,
+        keys: FrontKeys<'_>,
+        direction: Direction,
+        count: usize,
+    ) -> Result<Option<u64>, Corruption> {
+        let ordinal = match direction {
+            Direction::Forward => self.ordinal.checked_add(count as u64),
+            Direction::Backward => self.ordinal.checked_sub(count as u64),
+        };
+        if self.decoded.len() == 0 {
+            return self.go_to(keys, ordinal);
+        }
+        self.slot = match direction {
+            Direction::Forward => self.slot + count,
+            Direction::Backward => self.slot - count,
+        };
+        self.ordinal = ordinal.unwrap_or(self.ordinal);
+        Ok(ordinal)
     }
 
     /// Moves to the next larger key.
@@ -150,7 +226,7 @@ impl FrontWalk {
         let (number, slot) = front.place(ordinal);
         let block = keys.block(&front, number)?;
         let is_sound = block.decode(front.prefix, &mut self.decoded, |_| ()).is_some();
-        if !is_sound || !is_ordered(&self.before, self.decoded.key(slot)) {
+        if !is_sound || !is_ordered(&self.before, self.decoded.get(slot)) {
             self.decoded.clear();
             return Err(damaged(BLOCKS, ordinal as usize, "keys are strictly ascending"));
         }
