@@ -82,6 +82,17 @@ pub(crate) fn exercise(segment: &Segment, probes: &[Vec<u8>]) {
     let down = walk(&mut cursor, Direction::Backward, is_sound);
     let down_ended = !cursor.valid();
     assert!(up.is_sorted_by(|a, b| a < b) && down.is_sorted_by(|a, b| a > b));
+    for (direction, walked) in [(Direction::Forward, &up), (Direction::Backward, &down)] {
+        let copied = walk_by_copies(segment, direction);
+        match direction {
+            Direction::Forward => assert!(copied.is_sorted_by(|a, b| a < b)),
+            Direction::Backward => assert!(copied.is_sorted_by(|a, b| a > b)),
+        }
+        if is_sound {
+            assert!(copied.iter().zip(walked).all(|(copied, walked)| copied == walked));
+            assert!(copied.len() >= walked.len());
+        }
+    }
     // Of keys that come to about as many bytes, one walk may see all and the other not.
     let is_short =
         up.len() < WALKED_KEYS && up.iter().map(Vec::len).sum::<usize>() < WALKED_BYTES / 2;
@@ -138,6 +149,42 @@ fn exercise_copies(segment: &Segment, probes: &[Vec<u8>], is_sound: bool) {
             assert!(at.is_none_or(|at| at == copied + stepped) && (at.is_some() || stepped > 0));
         }
     }
+}
+
+/// The keys of a walk that copies what it can, and steps where it cannot: as many as a walk in steps looks at,
+/// or more, of what it copied last.
+fn walk_by_copies(segment: &Segment, direction: Direction) -> Vec<Vec<u8>> {
+    let width = match segment.width {
+        ValueWidth::Fixed(width) => Some(usize::from(width)),
+        ValueWidth::Bytes => None,
+    };
+    let (mut batch, widths) = (Batch::new(width.is_some()), Widths::new(8, width));
+    let mut cursor = SegmentCursor::new(segment);
+    let (mut keys, mut bytes) = (Vec::new(), 0);
+    match direction {
+        Direction::Forward => cursor.first(),
+        Direction::Backward => cursor.last(),
+    }
+    while cursor.valid() && keys.len() < WALKED_KEYS && bytes < WALKED_BYTES {
+        bytes += cursor.key().len();
+        keys.push(cursor.key().to_vec());
+        while keys.len() < WALKED_KEYS
+            && bytes < WALKED_BYTES
+            && let Some(Ok(true)) = cursor.copy_next(direction, &mut batch, |_| true)
+        {
+            while let Some(i) = batch.advance(direction) {
+                let key = batch.with_entry(i, widths, |key, _| key.to_vec());
+                bytes += key.len();
+                keys.push(key);
+            }
+            assert_eq!(keys.last().map(Vec::as_slice), Some(cursor.key()));
+        }
+        match direction {
+            Direction::Forward => cursor.next(),
+            Direction::Backward => cursor.prev(),
+        }
+    }
+    keys
 }
 
 /// Passes entries on to another segment, probe by probe. Of a base this makes a sound one, or fails.
