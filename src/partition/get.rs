@@ -7,7 +7,7 @@ use crate::arena::prefetch_value;
 use crate::entry::{Entry, ValueBuf, ValueWidth};
 use crate::error::Corruption;
 use crate::filter::{Filter, KeyHash};
-use crate::segment::Soon;
+use crate::segment::{Segment, Soon};
 use crate::sync::read_soon;
 
 /// Those of the layers that may have an entry of a key.
@@ -52,19 +52,29 @@ impl Partition {
             self.note_hit(found.is_some().then_some(0));
             return Some(Ok(found.and_then(Entry::live).map(f)));
         };
-        let asked = state.newer(layers, key);
-        if asked == Asked::NONE
-            && let Some(base) = layers.base.as_deref()
-        {
-            match (base.soon(key), self.width) {
-                (Soon::Value(value), ValueWidth::Fixed(width)) => {
-                    self.note_hit(Some(3));
-                    let bytes = value.to_le_bytes();
-                    return Some(Ok(bytes.get(..usize::from(width)).map(f)));
+        let mut asked = None;
+        let soon = match layers.base.as_deref() {
+            None => Soon::Unknown,
+            Some(base) => {
+                prefetch_value(base);
+                if state.delta.is_none() && layers.is_base_only() {
+                    asked = Some(Asked::NONE);
+                    base.soon(key)
+                } else if base.has_numbers() {
+                    state.soon_below(layers, base, key, &mut asked)
+                } else {
+                    Soon::Unknown
                 }
-                (Soon::Absent, _) => return Some(Ok(None)),
-                (Soon::Value(_), ValueWidth::Bytes) | (Soon::Removed | Soon::Unknown, _) => {}
             }
+        };
+        match (soon, self.width) {
+            (Soon::Value(value), ValueWidth::Fixed(width)) => {
+                self.note_hit(Some(3));
+                let bytes = value.to_le_bytes();
+                return Some(Ok(bytes.get(..usize::from(width)).map(f)));
+            }
+            (Soon::Absent, _) => return Some(Ok(None)),
+            (Soon::Value(_), ValueWidth::Bytes) | (Soon::Removed | Soon::Unknown, _) => {}
         }
         let buf = ValueBuf::default();
         match state.find(layers, asked, key, &buf) {
@@ -78,24 +88,42 @@ impl Partition {
 }
 
 impl State {
-    /// Which of the delta and the layers above the base may have an entry of `key`. Asks for what a
-    /// search in the base reads first.
-    #[inline]
-    fn newer(&self, layers: &Layers, key: &[u8]) -> Asked {
-        if let Some(base) = &layers.base {
-            prefetch_value(&**base);
-        }
-        if self.delta.is_none() && layers.is_base_only() {
-            Asked::NONE
-        } else {
-            self.ask_filters(layers, key)
-        }
+    /// What can be said in few steps about `key`, over a base below others. `asked` becomes those of them
+    /// that may have an entry of it, if that is found out.
+    #[inline(never)]
+    fn soon_below(
+        &self,
+        layers: &Layers,
+        base: &Segment,
+        key: &[u8],
+        asked: &mut Option<Asked>,
+    ) -> Soon {
+        let hash = KeyHash::of(key);
+        self.ask_for_filters(layers, hash);
+        let mut newer = None;
+        let soon = base.soon_below(key, || {
+            let said = self.ask_filters(layers, hash);
+            newer = Some(said);
+            said == Asked::NONE
+        });
+        let newer = newer.unwrap_or_else(|| self.ask_filters(layers, hash));
+        *asked = Some(newer);
+        if newer == Asked::NONE { soon } else { Soon::Unknown }
     }
 
-    #[inline(never)]
-    fn ask_filters(&self, layers: &Layers, key: &[u8]) -> Asked {
+    /// Asks for what the filters will be asked for.
+    #[inline]
+    fn ask_for_filters(&self, layers: &Layers, hash: KeyHash) {
+        if let Some(filter) = self.delta.as_deref().and_then(|delta| delta.filter.as_deref()) {
+            filter.ask(hash);
+        }
+        layers.ask_for_filters(hash);
+    }
+
+    /// Which of the delta and the layers above the base may have an entry of the key.
+    #[inline]
+    fn ask_filters(&self, layers: &Layers, hash: KeyHash) -> Asked {
         let delta = self.delta.as_deref();
-        let hash = KeyHash::of(key);
         let may_hold =
             |filter: Option<&Filter>| filter.is_none_or(|filter| filter.may_contain(hash));
         let in_delta = delta.is_some_and(|delta| may_hold(delta.filter.as_deref()));
@@ -108,15 +136,37 @@ impl State {
     }
 
     /// The live value of `key` in the newest of these layers that has an entry of it, and the number of
-    /// that layer. `buf` is where the value goes, if it has to be unpacked.
+    /// that layer. `asked` are those above the base that may have one, if it is known. `buf` is where the
+    /// value goes, if it has to be unpacked.
     #[inline(never)]
     fn find<'a>(
         &'a self,
         layers: &'a Layers,
-        asked: Asked,
+        asked: Option<Asked>,
         key: &[u8],
         buf: &'a ValueBuf,
     ) -> Result<(Option<&'a [u8]>, Option<usize>), Corruption> {
+        let in_base =
+            |found: Option<Entry<'a>>| (found.and_then(Entry::live), found.is_some().then_some(3));
+        let asked = match (asked, &layers.base) {
+            (Some(asked), _) => asked,
+            (None, None) => self.ask_filters(layers, KeyHash::of(key)),
+            (None, Some(base)) => {
+                let hash = KeyHash::of(key);
+                self.ask_for_filters(layers, hash);
+                let mut newer = None;
+                let found = base.get_below(key, buf, &mut || {
+                    let said = self.ask_filters(layers, hash);
+                    newer = Some(said);
+                    said == Asked::NONE
+                });
+                // Damage of the base does not matter to a key that is above it.
+                match newer.unwrap_or_else(|| self.ask_filters(layers, hash)) {
+                    Asked::NONE => return found.map(in_base),
+                    newer => newer,
+                }
+            }
+        };
         if asked.has(Asked::DELTA)
             && let Some(entry) = self.delta.as_ref().and_then(|delta| delta.tree.get(key))
         {
@@ -145,7 +195,6 @@ impl State {
             }
         }
         let Some(base) = &layers.base else { return Ok((None, None)) };
-        let found = base.get(key, buf)?;
-        Ok((found.and_then(Entry::live), found.is_some().then_some(3)))
+        base.get(key, buf).map(in_base)
     }
 }

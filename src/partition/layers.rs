@@ -122,6 +122,16 @@ impl Layers {
         }
     }
 
+    /// Asks for what the filters will be asked for.
+    #[inline]
+    pub(super) fn ask_for_filters(&self, hash: KeyHash) {
+        let frozen = self.frozen.as_ref().and_then(|frozen| frozen.filter());
+        let overlay = self.overlay.as_ref().and_then(|overlay| overlay.filter());
+        for filter in [frozen, overlay].into_iter().flatten() {
+            filter.ask(hash);
+        }
+    }
+
     /// Asks for what a search for `key` reads first of the overlay's filter and of the base.
     #[inline]
     pub(super) fn ask(&self, key: &[u8], hash: KeyHash) {

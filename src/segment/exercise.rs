@@ -329,6 +329,17 @@ fn exercise_lookups(segment: &Segment, probes: &[Vec<u8>]) {
         assert_eq!(search.settle(), segment.soon(probe));
     }
     for probe in probes {
+        let bufs = [ValueBuf::default(), ValueBuf::default()];
+        let mut asked = 0;
+        let below = segment.get_below(probe, &bufs[0], &mut || {
+            asked += 1;
+            true
+        });
+        assert!(asked <= 1);
+        assert_eq!(below.map(shown), segment.get(probe, &bufs[1]).map(shown));
+        assert_eq!(segment.soon_below(probe, || true), segment.soon(probe));
+    }
+    for probe in probes {
         let buf = ValueBuf::default();
         let found = segment.get(probe, &buf).map(|found| found.map(Entry::live));
         for soon in [segment.soon(probe), segment.soon_above(probe)] {

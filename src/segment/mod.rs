@@ -316,7 +316,7 @@ impl Segment {
         // The value is somewhere else than the key: both are on their way at once.
         let found = match &known.head {
             KeyHead::Direct(head) => self.find_direct(layout, *head, &values, key)?,
-            KeyHead::Front(head) => self.find_front(layout, *head, &values, key)?,
+            KeyHead::Front(head) => self.find_front(layout, *head, &values, key, None)?,
             KeyHead::Wide(head) => self.find_wide(layout, *head, &values, key)?,
             KeyHead::Int(head) => {
                 let keys = self.int_keys(layout, *head);
@@ -325,6 +325,26 @@ impl Segment {
             KeyHead::Plain => self.plain_keys(layout).search(key)?.ok(),
             KeyHead::Fst => self.fst_keys(layout).find(key)?,
         };
+        found.map(|ordinal| self.entry_of(layout, values, Ordinal(ordinal), buf)).transpose()
+    }
+
+    /// As [`get`](Self::get), of a segment below others. `is_last` tells whether these say nothing about the
+    /// key: it may be called, when what is read first of this one is on its way. Where it says no, the
+    /// answer means nothing.
+    #[inline]
+    pub(crate) fn get_below<'a>(
+        &'a self,
+        key: &[u8],
+        buf: &'a ValueBuf,
+        is_last: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<Entry<'a>>, Corruption> {
+        let known = self.known()?;
+        let KeyHead::Front(head) = &known.head else {
+            return if is_last() { self.get(key, buf) } else { Ok(None) };
+        };
+        let layout = &known.layout;
+        let values = self.values(layout);
+        let found = self.find_front(layout, *head, &values, key, Some(is_last))?;
         found.map(|ordinal| self.entry_of(layout, values, Ordinal(ordinal), buf)).transpose()
     }
 
@@ -354,7 +374,7 @@ impl Segment {
     }
 
     /// The ordinal of `key` in front-coded blocks: keys of several kinds would be made ready in memory
-    /// first, and then looked at.
+    /// first, and then looked at. `is_last` is as for [`FrontKeys::search_below`].
     #[inline(never)]
     fn find_front(
         &self,
@@ -362,8 +382,10 @@ impl Segment {
         head: FrontHead,
         values: &Values<'_>,
         key: &[u8],
+        is_last: Option<&mut dyn FnMut() -> bool>,
     ) -> Result<Option<u64>, Corruption> {
-        Ok(self.front_keys(layout, head).search(key, |first| values.prefetch(first))?.ok())
+        let keys = self.front_keys(layout, head);
+        Ok(keys.search_below(key, |first| values.prefetch(first), is_last)?.ok())
     }
 
     /// The same, through the point index, which most often tells without anything else that a key is

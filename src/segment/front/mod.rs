@@ -219,6 +219,19 @@ impl<'a> FrontKeys<'a> {
         key: &[u8],
         expect: impl FnOnce(u64),
     ) -> Result<Result<u64, u64>, Corruption> {
+        self.search_below(key, expect, None)
+    }
+
+    /// As [`search`](Self::search). `is_last`, if there is one, is called once what the search reads next is
+    /// on its way, if it comes so far. Where it says no, the answer means nothing.
+    #[expect(clippy::inline_always, reason = "what a get has made for itself is not copied then")]
+    #[inline(always)]
+    pub(super) fn search_below(
+        &self,
+        key: &[u8],
+        expect: impl FnOnce(u64),
+        is_last: Option<&mut dyn FnMut() -> bool>,
+    ) -> Result<Result<u64, u64>, Corruption> {
         let (front, rest) = match self.enter(key)? {
             Ok(entered) => entered,
             Err(beyond) => return Ok(Err(beyond)),
@@ -228,6 +241,13 @@ impl<'a> FrontKeys<'a> {
         let reached = front.tree.arrive(leaf, &wanted)?;
         expect(reached.block << front.shift);
         let span = self.span(&front, reached)?;
+        if let Some(is_last) = is_last {
+            prefetch(self.blocks.admitted(), span.start);
+            prefetch(self.blocks.admitted(), span.start + CACHE_LINE);
+            if !is_last() {
+                return Ok(Err(0));
+            }
+        }
         self.search_block(&front, span, &wanted)
     }
 
