@@ -4,6 +4,7 @@
 use super::{Layers, Partition};
 use crate::entry::ValueBuf;
 use crate::error::Corruption;
+use crate::filter::KeyHash;
 use crate::segment::{Lookup, Segment, Soon, SoonSearch, Stepped};
 use crate::sync::{Arc, read_soon};
 
@@ -66,6 +67,8 @@ pub(crate) struct Batch {
     layers: [Option<Arc<Layers>>; BATCH],
     /// Where in them the layers of each key are.
     place: [u8; BATCH],
+    /// What the filters are asked for each key, if it was made.
+    hashes: [Option<KeyHash>; BATCH],
     /// Keys that are still to be looked up.
     open: Numbers,
 }
@@ -74,7 +77,12 @@ impl Batch {
     /// No keys yet.
     #[inline]
     pub(crate) fn new() -> Self {
-        Self { layers: [const { None }; BATCH], place: [0; BATCH], open: Numbers::default() }
+        Self {
+            layers: [const { None }; BATCH],
+            place: [0; BATCH],
+            hashes: [None; BATCH],
+            open: Numbers::default(),
+        }
     }
 
     #[inline]
@@ -101,7 +109,8 @@ impl Partition {
         }
         let mut place = None;
         for number in numbers {
-            match (state.find_in_delta(keys[number], &mut None), &state.layers) {
+            let hash = &mut batch.hashes[number];
+            match (state.find_in_delta(keys[number], hash), &state.layers) {
                 (Some(entry), _) => {
                     if let Some(value) = entry.live() {
                         answer(number, value);
@@ -109,6 +118,10 @@ impl Partition {
                 }
                 (None, None) => {}
                 (None, Some(layers)) => {
+                    if let Some(hash) = *hash {
+                        // Looked at when those of the other keys are on their way too.
+                        layers.ask_for_filters(hash);
+                    }
                     let place = *place.get_or_insert_with(|| {
                         batch.layers[number] = Some(Arc::clone(layers));
                         number as u8
@@ -135,8 +148,9 @@ impl Batch {
     ) -> Result<(), Corruption> {
         let mut open = self.open;
         for number in self.open {
+            let mut hash = self.hashes[number];
             let found =
-                self.of(number).and_then(|layers| layers.find_frozen(keys[number], &mut None));
+                self.of(number).and_then(|layers| layers.find_frozen(keys[number], &mut hash));
             if let Some(entry) = found {
                 open.remove(number);
                 if let Some(value) = entry.live() {
@@ -146,7 +160,15 @@ impl Batch {
         }
         let is_covered = |number| self.of(number).is_some_and(|layers| layers.overlay.is_some());
         if open.into_iter().any(is_covered) {
-            self.search(|layers, key| layers.overlay_of(key, &mut None), keys, &mut open, answer)?;
+            self.search(
+                |layers, number| {
+                    let mut hash = self.hashes[number];
+                    layers.overlay_of(keys[number], &mut hash)
+                },
+                keys,
+                &mut open,
+                answer,
+            )?;
         }
         self.search(|layers, _| layers.base.as_deref(), keys, &mut open, answer)
     }
@@ -155,7 +177,7 @@ impl Batch {
     /// once. Those that it finds are not open any more.
     fn search(
         &self,
-        segment_of: impl for<'l> Fn(&'l Layers, &[u8]) -> Option<&'l Segment>,
+        segment_of: impl for<'l> Fn(&'l Layers, usize) -> Option<&'l Segment>,
         keys: &[&[u8]],
         open: &mut Numbers,
         answer: &mut impl FnMut(usize, &[u8]),
@@ -164,7 +186,7 @@ impl Batch {
         let mut searches: [Option<SoonSearch<'_>>; BATCH] = std::array::from_fn(|_| None);
         let (mut soon, mut later) = (Numbers::default(), Numbers::default());
         for number in *open {
-            let Some(segment) = self.of(number).and_then(|layers| segment_of(layers, keys[number]))
+            let Some(segment) = self.of(number).and_then(|layers| segment_of(layers, number))
             else {
                 continue;
             };
@@ -195,7 +217,7 @@ impl Batch {
     #[inline(never)]
     fn search_on(
         &self,
-        segment_of: impl for<'l> Fn(&'l Layers, &[u8]) -> Option<&'l Segment>,
+        segment_of: impl for<'l> Fn(&'l Layers, usize) -> Option<&'l Segment>,
         keys: &[&[u8]],
         numbers: Numbers,
         open: &mut Numbers,
@@ -205,7 +227,7 @@ impl Batch {
         let mut pending = Numbers::default();
         for number in numbers {
             if let Some(layers) = self.of(number)
-                && let Some(segment) = segment_of(layers, keys[number])
+                && let Some(segment) = segment_of(layers, number)
             {
                 lookups[number].begin(segment, keys[number])?;
                 pending.insert(number);
