@@ -7,7 +7,7 @@ use crate::arena::prefetch_value;
 use crate::entry::{Entry, ValueBuf, ValueWidth};
 use crate::error::Corruption;
 use crate::filter::{Filter, KeyHash};
-use crate::segment::{Segment, Soon};
+use crate::segment::Soon;
 use crate::sync::read_soon;
 
 /// Those of the layers that may have an entry of a key.
@@ -61,7 +61,11 @@ impl Partition {
                     asked = Some(Asked::NONE);
                     base.soon(key)
                 } else if base.has_numbers() {
-                    state.soon_below(layers, base, key, &mut asked)
+                    // A search among numbers has so little to read that nothing is spared by asking the
+                    // filters on the way.
+                    let newer = state.newer(layers, key);
+                    asked = Some(newer);
+                    if newer == Asked::NONE { base.soon(key) } else { Soon::Unknown }
                 } else {
                     Soon::Unknown
                 }
@@ -88,27 +92,10 @@ impl Partition {
 }
 
 impl State {
-    /// What can be said in few steps about `key`, over a base below others. `asked` becomes those of them
-    /// that may have an entry of it, if that is found out.
+    /// Which of the delta and the layers above the base may have an entry of `key`.
     #[inline(never)]
-    fn soon_below(
-        &self,
-        layers: &Layers,
-        base: &Segment,
-        key: &[u8],
-        asked: &mut Option<Asked>,
-    ) -> Soon {
-        let hash = KeyHash::of(key);
-        self.ask_for_filters(layers, hash);
-        let mut newer = None;
-        let soon = base.soon_below(key, || {
-            let said = self.ask_filters(layers, hash);
-            newer = Some(said);
-            said == Asked::NONE
-        });
-        let newer = newer.unwrap_or_else(|| self.ask_filters(layers, hash));
-        *asked = Some(newer);
-        if newer == Asked::NONE { soon } else { Soon::Unknown }
+    fn newer(&self, layers: &Layers, key: &[u8]) -> Asked {
+        self.ask_filters(layers, KeyHash::of(key))
     }
 
     /// Asks for what the filters will be asked for.
@@ -120,7 +107,7 @@ impl State {
         layers.ask_for_filters(hash);
     }
 
-    /// Which of the delta and the layers above the base may have an entry of the key.
+    /// The same of a key with this hash.
     #[inline]
     fn ask_filters(&self, layers: &Layers, hash: KeyHash) -> Asked {
         let delta = self.delta.as_deref();
@@ -150,7 +137,7 @@ impl State {
             |found: Option<Entry<'a>>| (found.and_then(Entry::live), found.is_some().then_some(3));
         let asked = match (asked, &layers.base) {
             (Some(asked), _) => asked,
-            (None, None) => self.ask_filters(layers, KeyHash::of(key)),
+            (None, None) => self.newer(layers, key),
             (None, Some(base)) => {
                 let hash = KeyHash::of(key);
                 self.ask_for_filters(layers, hash);

@@ -54,20 +54,6 @@ impl Segment {
         matches!(&self.frame, Frame::Known(known) if matches!(known.head, KeyHead::Int(_)))
     }
 
-    /// As [`soon`](Self::soon), of a segment below others. `is_last` tells whether these say nothing about
-    /// the key: it is called when what the search reads next is on its way, if it comes so far. Where it
-    /// says no, the answer means nothing.
-    #[inline(always)]
-    pub(crate) fn soon_below(&self, key: &[u8], is_last: impl FnMut() -> bool) -> Soon {
-        let Some((keys, values)) = self.live_numbers() else { return Soon::Unknown };
-        let mut values = Gated { values, is_last };
-        match keys.search_here(key, &mut values) {
-            Ok(Ok(ordinal)) => values.values.get(ordinal),
-            Ok(Err(_)) => Soon::Absent,
-            Err(_) => Soon::Unknown,
-        }
-    }
-
     /// The same of a segment that may have tombstones: compiled again, so that others need not be asked.
     pub(crate) fn soon_above(&self, key: &[u8]) -> Soon {
         let Some((keys, mut values, tombstones)) = self.numbers_above() else {
@@ -207,23 +193,5 @@ impl Near for Column<'_> {
         let at = (ordinal as usize).wrapping_mul(self.width);
         prefetch(self.array, at);
         prefetch(self.array, at.wrapping_add(CACHE_LINE));
-    }
-}
-
-/// Values of a segment below others, which are asked on the way.
-struct Gated<'a, F> {
-    values: Column<'a>,
-    is_last: F,
-}
-
-impl<F: FnMut() -> bool> Near for Gated<'_, F> {
-    #[inline(always)]
-    fn tell(&mut self, ordinal: u64) {
-        self.values.tell(ordinal);
-    }
-
-    #[inline(always)]
-    fn goes_on(&mut self) -> bool {
-        (self.is_last)()
     }
 }

@@ -155,9 +155,6 @@ impl<'a> IntKeys<'a> {
         if let Some(slot) = piece.expect(sought.number) {
             near.tell(first + slot as u64);
         }
-        if !near.goes_on() {
-            return Ok(Err(first));
-        }
         let Some(keys) = piece.narrow(sought.number) else { return Err(no_piece(row.piece)) };
         near.tell(first + keys.0 as u64);
         match piece.settle(sought.number, keys) {
@@ -334,13 +331,6 @@ impl<'a> IntKeys<'a> {
 pub(super) trait Near {
     /// May be near.
     fn tell(&mut self, ordinal: u64);
-
-    /// Whether the search is to go on, once what it reads next is asked for. If not, it says that the key is
-    /// absent.
-    #[inline(always)]
-    fn goes_on(&mut self) -> bool {
-        true
-    }
 }
 
 impl Near for &mut dyn FnMut(u64) {
