@@ -216,11 +216,15 @@ impl<S: Deref<Target = Segment>> SegmentCursor<S> {
                 Err(corruption) => return Some(Err(corruption)),
             };
             keep_strings(strings, &mut ordinals, direction, is_in);
-            if let Some(out) = out.filter(|_| strings.len() > 0) {
+            if strings.len() == 0 {
+                return Some(Ok(None));
+            }
+            if let Some(out) = out {
                 let (values, width) = segment.values(layout).lend(ordinals.clone())?;
                 values.copy(0..strings.len(), width, out)?;
             }
-            Some(Ok(walk.stand_behind(direction, &ordinals, strings)))
+            // Last, since until then nothing must have changed.
+            Some(Ok(Some(walk.stand_behind(direction, &ordinals, strings)?)))
         })?;
         Some(copied.and_then(|last| {
             self.status = Ok(());

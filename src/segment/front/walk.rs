@@ -124,23 +124,21 @@ impl FrontWalk {
         if is_ordered { Ok(range) } else { Err(unordered()) }
     }
 
-    /// Moves to the last of these keys in this direction, which were found [`ahead`](Self::ahead) under
-    /// these ordinals, if there are any.
+    /// Moves to the last of these keys in this direction, of which there are some, and which were found
+    /// [`ahead`](Self::ahead) under these ordinals. Nothing has changed, and `None` is answered, if there is no
+    /// memory for it.
     pub(in super::super) fn stand_behind(
         &mut self,
         direction: Direction,
         ordinals: &Range<u64>,
         strings: &Strings,
     ) -> Option<u64> {
-        if strings.len() == 0 {
-            return None;
-        }
         let (ordinal, i) = match direction {
-            Direction::Forward => (ordinals.end - 1, strings.len() - 1),
+            Direction::Forward => (ordinals.end.checked_sub(1)?, strings.len().checked_sub(1)?),
             Direction::Backward => (ordinals.start, 0),
         };
-        self.decoded.clear();
         self.key.set(strings.get(i)).ok()?;
+        self.decoded.clear();
         (self.ordinal, self.slot) = (ordinal, 0);
         Some(ordinal)
     }
