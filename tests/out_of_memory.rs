@@ -27,6 +27,8 @@ enum Refusal {
     Once(u64),
     /// That one and all after it.
     From(u64),
+    /// All of at least so many bytes, and of fewer than so many.
+    Between(usize, usize),
 }
 
 thread_local! {
@@ -41,6 +43,9 @@ fn is_refused(bytes: usize) -> bool {
         let (next, is_refused) = match refusal.get() {
             None => return false,
             Some(_) if bytes < LEAST_BYTES => return false,
+            Some(Refusal::Between(least, most)) => {
+                (Some(Refusal::Between(least, most)), (least..most).contains(&bytes))
+            }
             Some(Refusal::Once(0)) => (None, true),
             Some(Refusal::From(0)) => (Some(Refusal::From(0)), true),
             Some(Refusal::Once(left)) => (Some(Refusal::Once(left - 1)), false),
@@ -452,6 +457,30 @@ fn walks_over_keys_of_one_length_yield_everything_without_memory() {
     }
     sweep(&mut tally, (0..3000u64).map(|n| (mixed(n), mixed(n + 1))), &[7u8; 100]);
     tally.finish(10);
+}
+
+#[test]
+fn a_walk_over_text_that_cannot_keep_its_place_goes_on() {
+    // Keys are put together without a way to fail; the last one of a block is kept by one that may.
+    let long = "x".repeat(3000);
+    let key =
+        |n: u32| if n % 16 == 15 { format!("key {n:06} {long}") } else { format!("key {n:06}") };
+    let kv: MemKV<String, u32> =
+        MemKV::from_sorted_with_options((0..1000).map(|n| (key(n), n)), manual()).expect("sorted");
+    let mut was_refused = false;
+    for is_up in [true, false] {
+        let (mut walk, mut count) = (kv.iter().lending(), 0);
+        // The key and some room behind it.
+        was_refused |= refusing(Refusal::Between(3060, 3100), || {
+            let mut next = || if is_up { walk.next_ref() } else { walk.next_back_ref() }.is_some();
+            while next() {
+                count += 1;
+            }
+        })
+        .1;
+        assert_eq!(count, 1000);
+    }
+    assert!(was_refused);
 }
 
 /// A number of eight bytes, of which those of neighbouring `n` have nothing in common.

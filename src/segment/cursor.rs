@@ -181,9 +181,12 @@ impl<S: Deref<Target = Segment>> SegmentCursor<S> {
             };
             keep_keys(bytes, key_len, &mut ordinals, direction, is_in);
             let len = (ordinals.end - ordinals.start) as usize;
-            if has_values && len > 0 {
+            if len > 0 {
+                // Those that cannot be read are not passed over either where keys alone are wanted.
                 let (values, width) = values.lend(ordinals.clone())?;
-                values.copy(0..len, width, bytes)?;
+                if has_values {
+                    values.copy(0..len, width, bytes)?;
+                }
             }
             // Last, since until then nothing must have changed.
             let last = walk.stand_behind(direction, &ordinals, &bytes[..len * key_len]);
@@ -219,8 +222,9 @@ impl<S: Deref<Target = Segment>> SegmentCursor<S> {
             if strings.len() == 0 {
                 return Some(Ok(None));
             }
+            // Those that cannot be read are not passed over either where keys alone are wanted.
+            let (values, width) = segment.values(layout).lend(ordinals.clone())?;
             if let Some(out) = out {
-                let (values, width) = segment.values(layout).lend(ordinals.clone())?;
                 values.copy(0..strings.len(), width, out)?;
             }
             // Last, since until then nothing must have changed.

@@ -136,6 +136,8 @@ impl<'a> Symbols<'a> {
                 group >>= 8;
             }
             if left <= GROUP {
+                // Of a forged table, codes behind the end may have bytes, which are not of the text.
+                at -= (GROUP - left) * usize::from(self.stored(ESCAPE).1);
                 return (at <= target.len()).then_some(at);
             }
             (rest, left) = (behind, left - GROUP);
