@@ -133,28 +133,7 @@ impl<'a> Lent<'a> {
 
     /// The first ones in this direction, as long as `is_in` says so: no longer, once it does not.
     pub(crate) fn keep_while(self, direction: Direction, is_in: impl Fn(&[u8]) -> bool) -> Self {
-        let len = self.len();
-        let (mut low, mut high) = (0, len);
-        // Most often they all stay: then one look is enough.
-        let farthest = match direction {
-            Direction::Forward => len.checked_sub(1),
-            Direction::Backward => (len > 0).then_some(0),
-        };
-        if farthest.is_none_or(|farthest| self.keys.with_key(farthest, &is_in)) {
-            return self;
-        }
-        while low < high {
-            let middle = low.midpoint(high);
-            if self.keys.with_key(middle, &is_in) == (direction == Direction::Forward) {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        self.slice(match direction {
-            Direction::Forward => 0..low,
-            Direction::Backward => low..len,
-        })
+        self.slice(kept(self.len(), direction, |i| self.keys.with_key(i, &is_in)))
     }
 
     /// The first ones in this direction, as long as their keys come before `bound`.
@@ -194,6 +173,36 @@ impl<'a> Lent<'a> {
     fn slice(self, range: Range<usize>) -> Self {
         let first = self.first + range.start;
         Self { keys: self.keys.slice(range), first, ..self }
+    }
+}
+
+/// Which of `count` come first in this direction, as long as `is_in` says so of them.
+#[inline]
+pub(crate) fn kept(
+    count: usize,
+    direction: Direction,
+    is_in: impl Fn(usize) -> bool,
+) -> Range<usize> {
+    let farthest = match direction {
+        Direction::Forward => count.checked_sub(1),
+        Direction::Backward => (count > 0).then_some(0),
+    };
+    // Most often they all stay: then one look is enough.
+    if farthest.is_none_or(&is_in) {
+        return 0..count;
+    }
+    let (mut low, mut high) = (0, count);
+    while low < high {
+        let middle = low.midpoint(high);
+        if is_in(middle) == (direction == Direction::Forward) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    match direction {
+        Direction::Forward => 0..low,
+        Direction::Backward => low..count,
     }
 }
 

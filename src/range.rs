@@ -12,6 +12,26 @@ pub(crate) enum Direction {
     Backward,
 }
 
+impl Direction {
+    /// The other one.
+    #[inline]
+    pub(crate) fn opposite(self) -> Self {
+        match self {
+            Self::Forward => Self::Backward,
+            Self::Backward => Self::Forward,
+        }
+    }
+
+    /// The ordinal so many entries on from another one, if that is a number.
+    #[inline]
+    pub(crate) fn step(self, ordinal: u64, count: u64) -> Option<u64> {
+        match self {
+            Self::Forward => ordinal.checked_add(count),
+            Self::Backward => ordinal.checked_sub(count),
+        }
+    }
+}
+
 /// Bytes of a key that is kept without an allocation.
 const SHORT: usize = 22;
 

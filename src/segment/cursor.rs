@@ -9,7 +9,7 @@ use super::soon::Soon;
 use super::values::Place;
 use super::wide::WideWalk;
 use super::{KeyHead, Keys, Known, Located, Ordinal, Segment};
-use crate::batch::{Batch, Lent};
+use crate::batch::{Batch, Lent, kept};
 use crate::cursor::Cursor;
 use crate::entry::{Below, Entry, EntryKind, ValueWidth};
 use crate::error::Corruption;
@@ -192,11 +192,7 @@ impl<S: Deref<Target = Segment>> SegmentCursor<S> {
             let last = walk.stand_behind(direction, &ordinals, &bytes[..len * key_len]);
             Some((len, Ok(last)))
         })?;
-        Some(copied.and_then(|last| {
-            self.status = Ok(());
-            last.inspect(|last| self.land(*last));
-            self.status.map(|()| last.is_some())
-        }))
+        Some(copied.and_then(|last| self.land_behind(last)))
     }
 
     /// The same of text: the keys of a block, or what is left of it.
@@ -230,11 +226,16 @@ impl<S: Deref<Target = Segment>> SegmentCursor<S> {
             // Last, since until then nothing must have changed.
             Some(Ok(Some(walk.stand_behind(direction, &ordinals, strings)?)))
         })?;
-        Some(copied.and_then(|last| {
-            self.status = Ok(());
-            last.inspect(|last| self.land(*last));
-            self.status.map(|()| last.is_some())
-        }))
+        Some(copied.and_then(|last| self.land_behind(last)))
+    }
+
+    /// Stands on the last entry that was copied, if any was; whether one was.
+    fn land_behind(&mut self, last: Option<u64>) -> Result<bool, Corruption> {
+        self.status = Ok(());
+        if let Some(last) = last {
+            self.land(last);
+        }
+        self.status.map(|()| last.is_some())
     }
 
     /// Stands on an entry, if there is one, whose value may be known; whether there is one.
@@ -345,32 +346,6 @@ fn keep_strings(
         strings.bounds.truncate(kept.end + 1);
         strings.bounds.drain(..kept.start);
         *ordinals = ordinals.start + kept.start as u64..ordinals.start + kept.end as u64;
-    }
-}
-
-/// Which of `count` come first in this direction, as long as `is_in` says so of them.
-#[inline]
-fn kept(count: usize, direction: Direction, is_in: impl Fn(usize) -> bool) -> Range<usize> {
-    let farthest = match direction {
-        Direction::Forward => count.checked_sub(1),
-        Direction::Backward => (count > 0).then_some(0),
-    };
-    // Most often they all stay: then one look is enough.
-    if farthest.is_none_or(&is_in) {
-        return 0..count;
-    }
-    let (mut low, mut high) = (0, count);
-    while low < high {
-        let middle = low.midpoint(high);
-        if is_in(middle) == (direction == Direction::Forward) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    match direction {
-        Direction::Forward => 0..low,
-        Direction::Backward => low..count,
     }
 }
 

@@ -87,10 +87,7 @@ impl FrontWalk {
         direction: Direction,
         strings: &mut Strings,
     ) -> Option<Result<Range<u64>, Corruption>> {
-        let next = match direction {
-            Direction::Forward => self.ordinal.checked_add(1).filter(|next| *next < keys.len())?,
-            Direction::Backward => self.ordinal.checked_sub(1)?,
-        };
+        let next = direction.step(self.ordinal, 1).filter(|next| *next < keys.len())?;
         Some(self.decode_from(keys, direction, next, strings).inspect_err(|_| strings.clear()))
     }
 
@@ -150,10 +147,7 @@ impl FrontWalk {
         direction: Direction,
         count: usize,
     ) -> Result<Option<u64>, Corruption> {
-        let ordinal = match direction {
-            Direction::Forward => self.ordinal.checked_add(count as u64),
-            Direction::Backward => self.ordinal.checked_sub(count as u64),
-        };
+        let ordinal = direction.step(self.ordinal, count as u64);
         if self.decoded.len() == 0 {
             return self.go_to(keys, ordinal);
         }

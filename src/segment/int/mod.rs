@@ -23,7 +23,7 @@ mod walk;
 
 pub(super) use build::{FinishedInts, IntStage};
 pub(super) use pass::IntPiece;
-pub(super) use walk::{IntWalk, neighbours};
+pub(super) use walk::{IntWalk, is_beyond, neighbours};
 
 use super::format::Section;
 use crate::arena::OutOfMemory;

@@ -108,10 +108,7 @@ impl IntWalk {
         most: u64,
         numbers: &mut Vec<u64>,
     ) -> Option<Result<Range<u64>, Corruption>> {
-        let next = match direction {
-            Direction::Forward => self.ordinal.checked_add(1).filter(|next| *next < keys.len())?,
-            Direction::Backward => self.ordinal.checked_sub(1)?,
-        };
+        let next = direction.step(self.ordinal, 1).filter(|next| *next < keys.len())?;
         let most = most.min(self.most).max(1);
         let slot = self.slot();
         let unpacked = match direction {
@@ -167,14 +164,10 @@ impl IntWalk {
         direction: Direction,
         count: usize,
     ) -> Result<Option<u64>, Corruption> {
-        let count = count as u64;
         // Those that were copied without having been unpacked here are gone back to, and then a walk goes on
         // as it came.
-        let (ordinal, onward) = match direction {
-            Direction::Forward => (self.ordinal.checked_add(count), Direction::Backward),
-            Direction::Backward => (self.ordinal.checked_sub(count), Direction::Forward),
-        };
-        self.go_to(keys, ordinal, onward)
+        let onward = direction.opposite();
+        self.go_to(keys, direction.step(self.ordinal, count as u64), onward)
     }
 
     /// Moves to the next larger key.
@@ -285,7 +278,7 @@ pub(in super::super) fn neighbours(
 }
 
 /// Whether a key comes behind another one in this direction.
-fn is_beyond(key: u64, before: u64, direction: Direction) -> bool {
+pub(in super::super) fn is_beyond(key: u64, before: u64, direction: Direction) -> bool {
     match direction {
         Direction::Forward => before < key,
         Direction::Backward => before > key,

@@ -7,7 +7,7 @@ use crate::batch::LentKeys;
 use crate::bytes::copy_short;
 use crate::error::{Corruption, Error};
 use crate::range::Direction;
-use crate::segment::int::{Near, neighbours};
+use crate::segment::int::{Near, is_beyond, neighbours};
 use std::ops::Range;
 
 /// Keys that are put together at most, all of one piece; where a walk begins, after which there are twice
@@ -147,7 +147,7 @@ impl WideWalk {
             Direction::Forward => self.heads.first(),
             Direction::Backward => self.heads.last(),
         };
-        if !nearest.is_some_and(|head| self.is_beyond(*head, direction)) {
+        if !nearest.is_some_and(|head| is_beyond(*head, self.head, direction)) {
             return Some(Err(unordered(next)));
         }
         Some(keys.join_all(found.start, &self.heads, out).map(|()| found))
@@ -179,13 +179,9 @@ impl WideWalk {
         direction: Direction,
         count: usize,
     ) -> Result<Option<u64>, Corruption> {
-        let count = count as u64;
         // Those that were copied elsewhere are gone back to, and then a walk goes on as it came.
-        let (ordinal, onward) = match direction {
-            Direction::Forward => (self.ordinal.checked_add(count), Direction::Backward),
-            Direction::Backward => (self.ordinal.checked_sub(count), Direction::Forward),
-        };
-        self.go_to(keys, ordinal, onward)
+        let onward = direction.opposite();
+        self.go_to(keys, direction.step(self.ordinal, count as u64), onward)
     }
 
     /// Moves to the next key in this direction.
@@ -200,29 +196,16 @@ impl WideWalk {
         }
         let before = self.head;
         self.enter(keys, ordinal, direction, Some(before))?;
-        let head = std::mem::replace(&mut self.head, before);
-        if !self.is_beyond(head, direction) {
-            self.keys.clear();
-            return Err(unordered(ordinal));
+        if is_beyond(self.head, before, direction) {
+            return Ok(Some(ordinal));
         }
-        self.head = head;
-        Ok(Some(ordinal))
+        self.keys.clear();
+        Err(unordered(ordinal))
     }
 
     /// The ordinal of the next key in this direction, if there is one.
     fn beyond(&self, keys: WideKeys<'_>, direction: Direction) -> Option<u64> {
-        match direction {
-            Direction::Forward => self.ordinal.checked_add(1).filter(|next| *next < keys.len()),
-            Direction::Backward => self.ordinal.checked_sub(1),
-        }
-    }
-
-    /// Whether a head comes behind that of the key it stands on.
-    fn is_beyond(&self, head: u64, direction: Direction) -> bool {
-        match direction {
-            Direction::Forward => self.head < head,
-            Direction::Backward => self.head > head,
-        }
+        direction.step(self.ordinal, 1).filter(|next| *next < keys.len())
     }
 
     /// Puts keys from `ordinal` on together, in this direction, and stands on that one. The head before them in
