@@ -13,6 +13,7 @@
 //! what keys share is counted in bytes of keys in any case.
 
 use super::buffer::KeyBuffer;
+use super::spread::SPREAD_LEN;
 use super::symbols::{Met, Piece, Symbols};
 use super::tags::{TAGS, Tags, WORD};
 use super::wanted::Wanted;
@@ -60,6 +61,15 @@ pub(super) fn take_len(bytes: &[u8]) -> Option<(usize, &[u8])> {
         }
         [] | [LONG, ..] => None,
         [len, ref rest @ ..] => Some((usize::from(len), rest)),
+    }
+}
+
+/// The length at this place, and where it ends.
+#[inline]
+pub(super) fn take_len_at(bytes: &[u8], at: usize) -> Option<(usize, usize)> {
+    match *bytes.get(at)? {
+        LONG => take_len(bytes.get(at..)?).map(|(len, rest)| (len, bytes.len() - rest.len())),
+        len => Some((len.into(), at + 1)),
     }
 }
 
@@ -405,8 +415,14 @@ impl<'a> Block<'a> {
         keys: &mut Strings,
         mut note: impl FnMut(usize),
     ) -> Option<()> {
-        keys.push_first([Piece::new(prefix, prefix.len(), None), self.head()])?;
+        keys.push_first(self.start_at(), [Piece::new(prefix, prefix.len(), None), self.head()])?;
         self.decode_rest(prefix.len(), keys, &mut note)
+    }
+
+    /// Where the first key is put when it is decoded with others: behind the text of their codes.
+    #[inline]
+    fn start_at(&self) -> usize {
+        if self.symbols.is_some() { SPREAD_LEN } else { 0 }
     }
 
     /// Decodes the keys from `slot` on, where `key` is, which begins with a prefix of so many bytes;
@@ -423,7 +439,7 @@ impl<'a> Block<'a> {
             self.rest.take(tag)?;
         }
         self.rest.tags = behind;
-        keys.push_first([Piece::new(key, key.len(), None)])?;
+        keys.push_first(self.start_at(), [Piece::new(key, key.len(), None)])?;
         self.decode_rest(prefix_len, keys, &mut |_| ())
     }
 }

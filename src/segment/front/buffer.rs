@@ -5,6 +5,7 @@
 //! chunks, the end of which is written over by what comes next, or is never shown.
 
 use super::block::MAX_KEYS;
+use super::spread::SPREAD_LEN;
 use super::symbols::Piece;
 use crate::arena::OutOfMemory;
 use crate::bytes::common_prefix;
@@ -17,33 +18,34 @@ impl Strings {
     /// Makes room for so many bytes of a block's keys.
     pub(super) fn try_reserve_keys(&mut self, bytes: usize) -> Result<(), OutOfMemory> {
         self.clear();
-        self.try_reserve(bytes.saturating_add(REACH))
+        self.try_reserve(bytes.saturating_add(SPREAD_LEN + REACH))
     }
 
     /// Makes room for this many bytes of keys.
     #[inline]
-    fn reserve(&mut self, len: usize) {
+    pub(super) fn reserve(&mut self, len: usize) {
         if len + REACH > self.bytes.len() {
-            self.grow(len.max(FEW_KEYS) + REACH);
+            self.grow(len + FEW_KEYS + REACH);
         }
     }
 
-    /// Appends the first key, in parts. `None` if it would be too long.
+    /// Appends the first key, in parts, behind room for so many bytes. `None` if it would be too long.
     pub(super) fn push_first<const PARTS: usize>(
         &mut self,
+        start: usize,
         parts: [Piece<'_>; PARTS],
     ) -> Option<()> {
         self.clear();
-        self.reserve(parts.iter().map(|part| part.bound()).sum());
-        let mut end = 0;
+        self.reserve(start + parts.iter().map(|part| part.bound()).sum::<usize>());
+        let mut end = start;
         for part in parts {
             end += copy_piece(self.bytes.get_mut(end..)?, part)?;
         }
-        if end > MAX_KEY_LEN {
+        if end - start > MAX_KEY_LEN {
             return None;
         }
         self.bounds.reserve(1 + MAX_KEYS);
-        self.bounds.extend([0, end as u32]);
+        self.bounds.extend([start as u32, end as u32]);
         Some(())
     }
 
@@ -95,7 +97,7 @@ impl Strings {
         }
         let at = end + shared;
         self.reserve(at + suffix.bound());
-        repeat_chunks(&mut self.bytes, start, end, shared)?;
+        repeat_chunks(&mut self.bytes, end, start, shared)?;
         let len = copy_piece(self.bytes.get_mut(at..)?, suffix)?;
         Some((start..end, at, len))
     }
@@ -193,29 +195,35 @@ pub(super) fn copy_chunks(target: &mut [u8], source: &[u8], len: usize) -> Optio
 /// is no room.
 #[expect(clippy::inline_always, reason = "whether they are codes is known outside of a loop")]
 #[inline(always)]
-fn copy_piece(target: &mut [u8], piece: Piece<'_>) -> Option<usize> {
+pub(super) fn copy_piece(target: &mut [u8], piece: Piece<'_>) -> Option<usize> {
     match piece.plain() {
         Ok((bytes, len)) => copy_chunks(target, bytes, len).map(|()| len),
         Err(coded) => coded.copy_to(target),
     }
 }
 
-/// Copies `len` bytes from `from` in `bytes` to `at`, behind them, as [`copy_chunks`] does.
+/// Copies `len` bytes in `bytes` from `from` to `target`, where none of them is, as [`copy_chunks`] does.
 #[inline]
-pub(super) fn repeat_chunks(bytes: &mut [u8], from: usize, at: usize, len: usize) -> Option<()> {
+pub(super) fn repeat_chunks(
+    bytes: &mut [u8],
+    target: usize,
+    from: usize,
+    len: usize,
+) -> Option<()> {
     if len <= CHUNK
         && let Some(chunk) = bytes.get(from..)?.first_chunk::<CHUNK>().copied()
-        && let Some(to) = bytes.get_mut(at..)?.first_chunk_mut()
+        && let Some(to) = bytes.get_mut(target..)?.first_chunk_mut()
     {
         *to = chunk;
     } else if len <= REACH
         && let Some(chunk) = bytes.get(from..)?.first_chunk::<REACH>().copied()
-        && let Some(to) = bytes.get_mut(at..)?.first_chunk_mut()
+        && let Some(to) = bytes.get_mut(target..)?.first_chunk_mut()
     {
         *to = chunk;
     } else {
-        let (source, target) = bytes.split_at_mut_checked(at)?;
-        target.get_mut(..len)?.copy_from_slice(source.get(from..from.checked_add(len)?)?);
+        let end = from.checked_add(len).filter(|end| *end <= bytes.len())?;
+        bytes.get(target..)?.get(..len)?;
+        bytes.copy_within(from..end, target);
     }
     Some(())
 }
@@ -244,7 +252,7 @@ mod tests {
                 assert_eq!(key.as_slice(), expected);
                 let mut keys = Strings::default();
                 let head = &source[3..shared.max(3)];
-                keys.push_first([plain(&source[..3], 3), plain(head, head.len())])
+                keys.push_first(0, [plain(&source[..3], 3), plain(head, head.len())])
                     .expect("enough bytes");
                 let shared = shared.max(3);
                 if len > 0 {
@@ -262,7 +270,7 @@ mod tests {
     #[test]
     fn keys_that_do_not_grow_or_have_no_bytes_are_refused() {
         let mut keys = Strings::default();
-        keys.push_first([plain(b"a", 1), plain(b"bc", 2)]).expect("enough bytes");
+        keys.push_first(9, [plain(b"a", 1), plain(b"bc", 2)]).expect("enough bytes");
         assert_eq!(keys.push(2, plain(b"c", 1)), None, "the same key");
         assert_eq!(keys.push(2, plain(b"b", 1)), None, "a smaller one");
         assert_eq!(keys.push(4, plain(b"d", 1)), None, "more shared than there is");

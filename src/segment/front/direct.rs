@@ -255,7 +255,7 @@ impl<'a> DirectBlock<'a> {
             return None;
         }
         let [prefix, shared] = [prefix, self.common].map(|part| Piece::new(part, part.len(), None));
-        keys.push_first([prefix, shared, self.piece(0)?])?;
+        keys.push_first(0, [prefix, shared, self.piece(0)?])?;
         self.decode_behind(0, common, keys, &mut note)
     }
 
@@ -268,7 +268,7 @@ impl<'a> DirectBlock<'a> {
         prefix_len: usize,
         keys: &mut Strings,
     ) -> Option<()> {
-        keys.push_first([Piece::new(key, key.len(), None)])?;
+        keys.push_first(0, [Piece::new(key, key.len(), None)])?;
         self.decode_behind(slot, prefix_len + self.common.len(), keys, &mut |_| ())
     }
 

@@ -15,6 +15,7 @@ mod forms;
 mod pass;
 mod recode;
 mod splice;
+mod spread;
 mod symbols;
 mod tags;
 #[cfg(test)]

@@ -90,7 +90,7 @@ impl<'a> Symbols<'a> {
 
     /// The word of a code, and what is said to be its length.
     #[inline]
-    fn stored(self, code: u8) -> (u64, u8) {
+    pub(super) fn stored(self, code: u8) -> (u64, u8) {
         let code = usize::from(code);
         let mut word = [0; SYMBOL_LEN];
         word.copy_from_slice(&self.table[code * SYMBOL_LEN..][..SYMBOL_LEN]);
@@ -105,51 +105,6 @@ impl<'a> Symbols<'a> {
             ESCAPE => Some((codes.next().map_or(0, |byte| u64::from(*byte)), 1)),
             code => Some(self.symbol(code)),
         }
-    }
-
-    /// Puts what the first `len` of these codes stand for at the start of `target`, and anything behind it.
-    /// Answers its length; `None` if there is no room for 8 bytes from any symbol on.
-    ///
-    /// In groups: codes behind the end are taken for such as have no bytes.
-    #[expect(clippy::inline_always, reason = "tables and places stay in registers")]
-    #[inline(always)]
-    pub(super) fn expand(self, target: &mut [u8], codes: &[u8], len: usize) -> Option<usize> {
-        let last = target.len().checked_sub(SYMBOL_LEN)?;
-        let (mut rest, mut left, mut at) = (codes, len, 0);
-        while let Some((group, behind)) = rest.split_first_chunk::<GROUP>() {
-            let unused = match left {
-                GROUP.. => 0,
-                _ => u64::MAX << (8 * left),
-            };
-            let mut group = u64::from_le_bytes(*group);
-            if escapes(group) & !unused != 0 {
-                break;
-            }
-            group |= unused;
-            for _ in 0..GROUP {
-                let (word, len) = self.stored(group as u8);
-                if at > last {
-                    return None;
-                }
-                target[at..at + SYMBOL_LEN].copy_from_slice(&word.to_le_bytes());
-                at += usize::from(len);
-                group >>= 8;
-            }
-            if left <= GROUP {
-                // Of a forged table, codes behind the end may have bytes, which are not of the text.
-                at -= (GROUP - left) * usize::from(self.stored(ESCAPE).1);
-                return (at <= target.len()).then_some(at);
-            }
-            (rest, left) = (behind, left - GROUP);
-        }
-        self.expand_each(target, rest.get(..left)?, at)
-    }
-
-    /// The same, one by one, from `at` on.
-    #[inline(never)]
-    fn expand_each(self, target: &mut [u8], codes: &[u8], at: usize) -> Option<usize> {
-        let coded = Coded { bytes: codes, len: codes.len(), symbols: self };
-        Some(at + coded.copy_to(target.get_mut(at..)?)?)
     }
 
     /// Compares what `codes` stand for with what `key` has from `at` on. Nothing is put together.
@@ -326,7 +281,7 @@ pub(super) struct Coded<'a> {
 }
 
 /// Codes that are compared at once.
-const GROUP: usize = 8;
+pub(super) const GROUP: usize = 8;
 
 /// Text that is shorter than this is compared word by word.
 const SPELLED: usize = 128;
@@ -466,16 +421,12 @@ mod tests {
             for room in [8, 9, 16, end - 1, end, end + 9] {
                 let fits = (room >= end).then_some(end);
                 assert_eq!(coded.copy_to(&mut vec![0; room]), fits, "{codes:?} {room}");
-                // What is behind the end has as many bytes in such a table.
-                let stored = [codes, &[1; GROUP]].concat();
-                let fits = fits.filter(|_| codes.contains(&ESCAPE));
-                assert_eq!(symbols.expand(&mut vec![0; room], &stored, codes.len()), fits);
             }
         }
     }
 
     #[test]
-    fn codes_in_groups_are_copied_and_compared_as_one_by_one() {
+    fn codes_in_groups_are_compared_as_one_by_one() {
         let mut list = SymbolList::default();
         for symbol in [&b"a"[..], b"abcdefgh", b"b", b"bcd", b"cc\0"] {
             let word = symbol.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
@@ -512,16 +463,9 @@ mod tests {
                     let mut target = vec![7; room];
                     assert_eq!(coded.copy_to(&mut target), Some(text.len()));
                     assert_eq!(target[..text.len()], text);
-                    target.fill(7);
-                    let expanded = symbols.expand(&mut target, &stored, codes.len());
-                    assert_eq!(expanded, Some(text.len()));
-                    assert_eq!(target[..text.len()], text);
                 }
                 let mut few = vec![7; text.len().saturating_sub(1)];
                 assert_eq!(coded.copy_to(&mut few).is_none(), !text.is_empty());
-                let expanded = symbols.expand(&mut few, &stored, codes.len());
-                assert_eq!(expanded.unwrap_or(0), 0);
-                assert_eq!(symbols.expand(&mut [0; 400], &codes, codes.len() + 1), None);
             }
             // Short, and longer than what is put together.
             for times in [1, 30] {

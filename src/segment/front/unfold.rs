@@ -3,9 +3,10 @@
 //! What is known for all of them stays in registers: whether they are codes, where the next suffix is, and
 //! where the last key is. SCRATCHPAD.md section 3.9.
 
-use super::block::{Block, HALF_MAX, take_len};
-use super::buffer::{REACH, copy_chunks, repeat_chunks};
-use super::symbols::{SYMBOL_LEN, Symbols};
+use super::block::{Block, HALF_MAX, take_len_at};
+use super::buffer::{REACH, copy_chunks, copy_piece, repeat_chunks};
+use super::spread::{RUN, text_of};
+use super::symbols::{Piece, Symbols};
 use crate::key::MAX_KEY_LEN;
 use crate::strings::Strings;
 
@@ -33,11 +34,15 @@ impl Block<'_> {
         keys: &mut Strings,
         note: &mut impl FnMut(usize),
     ) -> Option<()> {
-        self.unfold(prefix_len, keys, note, 1, |target, bytes, len| {
-            copy_chunks(target, bytes, len).map(|()| len)
-        })
+        let tail = self.tail;
+        let copy = |bytes: &mut [u8], target, at, len| {
+            copy_chunks(bytes.get_mut(target..)?, tail.get(at..)?, len)
+        };
+        self.unfold(prefix_len, keys, note, |_, at, len, _| Some((at, len)), copy)
     }
 
+    /// The text of many codes is put in front of the keys at once, whatever the lengths of suffixes: no jump
+    /// depends on these then. SCRATCHPAD.md section 3.9.
     #[inline(never)]
     fn unfold_codes(
         self,
@@ -46,13 +51,24 @@ impl Block<'_> {
         keys: &mut Strings,
         note: &mut impl FnMut(usize),
     ) -> Option<()> {
-        self.unfold(prefix_len, keys, note, SYMBOL_LEN, |target, codes, len| {
-            symbols.expand(target, codes, len)
-        })
+        let (tail, block_end) = (self.tail, self.len);
+        let mut run = 0..0;
+        let find = |keys: &mut Strings, at: usize, len: usize, is_long: bool| {
+            // A long number before a suffix may end as an escape, which would take its first code.
+            if at + len > run.end || is_long {
+                if len > RUN {
+                    return put_long(keys, Piece::new(tail.get(at..)?, len, Some(symbols)));
+                }
+                run = at..block_end.min(at + RUN);
+                symbols.spread(tail.get(at..)?, run.len(), keys.bytes.first_chunk_mut()?);
+            }
+            text_of(keys.bytes.first_chunk()?, at - run.start, len)
+        };
+        self.unfold(prefix_len, keys, note, find, repeat_chunks)
     }
 
-    /// Puts keys together. `put` writes a suffix, told by where it is stored with all that follows and by
-    /// its length there, of which each byte stands for up to `most` bytes.
+    /// Puts keys together. `find` tells where the text of a suffix is and how long, of which it is known where
+    /// it is stored and how long it is there; `copy` copies it.
     #[expect(clippy::inline_always, reason = "whether they are codes is known outside of a loop")]
     #[inline(always)]
     fn unfold(
@@ -60,8 +76,8 @@ impl Block<'_> {
         prefix_len: usize,
         keys: &mut Strings,
         note: &mut impl FnMut(usize),
-        most: usize,
-        put: impl Fn(&mut [u8], &[u8], usize) -> Option<usize>,
+        mut find: impl FnMut(&mut Strings, usize, usize, bool) -> Option<(usize, usize)>,
+        copy: impl Fn(&mut [u8], usize, usize, usize) -> Option<()>,
     ) -> Option<()> {
         let least = prefix_len + self.rest.common;
         let (tail, block_end) = (self.tail, self.len);
@@ -70,32 +86,28 @@ impl Block<'_> {
         let (mut start, mut end) = (start as usize, end as usize);
         for &tag in self.rest.tags {
             let (mut shared, mut len) = (usize::from(tag >> 4), usize::from(tag & 15));
-            if shared == HALF_MAX || len == HALF_MAX {
-                let mut rest = tail.get(at..)?;
-                for half in [&mut shared, &mut len] {
-                    if *half == HALF_MAX {
-                        let (extra, behind) = take_len(rest)?;
-                        *half += extra;
-                        rest = behind;
-                    }
+            let mut is_long = false;
+            for half in [&mut shared, &mut len] {
+                if *half == HALF_MAX {
+                    let (extra, behind) = take_len_at(tail, at)?;
+                    *half += extra;
+                    is_long |= behind > at + 1;
+                    at = behind;
                 }
-                at = tail.len() - rest.len();
             }
             let (shared, len) = (least + shared, len + 1);
             if at + len > block_end || shared > end - start {
                 return None;
             }
-            let target = end + shared;
-            let room = target + (most * len).min(MAX_KEY_LEN) + REACH;
-            if room > keys.bytes.len() {
-                keys.grow(room);
-            }
-            let bytes = &mut *keys.bytes;
-            repeat_chunks(bytes, start, end, shared)?;
-            let added = put(bytes.get_mut(target..)?, tail.get(at..)?, len)?;
-            if added == 0 || shared + added > MAX_KEY_LEN {
+            let (from, added) = find(keys, at, len, is_long)?;
+            if shared + added > MAX_KEY_LEN {
                 return None;
             }
+            let target = end + shared;
+            keys.reserve(target + added);
+            let bytes = &mut *keys.bytes;
+            repeat_chunks(bytes, end, start, shared)?;
+            copy(bytes, target, from, added)?;
             // Greater than the one before it: its first new byte says so, if that has one there.
             if shared < end - start && bytes.get(start + shared) >= bytes.get(target) {
                 return None;
@@ -108,4 +120,13 @@ impl Block<'_> {
         }
         Some(())
     }
+}
+
+/// Puts the text of a suffix of many codes behind the room that the next key has at most. Answers where it
+/// begins, and how long it is.
+#[cold]
+fn put_long(keys: &mut Strings, suffix: Piece<'_>) -> Option<(usize, usize)> {
+    let at = *keys.bounds.last()? as usize + MAX_KEY_LEN + REACH;
+    keys.reserve(at + suffix.bound());
+    Some((at, copy_piece(keys.bytes.get_mut(at..)?, suffix)?))
 }

@@ -1,0 +1,209 @@
+//! The text of many codes at once, one behind the other, and where that of each begins.
+//!
+//! ```text
+//! text (512 times 8), and room behind it | for each code the place of its text (514 times 2)
+//! ```
+
+use super::buffer::REACH;
+use super::symbols::{ESCAPE, GROUP, SYMBOL_LEN, Symbols};
+
+/// Codes at most.
+pub(super) const RUN: usize = 512;
+
+/// Bytes that their text has at most.
+const TEXT_LEN: usize = RUN * SYMBOL_LEN;
+
+/// Room behind the text, so that it can be copied in whole chunks.
+const PLACES_AT: usize = TEXT_LEN + REACH;
+
+/// Bytes of a place.
+const PLACE_LEN: usize = 2;
+
+/// Bytes of both.
+pub(super) const SPREAD_LEN: usize = PLACES_AT + (RUN + 2) * PLACE_LEN;
+
+/// The places of a group.
+type Places = [[u8; PLACE_LEN]; GROUP];
+
+/// Where text ends, and whether its last code was an escape.
+type End = (usize, bool);
+
+impl Symbols<'_> {
+    /// Puts down what the first `len` codes, at most [`RUN`], stand for. An escape has no bytes, and the code
+    /// behind it that one.
+    ///
+    /// No step depends on a code, unless that is an escape.
+    #[inline(never)]
+    pub(super) fn spread(self, codes: &[u8], len: usize, target: &mut [u8; SPREAD_LEN]) {
+        let Some((text, places)) = target.split_first_chunk_mut() else { return };
+        let places = places.as_chunks_mut::<PLACE_LEN>().0;
+        let (whole, rest) = codes.as_chunks();
+        let (groups, behind) = places.split_at_mut(len.next_multiple_of(GROUP).min(RUN));
+        let groups = groups.as_chunks_mut().0;
+        let mut end = (0, false);
+        for (group, places) in whole.iter().zip(&mut *groups) {
+            end = self.spread_group(group, text, end, places);
+        }
+        // Behind the last codes of a section may stand nothing.
+        if let Some(places) = groups.get_mut(whole.len()) {
+            let mut group = [0; GROUP];
+            group[..rest.len()].copy_from_slice(rest);
+            end = self.spread_group(&group, text, end, places);
+        }
+        if let Some(place) = behind.first_mut() {
+            *place = (end.0 as u16).to_le_bytes();
+        }
+    }
+
+    /// Puts down a group of codes behind others.
+    #[expect(clippy::inline_always, reason = "where the text ends stays in a register")]
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "codes are read one by one")]
+    #[inline(always)]
+    fn spread_group(
+        self,
+        group: &[u8; GROUP],
+        text: &mut [u8; PLACES_AT],
+        (mut at, is_escaped): End,
+        places: &mut Places,
+    ) -> End {
+        // All are compared at once.
+        let escapes = group.iter().fold(0, |any, code| any | u8::from(*code == ESCAPE));
+        if is_escaped || escapes != 0 {
+            return self.spread_each(*group, text, (at, is_escaped), places);
+        }
+        for (place, &code) in places.iter_mut().zip(group) {
+            let (word, len) = self.stored(code);
+            *place = put(text, at, word);
+            at += usize::from(len);
+        }
+        (at, false)
+    }
+
+    /// The same, if there is an escape among them or before them.
+    #[inline(never)]
+    fn spread_each(
+        self,
+        group: [u8; GROUP],
+        text: &mut [u8; PLACES_AT],
+        (mut at, mut is_escaped): End,
+        places: &mut Places,
+    ) -> End {
+        for (place, code) in places.iter_mut().zip(group) {
+            let (word, len) = match (is_escaped, code) {
+                (true, byte) => (u64::from(byte), 1),
+                (false, ESCAPE) => (0, 0),
+                (false, code) => self.stored(code),
+            };
+            is_escaped = !is_escaped && code == ESCAPE;
+            *place = put(text, at, word);
+            at += usize::from(len);
+        }
+        (at, is_escaped)
+    }
+}
+
+/// Puts a word down, and answers its place. Of a forged table text may have any length: it goes round then.
+#[inline]
+fn put(text: &mut [u8; PLACES_AT], at: usize, word: u64) -> [u8; PLACE_LEN] {
+    let start = at % TEXT_LEN;
+    text[start..start + SYMBOL_LEN].copy_from_slice(&word.to_le_bytes());
+    (at as u16).to_le_bytes()
+}
+
+/// Where the text of `len` codes from this one on is, and how long it is; `None` if there are none, or the
+/// last of them is an escape, or has no bytes for another reason.
+#[inline]
+pub(super) fn text_of(
+    spread: &[u8; SPREAD_LEN],
+    first: usize,
+    len: usize,
+) -> Option<(usize, usize)> {
+    let places = spread[PLACES_AT..].as_chunks::<PLACE_LEN>().0;
+    let place = |i: usize| places.get(i).map(|place| usize::from(u16::from_le_bytes(*place)));
+    let (from, to) = (place(first)?, place(first + len)?);
+    let last = place((first + len).checked_sub(1)?)?;
+    (last < to && from < to).then(|| (from, to - from))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::symbols::{Symbol, SymbolList, TABLE_LEN};
+    use super::*;
+    use crate::testing::rng::Rng;
+
+    /// A table of some symbols, whose code is their place.
+    fn table(symbols: &[&[u8]]) -> [u8; TABLE_LEN] {
+        let mut list = SymbolList::default();
+        for symbol in symbols {
+            let word = symbol.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
+            list.push(Symbol { word, len: symbol.len() as u8 }).expect("few");
+        }
+        let mut table = [0; TABLE_LEN];
+        list.write(&mut table);
+        table
+    }
+
+    #[test]
+    fn every_suffix_of_a_run_has_its_text_whatever_follows_it() {
+        let symbols: [&[u8]; 5] = [b"a", b"abcdefgh", b"b", b"bcd", b"cc\0"];
+        let table = table(&symbols);
+        let table = Symbols::of(&table).expect("a whole table");
+        let mut rng = Rng::new(4);
+        let mut spread = [7; SPREAD_LEN];
+        for round in 0..2000 {
+            let (mut codes, mut suffixes) = (vec![], vec![]);
+            while codes.len() < 1 + round % (RUN - 80) {
+                let (first, mut text) = (codes.len(), vec![]);
+                for _ in 0..=rng.below(40) {
+                    if rng.below([2, 40, usize::MAX][round % 3]) == 0 {
+                        let byte = [0, b'a', ESCAPE, rng.byte()][rng.below(4)];
+                        codes.extend([ESCAPE, byte]);
+                        text.push(byte);
+                    } else {
+                        let code = rng.below(symbols.len());
+                        codes.push(code as u8);
+                        text.extend_from_slice(symbols[code]);
+                    }
+                }
+                suffixes.push((first, codes.len() - first, text));
+                // A number before the next one.
+                codes.extend((rng.below(3) == 0).then(|| rng.below(255) as u8));
+            }
+            let len = codes.len().min(RUN);
+            for behind in [&[][..], &[ESCAPE; 9], &[1; 3]] {
+                let stored = [codes.as_slice(), behind].concat();
+                table.spread(&stored, len, &mut spread);
+                for (first, count, text) in suffixes.iter().filter(|(at, n, _)| at + n <= len) {
+                    let (from, len) = text_of(&spread, *first, *count).expect("it has text");
+                    assert_eq!(&spread[from..from + len], text, "{first} of {codes:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn codes_without_an_end_and_without_text_have_none() {
+        let table = table(&[b"a"]);
+        let table = Symbols::of(&table).expect("a whole table");
+        let mut spread = [0; SPREAD_LEN];
+        table.spread(&[0, ESCAPE, b'a', 9, 0], 5, &mut spread);
+        assert_eq!(text_of(&spread, 0, 1), Some((0, 1)));
+        assert_eq!(text_of(&spread, 0, 2), None, "an escape ends it");
+        assert_eq!(text_of(&spread, 0, 3), Some((0, 2)));
+        assert_eq!(text_of(&spread, 3, 1), None, "no symbol");
+        assert_eq!(text_of(&spread, 4, 0), None, "no codes");
+        assert_eq!(text_of(&spread, RUN, 2), None, "more than there may be");
+    }
+
+    #[test]
+    fn a_forged_table_may_say_anything_of_lengths() {
+        let forged = [u8::MAX; TABLE_LEN];
+        let table = Symbols::of(&forged).expect("a whole table");
+        let mut spread = [0; SPREAD_LEN];
+        for len in [1, 7, 8, 9, RUN] {
+            table.spread(&vec![1; len], len, &mut spread);
+            let found = (0..len).filter_map(|first| text_of(&spread, first, len - first));
+            assert!(found.count() <= len);
+        }
+    }
+}
