@@ -13,7 +13,7 @@
 //! what keys share is counted in bytes of keys in any case.
 
 use super::buffer::KeyBuffer;
-use super::spread::SPREAD_LEN;
+use super::spread::start_of;
 use super::symbols::{Met, Piece, Symbols};
 use super::tags::{TAGS, Tags, WORD};
 use super::wanted::Wanted;
@@ -415,14 +415,11 @@ impl<'a> Block<'a> {
         keys: &mut Strings,
         mut note: impl FnMut(usize),
     ) -> Option<()> {
-        keys.push_first(self.start_at(), [Piece::new(prefix, prefix.len(), None), self.head()])?;
+        keys.push_first(
+            start_of(self.symbols),
+            [Piece::new(prefix, prefix.len(), None), self.head()],
+        )?;
         self.decode_rest(prefix.len(), keys, &mut note)
-    }
-
-    /// Where the first key is put when it is decoded with others: behind the text of their codes.
-    #[inline]
-    fn start_at(&self) -> usize {
-        if self.symbols.is_some() { SPREAD_LEN } else { 0 }
     }
 
     /// Decodes the keys from `slot` on, where `key` is, which begins with a prefix of so many bytes;
@@ -439,7 +436,7 @@ impl<'a> Block<'a> {
             self.rest.take(tag)?;
         }
         self.rest.tags = behind;
-        keys.push_first(self.start_at(), [Piece::new(key, key.len(), None)])?;
+        keys.push_first(start_of(self.symbols), [Piece::new(key, key.len(), None)])?;
         self.decode_rest(prefix_len, keys, &mut |_| ())
     }
 }

@@ -11,7 +11,6 @@ use crate::arena::OutOfMemory;
 use crate::bytes::common_prefix;
 use crate::key::MAX_KEY_LEN;
 use crate::strings::Strings;
-use std::ops::Range;
 
 /// The keys of a block, whole.
 impl Strings {
@@ -54,7 +53,15 @@ impl Strings {
     #[expect(clippy::inline_always, reason = "whether they are codes is known outside of a loop")]
     #[inline(always)]
     pub(super) fn push(&mut self, shared: usize, suffix: Piece<'_>) -> Option<()> {
-        let (Range { start, end }, at, len) = self.put(shared, suffix)?;
+        let &[.., start, end] = &*self.bounds else { return None };
+        let (start, end) = (start as usize, end as usize);
+        if shared > end - start {
+            return None;
+        }
+        let at = end + shared;
+        self.reserve(at + suffix.bound());
+        repeat_chunks(&mut self.bytes, end, start, shared)?;
+        let len = copy_piece(self.bytes.get_mut(at..)?, suffix)?;
         if len == 0 || shared + len > MAX_KEY_LEN {
             return None;
         }
@@ -67,39 +74,33 @@ impl Strings {
         Some(())
     }
 
-    /// As [`push`](Self::push), of a suffix that may begin as what the last key has in its place.
-    /// Answers how many bytes both keys share.
+    /// Appends a key: the first `shared` bytes of the last one, and a suffix that may begin as what that has in its
+    /// place, told by where its text is among these bytes and how long. Answers how many bytes both keys
+    /// share; `None` as [`push`](Self::push).
     #[inline]
-    pub(super) fn push_beside(&mut self, shared: usize, suffix: Piece<'_>) -> Option<usize> {
-        let (Range { start, end }, at, len) = self.put(shared, suffix)?;
-        if shared + len > MAX_KEY_LEN {
+    pub(super) fn push_beside(
+        &mut self,
+        shared: usize,
+        (from, len): (usize, usize),
+    ) -> Option<usize> {
+        let &[.., start, end] = &*self.bounds else { return None };
+        let (start, end) = (start as usize, end as usize);
+        if shared > end - start || shared + len > MAX_KEY_LEN {
             return None;
         }
+        let at = end + shared;
+        self.reserve(at + len);
+        repeat_chunks(&mut self.bytes, end, start, shared)?;
+        repeat_chunks(&mut self.bytes, at, from, len)?;
         let (before, added) = (self.bytes.get(start + shared..end)?, self.bytes.get(at..at + len)?);
         let met = common_prefix(before, added);
         // A key that adds nothing to the one before it is not greater.
         if added.get(met) <= before.get(met) {
             return None;
         }
+        // At most 32 keys of 65,535 bytes.
         self.bounds.push((at + len) as u32);
         Some(shared + met)
-    }
-
-    /// Puts behind the last key its first `shared` bytes, if it has as many, and a suffix. Answers where the
-    /// last key is, where the suffix begins and how long it is.
-    #[expect(clippy::inline_always, reason = "whether they are codes is known outside of a loop")]
-    #[inline(always)]
-    fn put(&mut self, shared: usize, suffix: Piece<'_>) -> Option<(Range<usize>, usize, usize)> {
-        let &[.., start, end] = &*self.bounds else { return None };
-        let (start, end) = (start as usize, end as usize);
-        if shared > end - start {
-            return None;
-        }
-        let at = end + shared;
-        self.reserve(at + suffix.bound());
-        repeat_chunks(&mut self.bytes, end, start, shared)?;
-        let len = copy_piece(self.bytes.get_mut(at..)?, suffix)?;
-        Some((start..end, at, len))
     }
 }
 

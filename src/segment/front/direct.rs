@@ -13,6 +13,7 @@
 use super::block::{BlockStage, MAX_KEYS, Text, len_field, take_len};
 use super::buffer::KeyBuffer;
 use super::encode::Encoder;
+use super::spread::{Runs, start_of};
 use super::symbols::{Met, Piece, Symbols};
 use super::wanted::Wanted;
 use crate::arena::OutOfMemory;
@@ -255,7 +256,7 @@ impl<'a> DirectBlock<'a> {
             return None;
         }
         let [prefix, shared] = [prefix, self.common].map(|part| Piece::new(part, part.len(), None));
-        keys.push_first(0, [prefix, shared, self.piece(0)?])?;
+        keys.push_first(start_of(self.symbols), [prefix, shared, self.piece(0)?])?;
         self.decode_behind(0, common, keys, &mut note)
     }
 
@@ -268,7 +269,7 @@ impl<'a> DirectBlock<'a> {
         prefix_len: usize,
         keys: &mut Strings,
     ) -> Option<()> {
-        keys.push_first(0, [Piece::new(key, key.len(), None)])?;
+        keys.push_first(start_of(self.symbols), [Piece::new(key, key.len(), None)])?;
         self.decode_behind(slot, prefix_len + self.common.len(), keys, &mut |_| ())
     }
 
@@ -281,9 +282,12 @@ impl<'a> DirectBlock<'a> {
         keys: &mut Strings,
         note: &mut impl FnMut(usize),
     ) -> Option<()> {
-        if self.symbols.is_some() {
+        if let Some(symbols) = self.symbols {
+            let mut runs = Runs::new(symbols, self.tail, self.suffixes);
             for slot in slot + 1..self.keys {
-                note(keys.push_beside(common, self.piece(slot)?)?);
+                let (start, end) = self.span(slot)?;
+                let text = runs.find(keys, start, end - start, false)?;
+                note(keys.push_beside(common, text)?);
             }
             return Some(());
         }

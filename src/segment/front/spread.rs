@@ -4,11 +4,14 @@
 //! text (512 times 8), and room behind it | for each code the place of its text (514 times 2)
 //! ```
 
-use super::buffer::REACH;
-use super::symbols::{ESCAPE, GROUP, SYMBOL_LEN, Symbols};
+use super::buffer::{REACH, copy_piece};
+use super::symbols::{ESCAPE, GROUP, Piece, SYMBOL_LEN, Symbols};
+use crate::key::MAX_KEY_LEN;
+use crate::strings::Strings;
+use std::ops::Range;
 
 /// Codes at most.
-pub(super) const RUN: usize = 512;
+const RUN: usize = 512;
 
 /// Bytes that their text has at most.
 const TEXT_LEN: usize = RUN * SYMBOL_LEN;
@@ -22,6 +25,12 @@ const PLACE_LEN: usize = 2;
 /// Bytes of both.
 pub(super) const SPREAD_LEN: usize = PLACES_AT + (RUN + 2) * PLACE_LEN;
 
+/// Where the first key of a block is put when it is decoded with others: behind the text of their codes.
+#[inline]
+pub(super) fn start_of(symbols: Option<Symbols<'_>>) -> usize {
+    if symbols.is_some() { SPREAD_LEN } else { 0 }
+}
+
 /// The places of a group.
 type Places = [[u8; PLACE_LEN]; GROUP];
 
@@ -34,7 +43,7 @@ impl Symbols<'_> {
     ///
     /// No step depends on a code, unless that is an escape.
     #[inline(never)]
-    pub(super) fn spread(self, codes: &[u8], len: usize, target: &mut [u8; SPREAD_LEN]) {
+    fn spread(self, codes: &[u8], len: usize, target: &mut [u8; SPREAD_LEN]) {
         let Some((text, places)) = target.split_first_chunk_mut() else { return };
         let places = places.as_chunks_mut::<PLACE_LEN>().0;
         let (whole, rest) = codes.as_chunks();
@@ -113,16 +122,63 @@ fn put(text: &mut [u8; PLACES_AT], at: usize, word: u64) -> [u8; PLACE_LEN] {
 /// Where the text of `len` codes from this one on is, and how long it is; `None` if there are none, or the
 /// last of them is an escape, or has no bytes for another reason.
 #[inline]
-pub(super) fn text_of(
-    spread: &[u8; SPREAD_LEN],
-    first: usize,
-    len: usize,
-) -> Option<(usize, usize)> {
+fn text_of(spread: &[u8; SPREAD_LEN], first: usize, len: usize) -> Option<(usize, usize)> {
     let places = spread[PLACES_AT..].as_chunks::<PLACE_LEN>().0;
     let place = |i: usize| places.get(i).map(|place| usize::from(u16::from_le_bytes(*place)));
     let (from, to) = (place(first)?, place(first + len)?);
     let last = place((first + len).checked_sub(1)?)?;
     (last < to && from < to).then(|| (from, to - from))
+}
+
+/// Codes of a block, the text of which is put down in front of its keys, run by run.
+pub(super) struct Runs<'a> {
+    symbols: Symbols<'a>,
+    /// The block, and what follows it.
+    tail: &'a [u8],
+    /// Where its last code is followed by others.
+    end: usize,
+    /// Codes that have been put down.
+    run: Range<usize>,
+}
+
+impl<'a> Runs<'a> {
+    /// Those of a block that ends there, none of which has been put down.
+    #[inline]
+    pub(super) fn new(symbols: Symbols<'a>, tail: &'a [u8], end: usize) -> Self {
+        Self { symbols, tail, end, run: 0..0 }
+    }
+
+    /// Where the text of `len` codes from this place of the block on is among the bytes of `keys`, and how long
+    /// it is. Of what stands between codes, it is told whether it may end as an escape, which would take
+    /// the first of these.
+    #[expect(clippy::inline_always, reason = "the run stays in registers")]
+    #[inline(always)]
+    pub(super) fn find(
+        &mut self,
+        keys: &mut Strings,
+        at: usize,
+        len: usize,
+        is_long: bool,
+    ) -> Option<(usize, usize)> {
+        if at + len > self.run.end || is_long {
+            if len > RUN {
+                return put_long(keys, Piece::new(self.tail.get(at..)?, len, Some(self.symbols)));
+            }
+            self.run = at..self.end.min(at + RUN);
+            let codes = self.tail.get(at..)?;
+            self.symbols.spread(codes, self.run.len(), keys.bytes.first_chunk_mut()?);
+        }
+        text_of(keys.bytes.first_chunk()?, at - self.run.start, len)
+    }
+}
+
+/// Puts the text of many codes behind the room that the next key has at most. Answers where it begins, and
+/// how long it is.
+#[cold]
+fn put_long(keys: &mut Strings, codes: Piece<'_>) -> Option<(usize, usize)> {
+    let at = *keys.bounds.last()? as usize + MAX_KEY_LEN + REACH;
+    keys.reserve(at + codes.bound());
+    Some((at, copy_piece(keys.bytes.get_mut(at..)?, codes)?))
 }
 
 #[cfg(test)]

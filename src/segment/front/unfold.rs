@@ -4,9 +4,9 @@
 //! where the last key is. SCRATCHPAD.md section 3.9.
 
 use super::block::{Block, HALF_MAX, take_len_at};
-use super::buffer::{REACH, copy_chunks, copy_piece, repeat_chunks};
-use super::spread::{RUN, text_of};
-use super::symbols::{Piece, Symbols};
+use super::buffer::{copy_chunks, repeat_chunks};
+use super::spread::Runs;
+use super::symbols::Symbols;
 use crate::key::MAX_KEY_LEN;
 use crate::strings::Strings;
 
@@ -51,19 +51,8 @@ impl Block<'_> {
         keys: &mut Strings,
         note: &mut impl FnMut(usize),
     ) -> Option<()> {
-        let (tail, block_end) = (self.tail, self.len);
-        let mut run = 0..0;
-        let find = |keys: &mut Strings, at: usize, len: usize, is_long: bool| {
-            // A long number before a suffix may end as an escape, which would take its first code.
-            if at + len > run.end || is_long {
-                if len > RUN {
-                    return put_long(keys, Piece::new(tail.get(at..)?, len, Some(symbols)));
-                }
-                run = at..block_end.min(at + RUN);
-                symbols.spread(tail.get(at..)?, run.len(), keys.bytes.first_chunk_mut()?);
-            }
-            text_of(keys.bytes.first_chunk()?, at - run.start, len)
-        };
+        let mut runs = Runs::new(symbols, self.tail, self.len);
+        let find = |keys: &mut Strings, at, len, is_long| runs.find(keys, at, len, is_long);
         self.unfold(prefix_len, keys, note, find, repeat_chunks)
     }
 
@@ -120,13 +109,4 @@ impl Block<'_> {
         }
         Some(())
     }
-}
-
-/// Puts the text of a suffix of many codes behind the room that the next key has at most. Answers where it
-/// begins, and how long it is.
-#[cold]
-fn put_long(keys: &mut Strings, suffix: Piece<'_>) -> Option<(usize, usize)> {
-    let at = *keys.bounds.last()? as usize + MAX_KEY_LEN + REACH;
-    keys.reserve(at + suffix.bound());
-    Some((at, copy_piece(keys.bytes.get_mut(at..)?, suffix)?))
 }
