@@ -203,8 +203,8 @@ impl<'o> Packer<'o> {
         if self.bits >= 64 {
             self.out.extend_from_slice(&self.held.to_le_bytes());
             self.bits -= 64;
-            // What did not fit: its lowest bits went before.
-            self.held = if self.bits == 0 { 0 } else { number >> (width - self.bits) };
+            // What did not fit: its lowest bits went before. In two steps, for all of it may have fit.
+            self.held = number >> 1 >> (width - 1 - self.bits);
         }
     }
 

@@ -68,6 +68,8 @@ pub(super) fn get<'a>(view: View<'a>, root: Option<NodeRef>, key: &[u8]) -> Opti
 
 impl Tree {
     /// Finds the place of `key` and opens a write there.
+    #[expect(clippy::inline_always, reason = "what it answers is not copied then")]
+    #[inline(always)]
     pub(crate) fn plan(&mut self, key: &[u8]) -> Result<Plan, TreeError> {
         self.begin_write()?;
         self.path.clear();
@@ -85,6 +87,8 @@ impl Tree {
         }
     }
 
+    #[expect(clippy::inline_always, reason = "what it answers is not copied then")]
+    #[inline(always)]
     fn locate(&self, key: &[u8], path: &mut Vec<Step>) -> Result<Point, TreeError> {
         let view = self.view();
         let Some(mut at_node) = self.root else { return Ok(Point::Root) };

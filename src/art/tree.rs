@@ -131,6 +131,14 @@ impl Tree {
         search::get(self.view(), self.root, key)
     }
 
+    /// Asks for what a way down reads first.
+    #[inline]
+    pub(crate) fn ask(&self) {
+        if let Some(root) = self.root {
+            self.view().ask(root);
+        }
+    }
+
     /// Bytes of each key, if all that were ever put in have the same few, from 1 to 8.
     pub(crate) fn key_len(&self) -> Option<usize> {
         (self.key_len < NO_KEY).then_some(self.key_len.into())

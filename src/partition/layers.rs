@@ -4,11 +4,11 @@ use super::Delta;
 use crate::arena::prefetch_value;
 use crate::art::Tree;
 use crate::blocks::Blocks;
-use crate::entry::{Entry, ValueBuf};
+use crate::entry::{Below, Entry, ValueBuf};
 use crate::error::Corruption;
 use crate::filter::{Filter, KeyHash};
 use crate::numbers::{GROUP, MAX_NUMBER};
-use crate::segment::Segment;
+use crate::segment::{Lookup, Ordinal, Segment, Soon, SoonPlace, SoonSearch};
 use crate::stats::MemoryUsage;
 use crate::sync::Arc;
 
@@ -45,6 +45,43 @@ impl Overlay {
     /// Behind a filter that knows all its keys, or none.
     pub(crate) fn new(segment: Segment, filter: Option<Filter>) -> Self {
         Self { segment: Arc::new(segment), filter }
+    }
+}
+
+/// A search of a base that was begun before anybody knows whether it will be needed.
+pub(super) struct Begun<'l, 'k> {
+    soon: Option<SoonSearch<'l>>,
+    /// In steps, if it was begun so.
+    steps: Lookup<'l, 'k>,
+    has_steps: bool,
+}
+
+/// What a search has found.
+#[derive(Clone, Copy)]
+pub(super) enum FoundBelow<'l> {
+    Nothing,
+    Entry(Entry<'l>),
+    /// A value of the base, which has been asked for: it will be there later.
+    Later(Ordinal),
+}
+
+impl FoundBelow<'_> {
+    /// Whether the key is live.
+    #[inline]
+    pub(super) fn below(&self) -> Below {
+        match self {
+            Self::Nothing => Below::Absent,
+            Self::Entry(entry) if entry.live().is_none() => Below::Absent,
+            Self::Entry(_) | Self::Later(_) => Below::Live,
+        }
+    }
+}
+
+impl Begun<'_, '_> {
+    /// Nothing yet.
+    #[inline]
+    pub(super) fn none() -> Self {
+        Self { soon: None, steps: Lookup::none(), has_steps: false }
     }
 }
 
@@ -132,15 +169,77 @@ impl Layers {
         }
     }
 
-    /// Asks for what a search for `key` reads first of the overlay's filter and of the base.
+    /// Begins to look for `key` in the base, and asks for what the overlay's filter will be asked for.
+    /// What is begun stays where it is made.
     #[inline]
-    pub(super) fn ask(&self, key: &[u8], hash: KeyHash) {
+    pub(super) fn begin<'l, 'k>(&'l self, key: &'k [u8], hash: KeyHash, begun: &mut Begun<'l, 'k>) {
         if let Some(filter) = self.overlay.as_ref().and_then(|overlay| overlay.filter.as_ref()) {
             filter.ask(hash);
         }
-        if let Some(base) = &self.base {
-            base.ask(key);
+        let Some(base) = &self.base else { return };
+        base.begin_soon(key, &mut begun.soon);
+        match &begun.soon {
+            Some(search) => search.hasten(),
+            None => begun.has_steps = begun.steps.begin_find(base, key),
         }
+    }
+
+    /// As [`find`](Self::find), of a key that was begun to be looked for, or not.
+    #[expect(clippy::inline_always, reason = "what it answers is not copied then")]
+    #[inline(always)]
+    pub(super) fn find_begun<'a>(
+        &'a self,
+        key: &[u8],
+        hash: &mut Option<KeyHash>,
+        begun: &mut Begun<'a, '_>,
+        buf: &'a ValueBuf,
+    ) -> Result<FoundBelow<'a>, Corruption> {
+        if let Some(search) = &mut begun.soon {
+            search.narrow_keys();
+        }
+        if let Some(entry) = self.find_frozen(key, hash) {
+            return Ok(FoundBelow::Entry(entry));
+        }
+        if let Some(overlay) = self.overlay_of(key, hash)
+            && let Some(entry) = overlay.get(key, buf)?
+        {
+            return Ok(FoundBelow::Entry(entry));
+        }
+        let found = |entry: Option<Entry<'a>>| entry.map_or(FoundBelow::Nothing, FoundBelow::Entry);
+        let Some(base) = &self.base else { return Ok(FoundBelow::Nothing) };
+        match begun.soon.as_mut().map(SoonSearch::place) {
+            Some(SoonPlace::At(ordinal)) => return Ok(FoundBelow::Later(Ordinal(ordinal))),
+            Some(SoonPlace::Absent) => return Ok(FoundBelow::Nothing),
+            Some(SoonPlace::Unknown) => return base.get(key, buf).map(found),
+            None => {}
+        }
+        if !begun.has_steps {
+            return base.get(key, buf).map(found);
+        }
+        Ok(begun.steps.find()?.map_or(FoundBelow::Nothing, FoundBelow::Later))
+    }
+
+    /// Calls `f` with the value that was found, if it is live.
+    #[inline]
+    pub(super) fn with_found<R>(
+        &self,
+        found: FoundBelow<'_>,
+        begun: &Begun<'_, '_>,
+        f: impl FnOnce(&[u8]) -> R,
+    ) -> Result<Option<R>, Corruption> {
+        let ordinal = match found {
+            FoundBelow::Nothing => return Ok(None),
+            FoundBelow::Entry(entry) => return Ok(entry.live().map(f)),
+            FoundBelow::Later(ordinal) => ordinal,
+        };
+        if let Some(search) = &begun.soon
+            && let Soon::Value(value) = search.value(ordinal.0)
+        {
+            return Ok(value.to_le_bytes().get(..search.width()).map(f));
+        }
+        let Some(base) = &self.base else { return Ok(None) };
+        let buf = ValueBuf::default();
+        Ok(base.entry(ordinal, &buf)?.live().map(f))
     }
 
     /// The frozen delta's entry of `key`. `hash` is the key's, if it was made.

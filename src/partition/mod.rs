@@ -19,6 +19,7 @@ mod shared;
 mod view;
 
 pub(crate) use batch::{BATCH, Batch, Numbers};
+use layers::Begun;
 pub(crate) use layers::{Layers, Overlay};
 pub(crate) use room::Room;
 pub(crate) use shared::{Load, Moment, Shared, Writes};
@@ -190,28 +191,33 @@ impl Partition {
         let State { delta, layers, .. } = &mut *state;
         let layers = layers.as_deref();
         let delta = delta.get_or_insert_with(|| Box::new(Delta::new(self.width)));
-        let mut hash = layers.and_then(|layers| delta.ask_below(layers, key));
+        let mut begun = Begun::none();
+        let mut hash = layers.map(|layers| delta.begin_below(layers, key, &mut begun));
         let plan = delta.tree.plan(key)?;
         let buf = ValueBuf::default();
-        let (below, is_new) = match (delta.tree.existing(&plan), layers) {
+        let mut read = Ok(None);
+        match (delta.tree.existing(&plan), layers) {
             (Some(entry), _) => {
                 entry.live().map(old);
-                (entry.below, false)
+                let below = entry.below;
+                delta.tree.apply(plan, key, Entry::value(value, below))?;
             }
-            (None, None) => (Below::Absent, true),
+            (None, None) => {
+                delta.filter_key(key, hash, None)?;
+                delta.tree.apply(plan, key, Entry::value(value, Below::Absent))?;
+            }
             (None, Some(layers)) => {
                 // Probed now, because `len` and every weight depend on it.
-                let found = layers.find(key, &mut hash, &buf)?.and_then(Entry::live);
-                let below = if found.is_some() { Below::Live } else { Below::Absent };
-                found.map(old);
-                (below, true)
+                let found = layers.find_begun(key, &mut hash, &mut begun, &buf)?;
+                delta.filter_key(key, hash, Some(layers))?;
+                delta.tree.apply(plan, key, Entry::value(value, found.below()))?;
+                // By now it has arrived.
+                read = layers.with_found(found, &begun, old);
             }
-        };
-        if is_new {
-            delta.filter_key(key, hash, layers)?;
         }
-        delta.tree.apply(plan, key, Entry::value(value, below))?;
-        Ok(self.tell_if_grown(writes, &mut state))
+        let told = self.tell_if_grown(writes, &mut state);
+        read?;
+        Ok(told)
     }
 
     /// Removes `key`. If it had a value, `old` is called with that, under the lock. Answers as
@@ -232,7 +238,8 @@ impl Partition {
         }
         let layers = layers.as_deref();
         let delta = delta.get_or_insert_with(|| Box::new(Delta::new(self.width)));
-        let mut hash = layers.and_then(|layers| delta.ask_below(layers, key));
+        let mut begun = Begun::none();
+        let mut hash = layers.map(|layers| delta.begin_below(layers, key, &mut begun));
         let plan = delta.tree.plan(key)?;
         match (delta.tree.existing(&plan), layers) {
             (Some(entry), _) => {
@@ -246,9 +253,11 @@ impl Partition {
             }
             (None, Some(layers)) => {
                 let buf = ValueBuf::default();
-                let found = layers.find(key, &mut hash, &buf)?.and_then(Entry::live);
-                let Some(value) = found else { return Ok(None) };
-                old(value);
+                let found = layers.find_begun(key, &mut hash, &mut begun, &buf)?;
+                if found.below() == Below::Absent {
+                    return Ok(None);
+                }
+                layers.with_found(found, &begun, old)?;
                 delta.filter_key(key, hash, Some(layers))?;
                 delta.tree.apply(plan, key, Entry::tombstone(Below::Live))?;
             }
@@ -690,6 +699,9 @@ impl State {
     /// next of these has left the cache.
     #[inline]
     fn ask_for_layers(&self) {
+        if let Some(delta) = &self.delta {
+            prefetch_value(&**delta);
+        }
         if let Some(layers) = &self.layers {
             prefetch_value(&**layers);
         }
@@ -714,21 +726,24 @@ impl Delta {
         usage.filter += self.filter.as_deref().map_or(0, Filter::heap_bytes);
     }
 
-    /// Asks for what a write of `key` reads if the delta does not have it: so that it arrives while the
-    /// place in the delta is looked for, which takes as long. Answers the key's hash, if it was made.
+    /// Begins what a write of `key` does if the delta does not have it: so that what that reads arrives while
+    /// the place in the delta is looked for, which takes as long. Answers the key's hash.
     ///
     /// The filter could tell that most often, but it is waited for as long as what it would spare.
     #[inline]
-    fn ask_below(&self, layers: &Layers, key: &[u8]) -> Option<KeyHash> {
-        if self.filter.is_none() && self.tree.len() > 0 {
-            return None;
-        }
+    fn begin_below<'l, 'k>(
+        &self,
+        layers: &'l Layers,
+        key: &'k [u8],
+        begun: &mut Begun<'l, 'k>,
+    ) -> KeyHash {
         let hash = KeyHash::of(key);
+        self.tree.ask();
         if let Some(filter) = &self.filter {
             filter.ask(hash);
         }
-        layers.ask(key, hash);
-        Some(hash)
+        layers.begin(key, hash, begun);
+        hash
     }
 
     /// Lets the filter know of a key that is about to be added (I6). One is made only above

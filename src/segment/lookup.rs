@@ -77,6 +77,40 @@ impl<'s, 'k> Lookup<'s, 'k> {
         Ok(())
     }
 
+    /// Begins as [`begin`](Self::begin) does, if the segment is one that [`find`](Self::find) can be asked of:
+    /// all of whose entries are values. Whether it is.
+    #[inline]
+    pub(crate) fn begin_find(&mut self, segment: &'s Segment, key: &'k [u8]) -> bool {
+        // Damage will be met again.
+        segment.known().is_ok_and(|known| known.layout.is_base())
+            && self.begin(segment, key).is_ok()
+            && !matches!(self.at, At::Whole(..))
+    }
+
+    /// Goes on to the end: where the entry is. Its value is asked for when it is known to be there: most
+    /// keys that are looked for in this way are not.
+    #[inline]
+    pub(crate) fn find(&mut self) -> Result<Option<Ordinal>, Corruption> {
+        let found = loop {
+            let found = match &mut self.at {
+                At::Front(_, search) => search.step(|_| ())?,
+                At::Int(_, _, search) => search.step(|_| ())?,
+                At::Direct(_, search) => search.step(|_| ())?.map(|found| found.map_err(|_| 0)),
+                At::Wide(_, search) => search.step(|_| ())?,
+                At::Whole(..) | At::Entry(..) | At::Absent => return Ok(None),
+            };
+            if let Some(found) = found {
+                break found.ok();
+            }
+        };
+        if let (Some(ordinal), At::Front(source, _) | At::Direct(source, _) | At::Wide(source, _)) =
+            (found, &self.at)
+        {
+            source.expect_one(ordinal);
+        }
+        Ok(found.map(Ordinal))
+    }
+
     /// Goes on. `buf` is where the value goes, if it has to be unpacked.
     #[inline]
     pub(crate) fn step<'b>(&mut self, buf: &'b ValueBuf) -> Result<Stepped<'b>, Corruption>

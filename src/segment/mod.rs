@@ -39,7 +39,7 @@ pub(crate) use extents::{EXTENT_ROW_LEN, Extents, extent_row};
 pub(crate) use format::{announced_extents, field_offsets, reseal};
 pub(crate) use lookup::{Lookup, Stepped};
 pub(crate) use pass::{Pass, Room};
-pub(crate) use soon::{Soon, SoonSearch};
+pub(crate) use soon::{Soon, SoonPlace, SoonSearch};
 pub(crate) use splice::{Outcome, Spliced, SplicedPiece, splice};
 
 use crate::arena::Buffer;

@@ -114,7 +114,50 @@ impl Segment {
     }
 }
 
+/// What a search finds that has not read the value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SoonPlace {
+    /// An entry with a value, by its number.
+    At(u64),
+    /// There is none.
+    Absent,
+    /// Nothing, nor whether the bytes are sound.
+    Unknown,
+}
+
 impl SoonSearch<'_> {
+    /// Before the first step: asks for what the last one is likely to read.
+    #[inline]
+    pub(crate) fn hasten(&self) {
+        self.search.hasten();
+    }
+
+    /// The first step without a thought of the value, which most searches will not come to.
+    #[inline]
+    pub(crate) fn narrow_keys(&mut self) {
+        // Damage is met again in the next one.
+        let _ = self.search.narrow();
+    }
+
+    /// The second step behind that: asks for the value, if there is one.
+    #[inline]
+    pub(crate) fn place(&mut self) -> SoonPlace {
+        match self.search.settle() {
+            Ok(Ok(ordinal)) => {
+                self.values.tell(ordinal);
+                SoonPlace::At(ordinal)
+            }
+            Ok(Err(_)) => SoonPlace::Absent,
+            Err(_) => SoonPlace::Unknown,
+        }
+    }
+
+    /// The value at a place.
+    #[inline]
+    pub(crate) fn value(&self, ordinal: u64) -> Soon {
+        self.values.get(ordinal)
+    }
+
     /// The first step.
     #[inline]
     pub(crate) fn narrow(&mut self) {

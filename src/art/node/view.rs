@@ -40,6 +40,12 @@ impl<'a> View<'a> {
         node
     }
 
+    /// Asks for what is read first of the node behind a reference.
+    #[inline]
+    pub(crate) fn ask(self, node: NodeRef) {
+        prefetch_line(self.descend(node).start);
+    }
+
     /// The node behind a reference.
     #[inline]
     pub(crate) fn node(self, node: NodeRef) -> NodeView<'a> {

@@ -8,7 +8,7 @@
 use super::piece::Order;
 use crate::arena::{OutOfMemory, prefetch};
 use crate::bytes::{u16_at, u64_at};
-use crate::packed::{Packed, Packer, byte_sums, mask, packed_len, select};
+use crate::packed::{Packed, byte_sums, mask, packed_len, select};
 use std::hint::select_unpredictable;
 
 /// Buckets from one entry of the table to the next.
@@ -108,6 +108,17 @@ impl<'a> EliasFano<'a> {
         let place = (bucket + self.even(bucket)) / 8;
         prefetch(self.bytes, place.saturating_sub(16));
         prefetch(self.bytes, place + 24);
+    }
+
+    /// Asks for the low bits where those of a distance would be if keys came at an even pace.
+    #[inline]
+    pub(super) fn ask_for_even(self, distance: u64) {
+        if let Some(bucket) = self.bucket_of(distance) {
+            // Random keys are so far from even, most often.
+            let key = self.even(bucket);
+            self.lows.expect(key.saturating_sub(12));
+            self.lows.expect(key + 12);
+        }
     }
 
     /// The bucket of a distance; `None` if it is behind all.
@@ -328,35 +339,51 @@ fn last_bit(words: &[u64]) -> usize {
 /// Appends the piece of these keys, in the shape that is best for them.
 pub(super) fn encode(keys: &[u64], shape: Shape, out: &mut Vec<u8>) -> Result<(), OutOfMemory> {
     let first = keys.first().copied().unwrap_or(0);
-    let start = out.len();
-    out.try_reserve(shape.len())?;
-    out.resize(start + shape.lows(), 0);
-    let (words, table) = out[start..].split_at_mut(shape.table());
+    let (start, len) = (out.len(), shape.len());
+    // The last low bits are written as a whole word.
+    out.try_reserve(len + 8)?;
+    out.resize(start + len + 8, 0);
+    let (front, lows) = out[start..].split_at_mut(shape.lows());
+    let (words, table) = front.split_at_mut(shape.table());
     let words = words.as_chunks_mut::<8>().0;
+    let mut lows = lows.as_chunks_mut::<8>().0.iter_mut();
     let (mut at, mut word) = (0, 0);
     let mut samples = table.as_chunks_mut::<2>().0.iter_mut();
-    let mut sampled = 0;
+    // The first bucket of the next sample.
+    let mut next = 0;
+    let (width, mask) = (shape.width, mask(shape.width));
+    let (mut held, mut bits) = (0, 0);
     for (i, key) in keys.iter().enumerate() {
-        let bucket = ((key - first) >> shape.width) as usize;
+        let distance = key - first;
+        let bucket = (distance >> width) as usize;
         let place = i + bucket;
         if place / 64 != at {
             words[at] = u64::to_le_bytes(word);
             (at, word) = (place / 64, 0);
         }
         word |= 1 << (place % 64);
-        while sampled * SAMPLE <= bucket {
+        while next <= bucket {
             if let Some(sample) = samples.next() {
                 *sample = (i as u16).to_le_bytes();
             }
-            sampled += 1;
+            next += SAMPLE;
+        }
+        let low = distance & mask;
+        held |= low << bits;
+        bits += width;
+        if bits >= 64 {
+            if let Some(lows) = lows.next() {
+                *lows = u64::to_le_bytes(held);
+            }
+            bits -= 64;
+            // What did not fit: its lowest bits went before. In two steps, for all of it may have fit.
+            held = low >> 1 >> (width - 1 - bits);
         }
     }
     words[at] = word.to_le_bytes();
-    let mut lows = Packer::new(out, keys.len(), shape.width)?;
-    let mask = mask(shape.width);
-    for key in keys {
-        lows.push((key - first) & mask, shape.width);
+    if let Some(lows) = lows.next() {
+        *lows = held.to_le_bytes();
     }
-    lows.finish();
+    out.truncate(start + len);
     Ok(())
 }

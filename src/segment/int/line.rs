@@ -37,9 +37,13 @@ pub(super) struct Fit {
     slope: u64,
 }
 
+/// Keys between two looks at whether the line can still be short enough.
+const LOOK_EVERY: usize = 64;
+
 impl Fit {
-    /// The line of ascending keys; `None` if these are too few, or numbers could overflow.
-    pub(super) fn of(keys: &[u64]) -> Option<Self> {
+    /// The line of ascending keys if its piece is shorter than `below` bytes; `None` too if these are too
+    /// few, or numbers could overflow. Most keys leave a line soon, and the others are not looked at then.
+    pub(super) fn of(keys: &[u64], below: usize) -> Option<Self> {
         let (&first, &last) = (keys.first()?, keys.last()?);
         let span = last - first;
         // With two bits to spare, no distance from the line overflows with the fraction.
@@ -50,16 +54,22 @@ impl Fit {
         let slope = (span << fraction) / (keys.len() as u64 - 1);
         let (mut lowest, mut highest) = (0, 0);
         let mut line = 0u64;
-        for key in keys {
-            let height = ((key - first).wrapping_sub(line >> fraction)).cast_signed();
-            lowest = height.min(lowest);
-            highest = height.max(highest);
-            line += slope;
+        let mut shape = Shape { keys: keys.len(), width: 0, fraction };
+        for keys in keys.chunks(LOOK_EVERY) {
+            for key in keys {
+                let height = ((key - first).wrapping_sub(line >> fraction)).cast_signed();
+                lowest = height.min(lowest);
+                highest = height.max(highest);
+                line += slope;
+            }
+            let most = (highest - lowest).cast_unsigned();
+            shape.width = u64::BITS - most.leading_zeros();
+            if shape.len() >= below {
+                return None;
+            }
         }
         let intercept = first.checked_sub(lowest.unsigned_abs())?;
-        let most = (highest - lowest).cast_unsigned();
-        let width = u64::BITS - most.leading_zeros();
-        Some(Self { shape: Shape { keys: keys.len(), width, fraction }, intercept, slope })
+        Some(Self { shape, intercept, slope })
     }
 
     /// Appends the piece of the keys it was made for.

@@ -379,6 +379,13 @@ impl IntSearch<'_> {
         Ok(None)
     }
 
+    /// Before the first step: asks for what the last one is likely to read. For a search that is alone, whose
+    /// steps follow each other sooner than memory comes.
+    #[inline]
+    pub(super) fn hasten(&self) {
+        self.piece.ask_for_even(self.number);
+    }
+
     /// The first step: an ordinal that is hardly below.
     #[inline]
     pub(super) fn narrow(&mut self) -> Result<u64, Corruption> {

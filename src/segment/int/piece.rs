@@ -128,6 +128,14 @@ impl<'a> Unread<'a> {
         }
     }
 
+    /// Asks for what is likely to be read last too.
+    #[inline]
+    pub(super) fn ask_for_even(self, key: u64) {
+        if let Self::EliasFano(first, piece) = self {
+            piece.ask_for_even(key.saturating_sub(first));
+        }
+    }
+
     /// As [`Piece::narrow`]; and asks for what [`settle`](Self::settle) reads.
     #[inline(always)]
     pub(super) fn narrow(&self, key: u64) -> Option<(usize, usize)> {
@@ -296,7 +304,7 @@ struct Choice {
 impl Choice {
     fn of(keys: &[u64]) -> Self {
         let buckets = Shape::buckets(keys);
-        let fit = line::Fit::of(keys);
+        let fit = line::Fit::of(keys, buckets.len());
         let line = fit.as_ref().map(|fit| Shape::Line(fit.shape));
         match line.filter(|line| line.len() < buckets.len()) {
             Some(shape) => Self { shape, fit },
