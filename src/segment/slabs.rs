@@ -35,7 +35,20 @@ impl<'b> Column<'b> {
     }
 
     /// Appends `bytes`, across slabs where needed.
-    pub(super) fn append(&mut self, mut bytes: &[u8]) -> Result<(), OutOfMemory> {
+    #[inline]
+    pub(super) fn append(&mut self, bytes: &[u8]) -> Result<(), OutOfMemory> {
+        match (self.slabs.last_mut(), bytes.first_chunk::<8>()) {
+            // The most frequent length, without a call.
+            (Some(slab), Some(word)) if bytes.len() == 8 && slab.capacity() - slab.len() >= 8 => {
+                slab.extend_from_slice_copy(word);
+                self.len += 8;
+                Ok(())
+            }
+            _ => self.append_across(bytes),
+        }
+    }
+
+    fn append_across(&mut self, mut bytes: &[u8]) -> Result<(), OutOfMemory> {
         while !bytes.is_empty() {
             let free = self.slabs.last().map_or(0, |slab| slab.capacity() - slab.len());
             if free == 0 {

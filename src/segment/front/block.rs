@@ -568,17 +568,22 @@ impl BlockStage {
 
     /// Appends what comes after the head.
     pub(super) fn put_rest(&self, out: &mut Vec<u8>) {
-        let steps = || (1..self.keys).map(|i| (self.step(i), usize::from(self.lens[i])));
-        for ((shared, len), _) in steps() {
-            put_tag(out, shared, len);
+        for i in 1..self.keys {
+            let (shared, less_len) = self.step(i);
+            put_tag(out, shared, less_len);
         }
-        let mut suffixes = self.suffixes.as_slice();
-        for ((shared, less_len), len) in steps() {
-            put_extras(out, shared, less_len);
-            let (suffix, rest) = suffixes.split_at(len);
-            out.extend_from_slice(suffix);
-            suffixes = rest;
+        // Most suffixes follow each other as they do here.
+        let (mut from, mut at) = (0, 0);
+        for i in 1..self.keys {
+            let (shared, less_len) = self.step(i);
+            if shared.max(less_len) >= HALF_MAX {
+                out.extend_from_slice(&self.suffixes[from..at]);
+                put_extras(out, shared, less_len);
+                from = at;
+            }
+            at += usize::from(self.lens[i]);
         }
+        out.extend_from_slice(&self.suffixes[from..at]);
     }
 
     /// The two numbers that a tag stands for.
