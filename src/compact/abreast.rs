@@ -19,7 +19,7 @@ impl Core {
         while !partitions.is_empty() {
             let rest = partitions.split_off(partitions.len().min(threads.saturating_add(1)));
             let group = std::mem::replace(&mut partitions, rest);
-            let _held = self.slot.acquire();
+            let _held = self.acquire_slots();
             let mut jobs: Vec<(&Partition, Job)> = Vec::new();
             let mut had_frozen = Vec::new();
             for partition in &group {
@@ -111,7 +111,7 @@ mod tests {
         let partitions = core.partitions();
         let every_third: Vec<&Partition> = partitions.iter().step_by(3).map(|p| &**p).collect();
         {
-            let _held = core.slot.acquire();
+            let _held = core.acquire_slots();
             assert!(core.fold_abreast(&every_third));
             assert!(!core.fold_abreast(&every_third), "nothing has been written since");
         }

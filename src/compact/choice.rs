@@ -1,7 +1,7 @@
 //! Which partitions are folded next.
 
 use super::policy::{self, Dirt, Pressure};
-use super::{Core, Folded, Found};
+use super::{Core, Found, address};
 use crate::partition::{Load, Partition, Shared};
 use crate::sync::Ordering;
 use std::ops::Deref;
@@ -18,13 +18,16 @@ pub(super) fn is_worth_a_try(partition: &Partition) -> bool {
 
 impl Core {
     /// Folds the deltas that are chosen by the policy until none is due, as many at once as there are
-    /// threads to do so; whether anything was folded. The slot is held.
+    /// threads to do so; whether anything was folded. The slot is held, and what a writer folds aside
+    /// is left alone.
     pub(super) fn fold_chosen(&self) -> bool {
         let most = (self.options.threads as usize).saturating_add(1);
-        let mut chosen = self.chosen_before(most);
+        let claimed = self.folded_aside();
+        let is_free = |partition: &Partition| address(partition) != claimed;
+        let mut chosen = self.chosen_before(most, &is_free);
         if chosen.is_empty() {
             let due;
-            (chosen, due) = self.choose(most);
+            (chosen, due) = self.choose(most, &is_free);
             let later = chosen.split_off(due);
             if let Some(many) = self.many.get() {
                 let later = later.into_iter().filter_map(|one| match one {
@@ -37,13 +40,13 @@ impl Core {
         let chosen: Vec<&Partition> = chosen.iter().map(Deref::deref).collect();
         match chosen[..] {
             [] => false,
-            [one] => matches!(self.fold_one(one), Ok(Folded::Published)),
+            [one] => self.fold_beside(one),
             _ => self.fold_abreast(&chosen),
         }
     }
 
     /// Takes as many of those that wait as are due, and so many at most.
-    fn chosen_before(&self, most: usize) -> Vec<Found<'_>> {
+    fn chosen_before(&self, most: usize, is_free: &dyn Fn(&Partition) -> bool) -> Vec<Found<'_>> {
         let Some(many) = self.many.get() else { return Vec::new() };
         let mut chosen = Vec::new();
         let mut rest = self.load();
@@ -54,7 +57,7 @@ impl Core {
         {
             // One that was replaced meanwhile tells of nothing.
             let load = partition.gauge().load();
-            if is_worth_a_try(&partition) && policy::is_filled(load) {
+            if is_worth_a_try(&partition) && policy::is_filled(load) && is_free(&partition) {
                 rest = rest.without(load);
                 chosen.push(Found::Shared(partition));
             }
@@ -66,15 +69,19 @@ impl Core {
     /// `most`, and behind these, some that will be when they have been folded.
     ///
     /// Deltas that are not worth a try are not counted: else one that cannot be folded would make
-    /// every write fold others, however small they are.
-    fn choose(&self, most: usize) -> (Vec<Found<'_>>, usize) {
+    /// every write fold others, however small they are. Neither are those that are not free.
+    pub(super) fn choose(
+        &self,
+        most: usize,
+        is_free: &dyn Fn(&Partition) -> bool,
+    ) -> (Vec<Found<'_>>, usize) {
         let partitions = self.partitions();
         let clock = self.shared().map_or(0, Shared::clock);
         let mut rest = self.load();
         let dirt = partitions.iter().map(|partition| {
             let gauge = partition.gauge();
             let age = clock.saturating_sub(gauge.born.load(Ordering::Relaxed));
-            if is_worth_a_try(partition) {
+            if is_worth_a_try(partition) && is_free(partition) {
                 return Dirt { load: gauge.load(), age };
             }
             rest = rest.without(gauge.load());

@@ -5,6 +5,7 @@
 //! successors', and they are retired. Whoever finds a retired partition waits until the directory
 //! has been replaced. So no write is lost, and none is seen by some and not by others.
 
+use super::aside::Aside;
 use super::bulk::Base;
 use super::pieces::{PIECE_BYTES, Piece};
 use super::{Core, Many, fold, policy};
@@ -223,7 +224,8 @@ impl Core {
     fn divide(&self, directory: &Arc<Directory>, shared: Shared) {
         let exchanges = AtomicU64::new(0);
         let waiting = Mutex::default();
-        let many = Box::new(Many { routes: Striped::new(directory), shared, exchanges, waiting });
+        let (routes, aside) = (Striped::new(directory), Aside::new());
+        let many = Box::new(Many { routes, shared, exchanges, waiting, aside });
         assert!(self.many.set(many).is_ok(), "set under `publishing`, or by who makes the map");
     }
 

@@ -9,6 +9,7 @@
 //! from it again.
 
 mod abreast;
+mod aside;
 mod batch;
 mod bounds;
 mod bulk;
@@ -45,6 +46,7 @@ use crate::sync::forks::Busy;
 use crate::sync::{
     Arc, AtomicU32, AtomicU64, AtomicUsize, Mutex, Ordering, RwLock, SetOnce, Striped, Weak,
 };
+use aside::Aside;
 use policy::{Pressure, Sizes, Target};
 use slot::FoldSlot;
 use std::collections::VecDeque;
@@ -70,7 +72,7 @@ pub(crate) struct Core {
     queued: worker::Asked,
     /// The worker will look at the age of the deltas.
     watched: worker::Asked,
-    /// Held by whoever folds; one fold at a time.
+    /// Held by whoever folds; one fold at a time, but for that of a writer.
     slot: FoldSlot,
     /// Handles to the map. A fold for a map without handles is given up.
     handles: AtomicUsize,
@@ -87,6 +89,8 @@ struct Many {
     exchanges: AtomicU64,
     /// What the last look at all of them chose to be folded next.
     waiting: Mutex<VecDeque<Arc<Partition>>>,
+    /// For folds beside others.
+    aside: Aside,
 }
 
 /// A partition that outlives the directory it was found in.
@@ -402,7 +406,7 @@ impl Core {
     #[cold]
     fn make_room(&self, key: &[u8]) -> Result<(), Error> {
         if self.find(key).has_frozen() {
-            let _held = self.slot.acquire();
+            let _held = self.acquire_slots();
             self.run(&self.find(key), None)?;
         }
         self.find(key).freeze(self.shared());
@@ -416,25 +420,35 @@ impl Core {
         let pressure = policy::pressure(load, &core.options);
         match (core.options.compaction, pressure) {
             (Compaction::Manual, _) | (Compaction::Inline, Pressure::None) => {}
+            (Compaction::Background, Pressure::Overdue) if Self::fold_beside_worker(core) => {}
             (Compaction::Inline, _) | (Compaction::Background, Pressure::Overdue) => {
-                let _held = core.slot.acquire();
+                let _held = core.acquire_slots();
                 // Others may have folded while this one waited. A failure is counted, and the write
                 // itself has succeeded.
                 if policy::pressure(core.load(), &core.options) >= pressure {
                     core.fold_chosen();
                 }
             }
-            (Compaction::Background, Pressure::Due) => {
-                if core.queued.note() && !worker::fold_soon(core) {
-                    core.queued.forget();
-                }
-            }
+            (Compaction::Background, Pressure::Due) => Self::ask_worker(core),
             (Compaction::Background, Pressure::None) => {
                 if load.bytes >= policy::MIN_AGED_BYTES {
                     Self::watch(core);
                 }
             }
         }
+    }
+
+    /// Has the worker fold, if it will not anyway.
+    fn ask_worker(core: &Arc<Self>) {
+        if core.queued.note() && !worker::fold_soon(core) {
+            core.queued.forget();
+        }
+    }
+
+    /// Folds a delta while the worker folds others; whether this is the one writer to do so.
+    fn fold_beside_worker(core: &Arc<Self>) -> bool {
+        Self::ask_worker(core);
+        core.fold_aside()
     }
 
     /// Has the worker look at the age of the deltas, if it will not anyway.
@@ -473,7 +487,7 @@ impl Core {
                 is_any_left = true;
                 continue;
             }
-            let held = core.slot.acquire();
+            let held = core.acquire_slots();
             let _ = core.fold_one(&partition);
             drop(held);
             busy = busy.pause();
@@ -510,7 +524,7 @@ impl Core {
         let mut from: Box<[u8]> = Box::default();
         loop {
             // The partition is looked up when nobody else can put another in its place by a fold.
-            let _held = self.slot.acquire();
+            let _held = self.acquire_slots();
             let partition = self.find(&from);
             let is_done = done.binary_search_by_key(&address(&partition), |done| address(done));
             // What is in the delta of one that is done has come since the call.
@@ -727,7 +741,7 @@ impl Core {
     #[cfg(any(test, fuzzing))]
     pub(crate) fn fold_step(&self) -> Result<(), Error> {
         for partition in self.partitions() {
-            let _held = self.slot.acquire();
+            let _held = self.acquire_slots();
             self.run(&partition, None)?;
         }
         Ok(())
@@ -740,7 +754,7 @@ impl Core {
     #[cfg(any(test, fuzzing))]
     pub(crate) fn check(&self) {
         // A fold that publishes meanwhile would be seen half in one state, half in the next.
-        let _held = self.slot.acquire();
+        let _held = self.acquire_slots();
         let Some(many) = self.many.get() else {
             crate::partition::check::check(&self.first, &[], None);
             return;

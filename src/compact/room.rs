@@ -34,7 +34,7 @@ impl Core {
         if self.options.compaction == Compaction::Manual || self.roomiest().is_none() {
             return false;
         }
-        let _held = self.slot.acquire();
+        let _held = self.acquire_slots();
         // Meanwhile somebody else may have folded it.
         let Some(chosen) = self.roomiest() else { return true };
         let partitions = self.partitions();

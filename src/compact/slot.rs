@@ -51,6 +51,22 @@ impl FoldSlot {
         *holder = process;
         Held(self)
     }
+
+    /// Takes the slot, if it is free.
+    pub(super) fn try_acquire(&self) -> Option<Held<'_>> {
+        let process = std::process::id();
+        let mut holder = self.holder.lock();
+        if *holder == process || *holder == WOKEN {
+            return None;
+        }
+        *holder = process;
+        Some(Held(self))
+    }
+
+    /// Whether a thread of this process holds it.
+    pub(super) fn is_held(&self) -> bool {
+        *self.holder.lock() == std::process::id()
+    }
 }
 
 impl Drop for Held<'_> {
@@ -67,6 +83,19 @@ mod tests {
     use std::time::Duration;
 
     const ROUNDS: usize = 20;
+
+    #[test]
+    fn who_does_not_wait_gets_what_is_free() {
+        let slot = FoldSlot::new();
+        assert!(!slot.is_held());
+        let held = slot.try_acquire().expect("it is free");
+        assert!(slot.is_held() && slot.try_acquire().is_none());
+        drop(held);
+        // As a fork leaves it.
+        *slot.holder.lock() = std::process::id() + 1;
+        assert!(!slot.is_held() && slot.try_acquire().is_some());
+        assert!(!slot.is_held());
+    }
 
     #[test]
     fn whoever_waits_gets_the_slot_before_its_holder_gets_it_again() {
