@@ -83,6 +83,16 @@ impl Begun<'_, '_> {
     pub(super) fn none() -> Self {
         Self { soon: None, steps: Lookup::none(), has_steps: false }
     }
+
+    /// Asks for what is read last, as far as that is known.
+    #[inline]
+    pub(super) fn hasten(&mut self) {
+        match &self.soon {
+            Some(search) => search.hasten(),
+            None if self.has_steps => self.steps.hasten(),
+            None => {}
+        }
+    }
 }
 
 /// One generation of the layers of a partition. Immutable.
@@ -169,18 +179,21 @@ impl Layers {
         }
     }
 
-    /// Begins to look for `key` in the base, and asks for what the overlay's filter will be asked for.
-    /// What is begun stays where it is made.
+    /// Begins to look for `key` in the base. What is begun stays where it is made.
     #[inline]
-    pub(super) fn begin<'l, 'k>(&'l self, key: &'k [u8], hash: KeyHash, begun: &mut Begun<'l, 'k>) {
-        if let Some(filter) = self.overlay.as_ref().and_then(|overlay| overlay.filter.as_ref()) {
-            filter.ask(hash);
-        }
+    pub(super) fn begin<'l, 'k>(&'l self, key: &'k [u8], begun: &mut Begun<'l, 'k>) {
         let Some(base) = &self.base else { return };
         base.begin_soon(key, &mut begun.soon);
-        match &begun.soon {
-            Some(search) => search.hasten(),
-            None => begun.has_steps = begun.steps.begin_find(base, key),
+        if begun.soon.is_none() {
+            begun.has_steps = begun.steps.begin_find(base, key);
+        }
+    }
+
+    /// Asks for what the overlay's filter will be asked for.
+    #[inline]
+    pub(super) fn ask_for_overlay(&self, hash: KeyHash) {
+        if let Some(filter) = self.overlay.as_ref().and_then(|overlay| overlay.filter.as_ref()) {
+            filter.ask(hash);
         }
     }
 

@@ -737,12 +737,14 @@ impl Delta {
         key: &'k [u8],
         begun: &mut Begun<'l, 'k>,
     ) -> KeyHash {
-        let hash = KeyHash::of(key);
         self.tree.ask();
+        layers.begin(key, begun);
+        let hash = KeyHash::of(key);
         if let Some(filter) = &self.filter {
             filter.ask(hash);
         }
-        layers.begin(key, hash, begun);
+        layers.ask_for_overlay(hash);
+        begun.hasten();
         hash
     }
 

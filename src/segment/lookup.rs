@@ -87,6 +87,16 @@ impl<'s, 'k> Lookup<'s, 'k> {
             && !matches!(self.at, At::Whole(..))
     }
 
+    /// Goes on to where the keys are that are told apart last, and asks for these: what comes between this and
+    /// [`find`](Self::find) is not waited for besides.
+    #[inline]
+    pub(crate) fn hasten(&mut self) {
+        if let At::Front(_, search) = &mut self.at {
+            // Damage is met again in the same step.
+            let _ = search.step(|_| ());
+        }
+    }
+
     /// Goes on to the end: where the entry is. Its value is asked for when it is known to be there: most
     /// keys that are looked for in this way are not.
     #[inline]
