@@ -7,7 +7,7 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Compaction {
     /// One worker thread for the whole process folds when a fold is due; a writer that runs far
-    /// ahead of it folds by itself. The thread starts with the first fold that will be due.
+    /// ahead of it folds by itself, beside it. The thread starts with the first fold that will be due.
     #[default]
     Background,
     /// The writer that makes a fold due runs it before its call returns. Deterministic.
@@ -128,7 +128,8 @@ pub struct Options {
     /// limit by what deltas may take before a fold is due. Not counted are some 150 bytes for each
     /// partition, what only iterators keep alive, and what a fold takes while it runs, up to three
     /// times one partition with its values as they are, four where symbols are found for text (with [`Profile::Smallest`] or
-    /// [`Profile::Fastest`] a MiB more, and all that for each of the [`threads`](Self::threads)); what
+    /// [`Profile::Fastest`] a MiB more, and all that for each of the [`threads`](Self::threads), or
+    /// twice where a writer folds beside the worker); what
     /// is copied because an iterator is open, and tables that grow with a delta, can pass the limit by
     /// some KiB for each thread; a fold that finds less to compress than the one before it, as other
     /// entries come together, adds what that is. Default: `None`, no limit.
