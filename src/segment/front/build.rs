@@ -7,6 +7,7 @@ use super::super::format::{Section, SectionLens};
 use super::super::points::{PointStage, PointTable};
 use super::super::slabs::Column;
 use super::block::{BlockStage, len_field, len_len};
+use super::cut::REACH;
 use super::forms::KeyBlock;
 use super::recode::CodedBlocks;
 use super::symbols::TABLE_LEN;
@@ -15,9 +16,6 @@ use super::{Form, PREFIX_AT, PREFIX_LEN_AT, SHIFT_AT, front_len, offset_width};
 use crate::arena::OutOfMemory;
 use bumpalo::Bump;
 use std::array;
-
-/// Bytes behind a block that is read as text.
-const COPY_REACH: usize = 8;
 
 /// Keys being collected.
 pub(in super::super) struct FrontStage<'b> {
@@ -294,12 +292,12 @@ impl<'b> FinishedFront<'b> {
             }
             block.clear();
             // Behind it, bytes that words may reach.
-            block.try_reserve(lens.len() + COPY_REACH)?;
+            block.try_reserve(lens.len() + REACH)?;
             for len in lens.fields() {
                 block.extend_from_slice(len_field(len, &mut [0; 3]));
             }
             let start = block.len();
-            block.resize(lens.len() + COPY_REACH, 0);
+            block.resize(lens.len() + REACH, 0);
             staged.skip(lens.prefix);
             staged.read(&mut block[start..lens.len()]);
             let keys = if number + 1 == self.count { self.keys_of_last } else { 1 << self.shift };

@@ -12,7 +12,9 @@
 
 use super::block::{BlockStage, MAX_KEYS, Text, len_field, take_len};
 use super::buffer::KeyBuffer;
+use super::cut::Codes;
 use super::encode::Encoder;
+use super::recode::span_in;
 use super::spread::{Runs, start_of};
 use super::symbols::{Met, Piece, Symbols};
 use super::wanted::Wanted;
@@ -339,31 +341,29 @@ impl BlockStage {
 pub(super) fn recode(
     block: &DirectBlock<'_>,
     encoder: &Encoder,
-    codes: &mut Vec<u8>,
+    codes: &mut Codes,
     out: &mut Vec<u8>,
 ) -> Result<bool, OutOfMemory> {
+    let mut texts = [(0, 0); MAX_KEYS];
+    for (span, text) in texts.iter_mut().zip(block.texts()) {
+        *span = span_in(block.tail, text);
+    }
+    codes.encode(encoder, block.tail, &texts[..block.keys])?;
     out.clear();
-    codes.clear();
-    // A byte has two codes at most.
-    codes.try_reserve(2 * block.suffixes)?;
-    let mut ends = [0; MAX_KEYS];
-    let mut start = 0;
-    for (end, (text, len)) in ends.iter_mut().zip(block.texts()) {
-        encoder.encode(text, len, codes);
-        if codes.len() - start > MAX_KEY_LEN {
+    let all: usize = codes.texts().map(<[u8]>::len).sum();
+    let width = end_width(all);
+    out.try_reserve(3 + block.common.len() + width * block.keys + all)?;
+    put_common(block.common, 0, out);
+    let mut end = 0u32;
+    for suffix in codes.texts() {
+        if suffix.len() > MAX_KEY_LEN {
             return Ok(false);
         }
-        start = codes.len();
         // At most 32 times that.
-        *end = start as u32;
-    }
-    let width = end_width(codes.len());
-    out.try_reserve(3 + block.common.len() + width * block.keys + codes.len())?;
-    put_common(block.common, 0, out);
-    for end in &ends[..block.keys] {
+        end += suffix.len() as u32;
         out.extend_from_slice(&end.to_le_bytes()[..width]);
     }
-    out.extend_from_slice(codes);
+    codes.texts().for_each(|suffix| out.extend_from_slice(suffix));
     Ok(true)
 }
 

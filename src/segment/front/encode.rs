@@ -1,8 +1,7 @@
-//! Text as codes of symbols: from its start on, each time the longest symbol that it goes on with.
+//! What finds the longest symbol that text goes on with.
 
-use super::symbols::{ESCAPE, SYMBOLS, Symbol};
+use super::symbols::{ESCAPE, SYMBOL_LEN, SYMBOLS, Symbol};
 use crate::arena::OutOfMemory;
-use std::cmp::Reverse;
 use std::hint::select_unpredictable;
 
 /// Lists of symbols that begin alike, or seem to.
@@ -11,13 +10,46 @@ pub(super) const LISTS: usize = 1024;
 /// Symbols of a list that are looked at in any case.
 pub(super) const AHEAD: usize = 3;
 
-/// Symbols, and behind the last one as many that are none as may be looked at with it.
-const LISTED: usize = SYMBOLS + 1 + AHEAD;
-
 /// Which list symbols of three or more bytes are in that start like `word`.
 #[inline]
 pub(super) fn list_of(word: u64) -> usize {
     ((word as u32 & 0x00ff_ffff).wrapping_mul(0x9e37_79b1) >> 22) as usize % LISTS
+}
+
+/// What text is cut into next: a code, how many bytes it stands for, and how many are written for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Cut(u32);
+
+impl Cut {
+    /// Behind the end of a text.
+    pub(super) const NOTHING: Self = Self(ESCAPE as u32);
+
+    /// A byte that stands for itself.
+    const ESCAPED: Self = Self(2 << 16 | 1 << 8 | ESCAPE as u32);
+
+    /// A symbol of so many bytes.
+    #[inline]
+    fn of(code: u8, len: u8) -> Self {
+        Self(1 << 16 | u32::from(len) << 8 | u32::from(code))
+    }
+
+    /// The code.
+    #[inline]
+    pub(super) fn code(self) -> u8 {
+        self.0 as u8
+    }
+
+    /// Bytes of text.
+    #[inline]
+    pub(super) fn len(self) -> u32 {
+        self.0 >> 8 & 0xff
+    }
+
+    /// Bytes of codes.
+    #[inline]
+    pub(super) fn written(self) -> u32 {
+        self.0 >> 16
+    }
 }
 
 /// A symbol of three or more bytes.
@@ -26,233 +58,200 @@ struct Listed {
     word: u64,
     /// All bits of its bytes.
     mask: u64,
-    code: u8,
+    cut: Cut,
+}
+
+/// Symbols that begin alike, or seem to, the longest first: those that are looked at in any case, in
+/// one cache line.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct List {
+    words: [u64; AHEAD],
+    masks: [u64; AHEAD],
+    cuts: [Cut; AHEAD],
     len: u8,
 }
 
-impl Listed {
-    /// Whether text starts with it that has none of the bits of `beyond`.
-    #[inline]
-    fn starts(&self, word: u64, beyond: u64) -> bool {
-        (word ^ self.word | beyond) & self.mask == 0
+impl List {
+    /// None yet. `zeros` is the longest symbol of text that has nothing but zeros, less than three.
+    const fn new(zeros: Cut) -> Self {
+        // Nothing else starts with what fills a list.
+        let (words, masks) = ([0; AHEAD], [u64::MAX; AHEAD]);
+        Self { words, masks, cuts: [zeros; AHEAD], len: 0 }
     }
-}
 
-/// Symbols that begin alike, or seem to, the longest first.
-#[derive(Clone, Copy, Default)]
-struct List {
-    start: u8,
-    /// Those that are not looked at in any case.
-    more: u8,
+    /// Whether text starts with symbol `i` that has none of the bits of `beyond`.
+    #[inline]
+    fn starts(&self, i: usize, word: u64, beyond: u64) -> bool {
+        (word ^ self.words[i] | beyond) & self.masks[i] == 0
+    }
 }
 
 /// What finds the longest symbol. Text does not tell in advance which will be found, so that each jump
 /// that depends on it is mispredicted as often as not: the usual way through has none.
 /// SCRATCHPAD.md section 3.9.
 pub(super) struct Encoder {
-    /// List by list, and behind the last one what is not looked for.
-    listed: [Listed; LISTED],
-    lists: [List; LISTS],
+    tables: Box<[Tables; 1]>,
     /// For each two bytes the code of the symbol that is just these, or `ESCAPE`.
     pairs: Box<[u8; 1 << 16]>,
-    /// For each byte the code of the symbol that is just this one, or `ESCAPE`.
-    bytes: [u8; 256],
+    /// What did not find a place in its list, the longest first.
+    others: Vec<Listed>,
+    /// The pairs that have a symbol.
+    used_pairs: Vec<u16>,
+}
+
+/// In one piece, so that one register tells where all of it is.
+#[derive(Clone)]
+struct Tables {
+    /// By number. There are no more than symbols.
+    lists: [List; SYMBOLS + 1],
+    /// The number of each list; 0 where nothing is looked for.
+    numbers: [u8; LISTS],
+    /// For each byte the symbol that is just this one.
+    bytes: [Cut; 256],
+    /// The bits of a word that are behind so many bytes of text.
+    beyond: [u64; SYMBOL_LEN + 1],
+}
+
+impl Tables {
+    /// Without symbols.
+    const NONE: Self = Self {
+        lists: [List::new(Cut::ESCAPED); SYMBOLS + 1],
+        numbers: [0; LISTS],
+        bytes: [Cut::ESCAPED; 256],
+        beyond: {
+            let mut beyond = [0; SYMBOL_LEN + 1];
+            let mut len = 0;
+            while len < SYMBOL_LEN {
+                beyond[len] = u64::MAX << (8 * len);
+                len += 1;
+            }
+            beyond
+        },
+    };
+}
+
+/// So many of these on the heap.
+fn boxed<T: Clone, const N: usize>(item: T) -> Result<Box<[T; N]>, OutOfMemory> {
+    let mut items = Vec::new();
+    items.try_reserve_exact(N)?;
+    items.resize(N, item);
+    items.into_boxed_slice().try_into().map_err(|_| OutOfMemory)
 }
 
 impl Encoder {
     /// An encoder with these symbols, by their code; at most 255.
     pub(super) fn new(symbols: &[Symbol]) -> Result<Self, OutOfMemory> {
-        let mut pairs = Vec::new();
-        pairs.try_reserve_exact(1 << 16)?;
-        pairs.resize(1 << 16, ESCAPE);
-        let none = Listed { word: 0, mask: u64::MAX, code: ESCAPE, len: 1 };
-        let mut encoder = Self {
-            listed: [none; LISTED],
-            lists: [List::default(); LISTS],
-            pairs: pairs.into_boxed_slice().try_into().map_err(|_| OutOfMemory)?,
-            bytes: [ESCAPE; 256],
-        };
-        let mut order = [0; SYMBOLS];
-        let mut count = 0;
-        for (code, symbol) in (0..ESCAPE).zip(symbols) {
-            match symbol.len {
-                1 => encoder.bytes[usize::from(symbol.word as u8)] = code,
-                2 => encoder.pairs[usize::from(symbol.word as u16)] = code,
-                _ => {
-                    order[count] = code;
-                    count += 1;
-                }
-            }
-        }
-        // Nothing but zeros starts with what is behind the last list, and then these have no longer ones.
-        let zeros = match encoder.pairs[0] {
-            ESCAPE => Listed { code: encoder.bytes[0], ..none },
-            code => Listed { code, len: 2, ..none },
-        };
-        encoder.listed[count..].fill(zeros);
-        let symbol = |code: u8| symbols[usize::from(code)];
-        let order = &mut order[..count];
-        order.sort_unstable_by_key(|&code| {
-            let Symbol { word, len } = symbol(code);
-            (list_of(word), Reverse(len), code)
-        });
-        let mut start = 0;
-        for list in order.chunk_by(|a, b| list_of(symbol(*a).word) == list_of(symbol(*b).word)) {
-            encoder.lists[list_of(symbol(list[0]).word)] =
-                List { start, more: list.len().saturating_sub(AHEAD) as u8 };
-            for &code in list {
-                let Symbol { word, len } = symbol(code);
-                encoder.listed[usize::from(start)] =
-                    Listed { word, mask: symbol(code).mask(), code, len };
-                start += 1;
-            }
-        }
+        let (mut others, mut used_pairs) = (Vec::new(), Vec::new());
+        others.try_reserve_exact(SYMBOLS)?;
+        used_pairs.try_reserve_exact(SYMBOLS)?;
+        let mut encoder =
+            Self { tables: boxed(Tables::NONE)?, pairs: boxed(ESCAPE)?, others, used_pairs };
+        encoder.set(symbols);
         Ok(encoder)
     }
 
-    /// The code of the longest symbol that text with so many bytes left starts with, and its length;
-    /// `ESCAPE` if there is none. The lowest byte of `word` is the first; what is behind the end may
-    /// be anything. At least one byte is left.
-    #[inline]
-    pub(super) fn longest(&self, word: u64, left: usize) -> (u8, usize) {
-        if left < 8 {
-            self.longest_within(word, u64::MAX << (8 * left % 64), left > 1)
-        } else {
-            self.longest_within(word, 0, true)
+    /// Has these symbols instead, by their code; at most 255.
+    pub(super) fn set(&mut self, symbols: &[Symbol]) {
+        let Self { tables, pairs, others, used_pairs } = self;
+        let [tables] = &mut **tables;
+        tables.numbers = [0; LISTS];
+        tables.bytes = [Cut::ESCAPED; 256];
+        others.clear();
+        for pair in used_pairs.drain(..) {
+            pairs[usize::from(pair)] = ESCAPE;
+        }
+        let coded = || (0..ESCAPE).zip(symbols);
+        for (code, symbol) in coded() {
+            match symbol.len {
+                1 => tables.bytes[usize::from(symbol.word as u8)] = Cut::of(code, 1),
+                2 => {
+                    used_pairs.push(symbol.word as u16);
+                    pairs[usize::from(symbol.word as u16)] = code;
+                }
+                _ => {}
+            }
+        }
+        let zeros = match pairs[0] {
+            ESCAPE => tables.bytes[0],
+            code => Cut::of(code, 2),
+        };
+        tables.lists[0] = List::new(zeros);
+        let mut count = 0;
+        for len in (3..=SYMBOL_LEN as u8).rev() {
+            for (code, symbol) in coded().filter(|(_, symbol)| symbol.len == len) {
+                let number = &mut tables.numbers[list_of(symbol.word)];
+                if *number == 0 {
+                    count += 1;
+                    *number = count;
+                    tables.lists[usize::from(count)] = List::new(zeros);
+                }
+                let list = &mut tables.lists[usize::from(*number)];
+                let (word, mask, cut) = (symbol.word, symbol.mask(), Cut::of(code, len));
+                let place = usize::from(list.len);
+                if place == AHEAD {
+                    others.push(Listed { word, mask, cut });
+                } else {
+                    (list.words[place], list.masks[place], list.cuts[place]) = (word, mask, cut);
+                    list.len += 1;
+                }
+            }
         }
     }
 
-    /// The same, of text that has none of the bits of `beyond`, and may have a second byte.
+    /// The longest symbol that text starts with, of which there are `left` bytes, at least two. The
+    /// lowest byte of `word` is the first; what is behind the end may be anything.
+    #[expect(clippy::inline_always, reason = "two texts are cut in turns, each in registers")]
     #[inline(always)]
-    #[expect(clippy::inline_always, reason = "most often, there is nothing behind the text")]
-    fn longest_within(&self, word: u64, beyond: u64, has_two: bool) -> (u8, usize) {
-        let List { start, more } = self.lists[list_of(word)];
-        let start = usize::from(start);
-        // Those of another list are never what the text starts with.
-        let mut found = 1u32 << AHEAD;
-        for (place, listed) in self.listed[start..start + AHEAD].iter().enumerate() {
-            found |= u32::from(listed.starts(word, beyond)) << place;
-        }
-        let place = found.trailing_zeros() as usize;
-        if more > 0 && place == AHEAD {
-            let rest = &self.listed[start + AHEAD..][..usize::from(more)];
-            if let Some(listed) = rest.iter().find(|listed| listed.starts(word, beyond)) {
-                return (listed.code, usize::from(listed.len));
-            }
-        }
+    pub(super) fn longest(&self, word: u64, left: u32) -> Cut {
+        let [tables] = &*self.tables;
+        let beyond = tables.beyond[left.min(SYMBOL_LEN as u32) as usize];
+        let list = &tables.lists[usize::from(tables.numbers[list_of(word)])];
         let pair = self.pairs[usize::from(word as u16)];
-        let is_pair = (pair != ESCAPE) & has_two;
-        let byte = (self.bytes[usize::from(word as u8)], 1);
-        let short = select_unpredictable(is_pair, (pair, 2), byte);
-        let long = &self.listed[start + place];
-        let (code, len) = select_unpredictable(place < AHEAD, (long.code, long.len), short);
-        (code, usize::from(len))
-    }
-
-    /// Appends the codes of the first `len` bytes of `text`, which has as many. It is read faster if
-    /// there are eight more behind them.
-    pub(super) fn encode(&self, text: &[u8], len: usize, out: &mut Vec<u8>) {
-        let start = out.len();
-        // A byte has two codes at most.
-        out.resize(start + 2 * len, 0);
-        let codes = &mut out[start..];
-        let (mut at, mut end) = (0, 0);
-        while at < len {
-            let word = word_at(text, at);
-            let (code, taken) = self.longest(word, len - at);
-            // What follows a code that is no escape is written over.
-            if let Some(place) = codes.get_mut(end..).and_then(|rest| rest.first_chunk_mut()) {
-                *place = [code, word as u8];
-            }
-            end += 1 + usize::from(code == ESCAPE);
-            at += taken;
+        let byte = tables.bytes[usize::from(word as u8)];
+        let mut cut = select_unpredictable(pair == ESCAPE, byte, Cut::of(pair, 2));
+        // The longest comes last. Those of another list are never what the text starts with.
+        for i in (0..AHEAD).rev() {
+            cut = select_unpredictable(list.starts(i, word, beyond), list.cuts[i], cut);
         }
-        out.truncate(start + end);
+        cut
     }
-}
 
-/// Eight bytes from `at` on, as if zeros followed `text`; the first is the lowest.
-#[inline]
-pub(super) fn word_at(text: &[u8], at: usize) -> u64 {
-    let rest = text.get(at..).unwrap_or(&[]);
-    if let Some(word) = rest.first_chunk() {
-        return u64::from_le_bytes(*word);
+    /// Whether there are symbols that [`longest`](Self::longest) does not look at: in no table of ours.
+    #[inline]
+    pub(super) fn has_others(&self) -> bool {
+        !self.others.is_empty()
     }
-    let mut word = [0; 8];
-    word[..rest.len()].copy_from_slice(rest);
-    u64::from_le_bytes(word)
+
+    /// The longest symbol of all.
+    #[cold]
+    pub(super) fn longest_of_all(&self, word: u64, left: u32) -> Cut {
+        let beyond = self.tables[0].beyond[left.min(SYMBOL_LEN as u32) as usize];
+        let is_next = |listed: &&Listed| (word ^ listed.word | beyond) & listed.mask == 0;
+        let other = self.others.iter().find(is_next).map(|listed| listed.cut);
+        let cut = self.longest(word, left);
+        other.filter(|other| other.len() > cut.len()).unwrap_or(cut)
+    }
+
+    /// The symbol of the last byte of a text.
+    #[inline]
+    pub(super) fn last(&self, byte: u8) -> Cut {
+        self.tables[0].bytes[usize::from(byte)]
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::symbols::{Piece, SymbolList, Symbols, TABLE_LEN};
-    use super::super::train::{Sample, train};
+    use super::super::symbols::{SymbolList, Symbols, TABLE_LEN};
     use super::*;
-    use crate::testing::rng::Rng;
-
-    /// What the codes of `text` should be: the longest symbol each time, looked for in all.
-    fn expected(symbols: &[Symbol], text: &[u8]) -> Vec<u8> {
-        let mut codes = vec![];
-        let mut rest = text;
-        while let Some(&byte) = rest.first() {
-            let is_next = |symbol: &Symbol| {
-                rest.starts_with(&symbol.word.to_le_bytes()[..usize::from(symbol.len)])
-            };
-            let found = (0..ESCAPE).zip(symbols).filter(|(_, symbol)| is_next(symbol));
-            let longest = found.max_by_key(|(_, symbol)| symbol.len);
-            let len = longest.map_or(1, |(_, symbol)| usize::from(symbol.len));
-            codes.push(longest.map_or(ESCAPE, |(code, _)| code));
-            codes.extend(longest.is_none().then_some(byte));
-            rest = &rest[len..];
-        }
-        codes
-    }
-
-    #[test]
-    fn text_is_cut_into_the_longest_symbols_and_put_together_again() {
-        let mut rng = Rng::new(3);
-        for round in 0..60 {
-            let alphabet = [1, 2, 4, 30, 256][round % 5];
-            let mut text =
-                |len: usize| (0..len).map(|_| rng.below(alphabet) as u8).collect::<Vec<u8>>();
-            let texts: Vec<Vec<u8>> = (0..200).map(|len| text(len % 40)).collect();
-            let mut sample = Sample::default();
-            let bytes = texts.iter().map(Vec::len).sum::<usize>();
-            for text in &texts {
-                sample.try_push(text).expect("memory for a test");
-            }
-            let symbols = train(&sample).expect("memory for a test");
-            let mut table = [0; TABLE_LEN];
-            symbols.write(&mut table);
-            let stored = Symbols::of(&table).expect("a whole table");
-            let list = stored.check().expect("our own table");
-            assert_eq!(list.as_slice(), symbols.as_slice());
-            let encoder = Encoder::new(list.as_slice()).expect("memory for a test");
-            let mut all = 0;
-            for text in texts {
-                // Whatever follows makes no difference.
-                let longer = [text.as_slice(), &[0, 1, 0, 1, 2, 3, 0, 0, 0]].concat();
-                for given in [&text, &longer] {
-                    let mut codes = vec![];
-                    encoder.encode(given, text.len(), &mut codes);
-                    assert_eq!(codes, expected(list.as_slice(), &text));
-                    let piece = Piece::new(&codes, codes.len(), Some(stored));
-                    let mut back = vec![];
-                    assert_eq!(piece.append_to(&mut back, text.len()), Some(()));
-                    assert_eq!((&back, piece.decoded_len()), (&text, text.len()));
-                    let is_short = piece.append_to(&mut vec![], text.len().saturating_sub(1));
-                    assert_eq!(is_short.is_none(), !text.is_empty());
-                }
-                all += expected(list.as_slice(), &text).len();
-            }
-            assert_eq!(sample.coded_len(&encoder), all);
-            assert!(alphabet == 256 || all * 10 < bytes * 9, "{all} of {bytes}");
-        }
-    }
+    use crate::bytes::uint_at;
 
     #[test]
     fn a_table_that_we_would_not_write_is_refused() {
-        let symbol = |bytes: &[u8]| Symbol { word: word_at(bytes, 0), len: bytes.len() as u8 };
+        let symbol = |bytes: &[u8]| Symbol {
+            word: uint_at(bytes, 0, bytes.len()).expect("few bytes"),
+            len: bytes.len() as u8,
+        };
         let check = |symbols: &[Symbol], at: usize, byte: u8| {
             let mut list = SymbolList::default();
             for symbol in symbols {

@@ -8,6 +8,7 @@ mod block;
 mod buffer;
 mod build;
 mod codes;
+mod cut;
 mod direct;
 mod encode;
 mod find;

@@ -4,8 +4,9 @@
 //! them says what symbols would spare.
 
 use super::super::slabs::Column;
-use super::block::{Block, MAX_KEYS, len_field, put_extras, put_tag};
+use super::block::{Block, MAX_KEYS, Text, len_field, put_extras, put_tag};
 use super::build::FinishedFront;
+use super::cut::{Codes, Span};
 use super::direct;
 use super::encode::Encoder;
 use super::forms::KeyBlock;
@@ -93,8 +94,7 @@ impl<'b> FinishedFront<'b> {
             return Ok(self);
         }
         let sample = self.sample()?;
-        let symbols = train(&sample)?;
-        let encoder = Encoder::new(symbols.as_slice())?;
+        let (symbols, encoder) = train(&sample)?;
         let spared = sample.len().saturating_sub(sample.coded_len(&encoder)) as u64;
         // Of a key, all but its tag are head or suffix.
         let text = self.blocks_len().saturating_sub(entries) as u64;
@@ -120,6 +120,7 @@ impl<'b> FinishedFront<'b> {
             })?;
             Ok(true)
         })?;
+        sample.close()?;
         Ok(sample)
     }
 
@@ -133,7 +134,7 @@ impl<'b> FinishedFront<'b> {
         most: usize,
     ) -> Result<Option<CodedBlocks<'b>>, OutOfMemory> {
         let mut coded = CodedBlocks::new(bump, Some(symbols));
-        let (mut codes, mut out) = (Vec::new(), Vec::new());
+        let (mut codes, mut out) = (Codes::default(), Vec::new());
         let is_whole = self.each_block(
             |_| true,
             |block| {
@@ -151,11 +152,12 @@ impl<'b> FinishedFront<'b> {
     }
 }
 
-/// Writes a block of text as one of codes; false if a key has more of them than can be written.
+/// Writes a block of text, [`REACH`](super::cut::REACH) bytes before the end of what it is in, as one of
+/// codes; false if a key has more of them than can be written.
 pub(super) fn recode(
     block: &KeyBlock<'_>,
     encoder: &Encoder,
-    codes: &mut Vec<u8>,
+    codes: &mut Codes,
     out: &mut Vec<u8>,
 ) -> Result<bool, OutOfMemory> {
     match block {
@@ -167,42 +169,49 @@ pub(super) fn recode(
 fn recode_chained(
     block: &Block<'_>,
     encoder: &Encoder,
-    codes: &mut Vec<u8>,
+    codes: &mut Codes,
     out: &mut Vec<u8>,
 ) -> Result<bool, OutOfMemory> {
+    let (common, head) = block.start();
+    let mut texts = [(0, 0); MAX_KEYS];
+    let mut shares = [0; MAX_KEYS];
+    texts[0] = span_in(block.tail, head);
+    let mut count = 1;
+    for ((text, share), (shared, suffix)) in
+        texts.iter_mut().zip(&mut shares).skip(1).zip(block.steps())
+    {
+        (*text, *share) = (span_in(block.tail, suffix), shared);
+        count += 1;
+    }
+    codes.encode(encoder, block.tail, &texts[..count])?;
     out.clear();
     // A byte has two codes at most, and a length grows by two bytes.
-    let most = 2 * (block.len + 3 * MAX_KEYS);
-    out.try_reserve(most)?;
-    codes.clear();
-    codes.try_reserve(most)?;
-    let (common, (head, len)) = block.start();
-    encoder.encode(head, len, codes);
-    if codes.len() > MAX_KEY_LEN {
+    out.try_reserve(2 * (block.len + 3 * MAX_KEYS))?;
+    let mut texts = codes.texts();
+    let head = texts.next().unwrap_or(&[]);
+    if head.len() > MAX_KEY_LEN {
         return Ok(false);
     }
-    for len in [codes.len(), common] {
+    for len in [head.len(), common] {
         out.extend_from_slice(len_field(len, &mut [0; 3]));
     }
-    out.extend_from_slice(codes);
-    let mut lens = [0; MAX_KEYS];
-    codes.clear();
-    let mut start = 0;
-    for (len, (shared, (suffix, suffix_len))) in lens.iter_mut().zip(block.steps()) {
-        encoder.encode(suffix, suffix_len, codes);
-        *len = codes.len() - start;
-        start = codes.len();
-        if *len == 0 || *len > MAX_KEY_LEN {
+    out.extend_from_slice(head);
+    let suffixes = || codes.texts().zip(shares).skip(1);
+    for (suffix, shared) in suffixes() {
+        if suffix.is_empty() || suffix.len() > MAX_KEY_LEN {
             return Ok(false);
         }
-        put_tag(out, shared, *len - 1);
+        put_tag(out, shared, suffix.len() - 1);
     }
-    let mut codes = codes.as_slice();
-    for (len, (shared, _)) in lens.into_iter().zip(block.steps()) {
-        put_extras(out, shared, len - 1);
-        let (suffix, rest) = codes.split_at(len);
+    for (suffix, shared) in suffixes() {
+        put_extras(out, shared, suffix.len() - 1);
         out.extend_from_slice(suffix);
-        codes = rest;
     }
     Ok(true)
+}
+
+/// Where a text is in bytes that end where what follows it does.
+pub(super) fn span_in(bytes: &[u8], (text, len): Text<'_>) -> Span {
+    let at = bytes.len() - text.len();
+    (at as u32, (at + len) as u32)
 }

@@ -9,9 +9,10 @@ use super::super::int::MAX_WIDTH;
 use super::block::{Block, BlockStage, MAX_KEYS, Text};
 use super::buffer::KeyBuffer;
 use super::build::{FinishedFront, Separators};
+use super::cut::{Codes, REACH};
 use super::encode::Encoder;
 use super::recode::CodedBlocks;
-use super::symbols::{Piece, SYMBOL_LEN};
+use super::symbols::Piece;
 use super::wanted::Wanted;
 use super::{BLOCK_SHIFT, Form, Front, FrontKeys, KeyBlock, no_block};
 use crate::arena::{OutOfMemory, replace};
@@ -31,7 +32,7 @@ pub(in super::super) struct SpliceStage<'b> {
     block: BlockStage,
     stored: CodedBlocks<'b>,
     separators: Separators<'b>,
-    codes: Vec<u8>,
+    codes: Codes,
     out: Vec<u8>,
     /// Bytes of text that were encoded, and of their codes.
     encoded: (usize, usize),
@@ -58,7 +59,7 @@ impl<'b> SpliceStage<'b> {
             block: BlockStage::default(),
             stored: CodedBlocks::new(bump, symbols),
             separators: Separators::new(bump),
-            codes: Vec::new(),
+            codes: Codes::default(),
             out: Vec::new(),
             encoded: (0, 0),
             lens: (usize::MAX, 0),
@@ -98,15 +99,13 @@ impl<'b> SpliceStage<'b> {
         let mut text = if is_head { &key[self.prefix.len()..] } else { &key[shared..] };
         if let Some(encoder) = &self.encoder {
             self.out.clear();
-            self.out.try_reserve(text.len() + SYMBOL_LEN)?;
+            self.out.try_reserve(text.len() + REACH)?;
             self.out.extend_from_slice(text);
-            self.out.extend_from_slice(&[0; SYMBOL_LEN]);
-            self.codes.clear();
-            self.codes.try_reserve(2 * text.len())?;
-            encoder.encode(&self.out, text.len(), &mut self.codes);
+            self.out.extend_from_slice(&[0; REACH]);
+            self.codes.encode(encoder, &self.out, &[(0, text.len() as u32)])?;
             self.encoded.0 += text.len();
-            self.encoded.1 += self.codes.len();
-            text = &self.codes;
+            text = self.codes.texts().next().unwrap_or(&[]);
+            self.encoded.1 += text.len();
         }
         self.lens = (self.lens.0.min(key.len()), self.lens.1.max(key.len()));
         self.block.try_reserve(text)?;

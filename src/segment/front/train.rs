@@ -5,7 +5,8 @@
 //! bytes are the symbols of the next round. Peter Boncz, Thomas Neumann, Viktor Leis: FSST: Fast
 //! Random Access String Compression, VLDB 2020. Everything follows from the sample.
 
-use super::encode::{AHEAD, Encoder, LISTS, list_of, word_at};
+use super::cut::{REACH, Span, Visit};
+use super::encode::{AHEAD, Cut, Encoder, LISTS, list_of};
 use super::symbols::{ESCAPE, SYMBOLS, Symbol, SymbolList};
 use crate::arena::OutOfMemory;
 
@@ -28,42 +29,53 @@ const BYTE_GAIN: u32 = 8;
 #[derive(Default)]
 pub(super) struct Sample {
     text: Vec<u8>,
-    /// Where each piece ends.
-    ends: Vec<u32>,
+    pieces: Vec<Span>,
 }
 
 impl Sample {
     /// Appends a piece.
     pub(super) fn try_push(&mut self, piece: &[u8]) -> Result<(), OutOfMemory> {
         self.text.try_reserve(piece.len())?;
-        self.ends.try_reserve(1)?;
+        self.pieces.try_reserve(1)?;
+        let start = self.text.len();
         self.text.extend_from_slice(piece);
-        self.ends.push(self.text.len() as u32);
+        self.pieces.push((start as u32, self.text.len() as u32));
+        Ok(())
+    }
+
+    /// Ends the last piece.
+    pub(super) fn close(&mut self) -> Result<(), OutOfMemory> {
+        self.text.try_reserve(REACH)?;
+        self.text.extend_from_slice(&[0; REACH]);
         Ok(())
     }
 
     /// Bytes of all pieces.
     pub(super) fn len(&self) -> usize {
-        self.text.len()
-    }
-
-    /// Start and end of each piece.
-    fn pieces(&self) -> impl Iterator<Item = (usize, usize)> {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        starts.zip(&self.ends).map(|(start, end)| (start as usize, *end as usize))
+        self.pieces.last().map_or(0, |(_, end)| *end as usize)
     }
 
     /// Bytes of the codes of all pieces.
     pub(super) fn coded_len(&self, encoder: &Encoder) -> usize {
-        let mut len = 0;
-        for (mut at, end) in self.pieces() {
-            while at < end {
-                let (code, taken) = encoder.longest(word_at(&self.text, at), end - at);
-                len += 1 + usize::from(code == ESCAPE);
-                at += taken;
-            }
-        }
-        len
+        let mut len = Len(0);
+        encoder.cut(&self.text, &self.pieces, [0, 0], &mut len);
+        len.0
+    }
+}
+
+/// Adds up codes; the number is that of those in a piece.
+struct Len(usize);
+
+impl Visit for Len {
+    #[inline]
+    fn symbol(&mut self, len: u32, _: u64, cut: Cut) -> u32 {
+        len + cut.written()
+    }
+
+    #[inline]
+    fn end(&mut self, len: u32, _: usize) -> u32 {
+        self.0 += len as usize;
+        0
     }
 }
 
@@ -85,50 +97,57 @@ struct Counts {
 }
 
 /// The symbols for texts like those of `sample`, in the order in which they are stored.
-pub(super) fn train(sample: &Sample) -> Result<SymbolList, OutOfMemory> {
+pub(super) fn train(sample: &Sample) -> Result<(SymbolList, Encoder), OutOfMemory> {
     let mut counts = Counts { units: [0; UNITS], pairs: Vec::new(), seen: Vec::new() };
     counts.pairs.try_reserve_exact(UNITS * UNITS)?;
     counts.pairs.resize(UNITS * UNITS, 0);
+    // Two for each unit at most: itself, and its first byte.
+    counts.seen.try_reserve_exact(2 * sample.len())?;
     let mut symbols = SymbolList::default();
+    let mut encoder = Encoder::new(&[])?;
     let mut candidates = Candidates::default();
+    let mut pieces = Vec::new();
+    pieces.try_reserve_exact(sample.pieces.len())?;
     for share in ROUNDS {
-        let encoder = Encoder::new(symbols.as_slice())?;
-        counts.count(sample, share, &encoder)?;
+        // Spread over the sample, whatever the number of keys in a block.
+        let is_in = |number: u32| number.wrapping_mul(0x9e37_79b1) >> 25 < share;
+        pieces.clear();
+        pieces.extend((0..).zip(&sample.pieces).filter(|(i, _)| is_in(*i)).map(|(_, span)| *span));
+        encoder.cut(&sample.text, &pieces, [0, 0], &mut counts);
         counts.propose(symbols.as_slice(), share, &mut candidates)?;
         symbols = best(&mut candidates.list);
+        encoder.set(symbols.as_slice());
     }
     symbols.sort();
-    Ok(symbols)
+    encoder.set(symbols.as_slice());
+    Ok((symbols, encoder))
+}
+
+/// The number is that of the unit before, plus 1, or 0.
+impl Visit for Counts {
+    #[inline]
+    fn symbol(&mut self, before: u32, word: u64, cut: Cut) -> u32 {
+        if cut == Cut::NOTHING {
+            return before;
+        }
+        let byte = usize::from(word as u8);
+        let unit = if cut.code() == ESCAPE { byte } else { 256 + usize::from(cut.code()) };
+        let last = before.checked_sub(1).map(|before| before as usize);
+        self.add(last, unit);
+        // A shorter one might do as well.
+        if cut.len() > 1 {
+            self.add(last, byte);
+        }
+        unit as u32 + 1
+    }
+
+    #[inline]
+    fn end(&mut self, _: u32, _: usize) -> u32 {
+        0
+    }
 }
 
 impl Counts {
-    /// Counts what occurs in a share of the pieces.
-    fn count(&mut self, sample: &Sample, share: u32, encoder: &Encoder) -> Result<(), OutOfMemory> {
-        for (number, (mut at, end)) in (0u32..).zip(sample.pieces()) {
-            // Spread over the sample, whatever the number of keys in a block.
-            if number.wrapping_mul(0x9e37_79b1) >> 25 >= share {
-                continue;
-            }
-            // Two for each unit at most: itself, and its first byte.
-            self.seen.try_reserve(2 * (end - at))?;
-            let mut before = None;
-            while at < end {
-                let word = word_at(&sample.text, at);
-                let (code, len) = encoder.longest(word, end - at);
-                let byte = usize::from(word as u8);
-                let unit = if code == ESCAPE { byte } else { 256 + usize::from(code) };
-                self.add(before, unit);
-                // A shorter one might do as well.
-                if len > 1 {
-                    self.add(before, byte);
-                }
-                before = Some(unit);
-                at += len;
-            }
-        }
-        Ok(())
-    }
-
     #[inline]
     fn add(&mut self, before: Option<usize>, unit: usize) {
         self.units[unit] += 1;

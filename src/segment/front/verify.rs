@@ -2,6 +2,7 @@
 
 use super::super::points::{PointHash, PointTable};
 use super::block::BlockStage;
+use super::cut::{Codes, REACH};
 use super::encode::Encoder;
 use super::forms::KeyBlock;
 use super::recode::recode;
@@ -36,7 +37,7 @@ impl FrontKeys<'_> {
         }
         let encoder = self.symbol_list()?;
         let encoder = encoder.map(|list| Encoder::new(list.as_slice())).transpose()?;
-        let (mut codes, mut coded) = (Vec::new(), Vec::new());
+        let (mut codes, mut coded) = (Codes::default(), Vec::new());
         let mut expected = Expected { keys: self, front, nodes: [0; LEVELS], tails: 0 };
         let mut tree = TreeBuilder::new();
         let (mut keys, mut last) = (Strings::default(), Vec::new());
@@ -64,7 +65,10 @@ impl FrontKeys<'_> {
             rewrite(front, &keys, &mut stage, &mut written)?;
             let mut block = &written;
             if let Some(encoder) = &encoder {
-                let text = KeyBlock::parse(front.form, &written, written.len(), keys.len(), None);
+                let len = written.len();
+                written.try_reserve(REACH).map_err(|_| OutOfMemory)?;
+                written.extend_from_slice(&[0; REACH]);
+                let text = KeyBlock::parse(front.form, &written, len, keys.len(), None);
                 let text = text.ok_or_else(|| no_block(number))?;
                 if !recode(&text, encoder, &mut codes, &mut coded)? {
                     return Err(no_block(number).into());

@@ -183,6 +183,18 @@ fn row(name: &str, bytes: f64, hit: (f64, f64), miss: (f64, f64), scans: [f64; 3
     );
 }
 
+/// A segment of these keys, with values that are not packed.
+fn build(keys: &[&[u8]], choice: CodecChoice) -> Segment {
+    let bump = Bump::new();
+    let mut builder = SegmentBuilder::new(ValueWidth::Fixed(8), &bump, choice).expect("memory");
+    for (i, key) in keys.iter().enumerate() {
+        let value = (i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes();
+        let entry = Entry::value(ValueRef::Inline(&value), Below::Absent);
+        builder.push(key, entry).expect("sorted");
+    }
+    builder.finish().expect("memory")
+}
+
 fn measure_segment(
     keys: &[Vec<u8>],
     hits: &Probes,
@@ -190,21 +202,12 @@ fn measure_segment(
     choice: CodecChoice,
     part: usize,
 ) {
-    let build = |keys: &[&[u8]]| {
-        let bump = Bump::new();
-        let mut builder = SegmentBuilder::new(ValueWidth::Fixed(8), &bump, choice).expect("memory");
-        for (i, key) in keys.iter().enumerate() {
-            let value = (i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes();
-            let entry = Entry::value(ValueRef::Inline(&value), Below::Absent);
-            builder.push(key, entry).expect("sorted");
-        }
-        builder.finish().expect("memory")
-    };
     // One after the other in memory: scattered keys would cost more than what is built of them.
     let sorted = Probes::new(keys.iter().map(Vec::as_slice));
     let sorted: Vec<&[u8]> = sorted.iter().collect();
-    let (build_ns, segments) =
-        time(keys.len(), || sorted.chunks(part).map(build).collect::<Vec<_>>());
+    let (build_ns, segments) = time(keys.len(), || {
+        sorted.chunks(part).map(|keys| build(keys, choice)).collect::<Vec<_>>()
+    });
     let starts: Vec<&[u8]> = keys.chunks(part).map(|keys| keys[0].as_slice()).collect();
     let place = |key: &[u8]| match segments.len() {
         1 => 0,
@@ -315,6 +318,39 @@ fn measure(name: &str, keys: &[Vec<u8>], rng: &mut Rng) {
     if std::env::var("MEMKV_MEASURE").is_ok_and(|only| only != name) {
         return;
     }
+    measure_builds(name, keys);
+    if std::env::var_os("MEMKV_MEASURE_BUILDS").is_none() {
+        measure_rest(name, keys, rng);
+    }
+}
+
+/// Nanoseconds a key to build segments of all keys, of 65,536 and of as many as a partition of such text
+/// has: the best of a few passes.
+fn measure_builds(name: &str, keys: &[Vec<u8>]) {
+    let sorted = Probes::new(keys.iter().map(Vec::as_slice));
+    let sorted: Vec<&[u8]> = sorted.iter().collect();
+    println!("\n{name}, {} keys; ns a key to build: all, 65,536, 8,192", keys.len());
+    for choice in [
+        CodecChoice::Front,
+        CodecChoice::Symbols,
+        CodecChoice::Automatic,
+        CodecChoice::Direct,
+        CodecChoice::DirectSymbols,
+    ] {
+        let parts = [keys.len(), 1 << 16, 1 << 13].map(|part| {
+            let once = || sorted.chunks(part).map(|keys| build(keys, choice).heap_bytes() as u64);
+            let passes = (BUILT_KEYS / keys.len()).clamp(1, 50);
+            let pass = |_| time(keys.len(), || black_box(once().sum::<u64>())).0;
+            (0..passes).map(pass).fold(f64::INFINITY, f64::min)
+        });
+        println!("| {choice:?} | {:.1} | {:.1} | {:.1} |", parts[0], parts[1], parts[2]);
+    }
+}
+
+/// Keys of the builds of a measurement, about.
+const BUILT_KEYS: usize = 5_000_000;
+
+fn measure_rest(name: &str, keys: &[Vec<u8>], rng: &mut Rng) {
     let sample: Vec<usize> = (0..PROBES).map(|_| rng.below(keys.len())).collect();
     let hits = Probes::new(sample.iter().map(|&i| keys[i].as_slice()));
     let near: Vec<Vec<u8>> = sample
