@@ -33,6 +33,14 @@ impl Strings {
         }
     }
 
+    /// The one of this number, whatever follows it, and its length.
+    #[inline]
+    pub(crate) fn text(&self, i: usize) -> (&[u8], usize) {
+        let text = self.get(i);
+        let start = self.bounds.get(i).map_or(0, |start| *start as usize);
+        (self.bytes.get(start..).unwrap_or(text), text.len())
+    }
+
     /// All of them.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
         (0..self.len()).map(|i| self.get(i))

@@ -29,6 +29,7 @@ impl From<TryReserveError> for OutOfMemory {
 }
 
 /// Makes `buffer` hold these bytes.
+#[inline]
 pub(crate) fn replace(buffer: &mut Vec<u8>, bytes: &[u8]) -> Result<(), OutOfMemory> {
     buffer.clear();
     buffer.try_reserve(bytes.len())?;

@@ -182,10 +182,11 @@ fn ones_below(count: u64) -> u64 {
     if count >= 64 { u64::MAX } else { (1 << count) - 1 }
 }
 
-/// A column being collected.
+/// A column being collected. Zeros are but counted: most columns have nothing else.
 pub(super) struct BitStage<'b> {
+    /// The words before that with the last one.
     words: Column<'b>,
-    /// The bits of the word that is not full yet.
+    /// That word.
     word: u64,
     entries: u64,
     ones: u64,
@@ -198,34 +199,34 @@ impl<'b> BitStage<'b> {
     }
 
     /// Appends the bit of the next entry.
+    #[inline]
     pub(super) fn push(&mut self, bit: bool) -> Result<(), OutOfMemory> {
-        let at = self.entries % 64;
-        self.word |= u64::from(bit) << at;
-        if at == 63 {
+        self.entries += 1;
+        if bit { self.set_last() } else { Ok(()) }
+    }
+
+    /// Makes the last bit one.
+    #[inline(never)]
+    fn set_last(&mut self) -> Result<(), OutOfMemory> {
+        let last = self.entries - 1;
+        while (self.words.len() as u64) < last / 64 * 8 {
             self.words.append(&self.word.to_le_bytes())?;
             self.word = 0;
         }
-        self.entries += 1;
-        self.ones += u64::from(bit);
+        self.word |= 1 << (last % 64);
+        self.ones += 1;
         Ok(())
     }
 
     /// Appends a zero for each of the next entries.
-    pub(super) fn push_zeros(&mut self, count: u64) -> Result<(), OutOfMemory> {
-        let end = self.entries + count;
-        while self.entries / 64 < end / 64 {
-            self.words.append(&self.word.to_le_bytes())?;
-            self.word = 0;
-            self.entries = (self.entries / 64 + 1) * 64;
-        }
-        self.entries = end;
-        Ok(())
+    pub(super) fn push_zeros(&mut self, count: u64) {
+        self.entries += count;
     }
 
     /// Appends the bits that some entries have in a finished column; answers how many are ones.
     pub(super) fn push_range(&mut self, bits: Bits<'_>, entries: Range<u64>) -> Result<u64, Error> {
         if bits.section.is_empty() {
-            self.push_zeros(entries.end - entries.start)?;
+            self.push_zeros(entries.end - entries.start);
             return Ok(0);
         }
         let ones = self.ones;
@@ -288,7 +289,7 @@ mod tests {
         let mut zeros = 0;
         for &bit in bits {
             if bit {
-                stage.push_zeros(zeros).expect("memory for a test");
+                stage.push_zeros(zeros);
                 stage.push(true).expect("memory for a test");
                 zeros = 0;
             } else if zeros < 100 {
@@ -297,7 +298,7 @@ mod tests {
                 stage.push(false).expect("memory for a test");
             }
         }
-        stage.push_zeros(zeros).expect("memory for a test");
+        stage.push_zeros(zeros);
         let mut out = vec![0; stage.encoded_len().expect("a small column")];
         stage.write_to(&mut out);
         out

@@ -2,7 +2,7 @@
 
 use super::bits::BitStage;
 use super::format::{Codec, Layout, Section, SectionLens};
-use super::front::{BLOCK_SHIFT, Coding, FinishedFront, Form, FrontBlock, FrontStage};
+use super::front::{BLOCK_SHIFT, Coding, FinishedFront, Form, FrontBlock, FrontStage, KeyBuffer};
 use super::fst::FstStage;
 use super::int::{FinishedInts, IntPiece, IntStage, MAX_WIDTH, spelled};
 use super::plain::PlainStage;
@@ -10,7 +10,7 @@ use super::slabs::Column;
 use super::values::ValueStage;
 use super::wide::{FinishedWide, WidePiece, WideStage};
 use super::{Extents, Image, Ordinal, Room, Segment};
-use crate::arena::{Buffer, OutOfMemory, replace};
+use crate::arena::{Buffer, OutOfMemory};
 use crate::batch::LentValues;
 use crate::bytes::common_prefix;
 use crate::columns::{Columns, LIVE_BELOW, TOMBSTONE};
@@ -117,7 +117,7 @@ pub(crate) struct SegmentBuilder<'b> {
     entries: u64,
     weight: i64,
     bulk: u64,
-    last_key: Vec<u8>,
+    last_key: KeyBuffer,
     /// Learns every key.
     filter: Option<&'b mut Filter>,
     /// Values of a run that have to be unpacked.
@@ -201,7 +201,7 @@ impl<'b> SegmentBuilder<'b> {
             entries: 0,
             weight: 0,
             bulk: 0,
-            last_key: Vec::new(),
+            last_key: KeyBuffer::default(),
             filter: None,
             unpacked: Vec::new(),
         })
@@ -226,7 +226,7 @@ impl<'b> SegmentBuilder<'b> {
 
     /// The key of the last one; empty if there is none.
     pub(crate) fn last_key(&self) -> &[u8] {
-        &self.last_key
+        self.last_key.as_slice()
     }
 
     /// Appends an entry, whose key is greater than the one before it.
@@ -234,13 +234,16 @@ impl<'b> SegmentBuilder<'b> {
     /// # Panics
     /// If the value is not as wide as the builder was told: a bug of the caller.
     pub(crate) fn push(&mut self, key: &[u8], entry: Entry<'_>) -> Result<(), Error> {
-        let shared = shared_with(&self.last_key, key, self.entries)?;
-        self.choose_stage(key.len(), 1)?;
+        let shared = shared_with(self.last_key(), key, self.entries)?;
+        if !matches!(self.keys, KeyStage::Front(_)) {
+            self.choose_stage(key.len(), 1)?;
+        }
         // First, because this is the one part that may refuse an entry for what it is.
         self.values.push(present(entry))?;
+        self.last_key.change(shared, key)?;
         match &mut self.keys {
             KeyStage::Plain(stage) => stage.push(key)?,
-            KeyStage::Front(stage) => stage.push(key, shared)?,
+            KeyStage::Front(stage) => stage.push(self.last_key.text(), shared)?,
             KeyStage::Int(stage) => stage.push(key)?,
             KeyStage::Wide(stage) => stage.extend(key)?,
             KeyStage::Fst(stage) => stage.push(key, self.entries)?,
@@ -253,9 +256,6 @@ impl<'b> SegmentBuilder<'b> {
         }
         self.tombstones.push(entry.kind == EntryKind::Tombstone)?;
         self.below.push(entry.below == Below::Live)?;
-        self.last_key.truncate(shared);
-        self.last_key.try_reserve(key.len() - shared).map_err(|_| OutOfMemory)?;
-        self.last_key.extend_from_slice(&key[shared..]);
         self.entries += 1;
         self.weight += i64::from(entry.weight());
         self.bulk += entry_bulk(key, entry);
@@ -289,14 +289,14 @@ impl<'b> SegmentBuilder<'b> {
             self.push(first_key, segment.entry(Ordinal(first), &ValueBuf::default())?)?;
             return Ok(1);
         }
-        let shared = shared_with(&self.last_key, first_key, self.entries)?;
+        let shared = shared_with(self.last_key(), first_key, self.entries)?;
         let most = range.end.min(first.saturating_add(most));
         let range = first..self.push_values(run, most, max_bulk)?;
         match (&mut self.keys, keys) {
             (KeyStage::Front(stage), RunKeys::Front(block)) => {
-                stage.push(first_key, shared)?;
+                stage.push(block.text(first), shared)?;
                 for ordinal in first + 1..range.end {
-                    stage.push(block.key(ordinal), block.shared(ordinal))?;
+                    stage.push(block.text(ordinal), block.shared(ordinal))?;
                 }
             }
             (KeyStage::Int(stage), RunKeys::Int(piece)) => {
@@ -318,7 +318,7 @@ impl<'b> SegmentBuilder<'b> {
             }
         }
         let last_key = keys.key(range.end - 1, &mut bytes);
-        replace(&mut self.last_key, last_key)?;
+        self.last_key.change(0, last_key)?;
         let count = range.end - first;
         let tombstones = self.tombstones.push_range(segment.tombstones(layout), range.clone())?;
         let below = self.below.push_range(segment.live_below(layout), range)?;
@@ -346,7 +346,8 @@ impl<'b> SegmentBuilder<'b> {
         let (Some(&first), Some(&last)) = (keys.first(), keys.last()) else { return Ok(()) };
         match &mut self.keys {
             KeyStage::Int(stage) if stage.width() == key_width => {
-                shared_with(&self.last_key, spelled(first, key_width, &mut bytes), self.entries)?;
+                let first = spelled(first, key_width, &mut bytes);
+                shared_with(self.last_key.as_slice(), first, self.entries)?;
                 stage.extend(keys)?;
                 if let Some(filter) = &mut self.filter {
                     for key in keys {
@@ -355,10 +356,10 @@ impl<'b> SegmentBuilder<'b> {
                 }
                 let values = LentValues::Bytes(values);
                 self.values.push_lent(values, count as u64, &mut self.unpacked)?;
-                replace(&mut self.last_key, spelled(last, key_width, &mut bytes))?;
+                self.last_key.change(0, spelled(last, key_width, &mut bytes))?;
                 self.bulk += count as u64 * each;
                 if flags.iter().all(|flags| *flags == 0) {
-                    self.count_values(count as u64)?;
+                    self.count_values(count as u64);
                 } else {
                     self.push_flags(flags)?;
                 }
@@ -534,14 +535,16 @@ impl<'b> SegmentBuilder<'b> {
         let form = if is_fastest { Form::Direct } else { Form::Chained };
         let mut front = FrontStage::new(self.bump, shift, form);
         let mut rival = if is_smallest { Some(FstStage::new(self.bump)?) } else { None };
-        let (mut last, mut number) = (Vec::new(), 0);
+        let (mut last, mut number) = (KeyBuffer::default(), 0);
         let mut push = |key: &[u8]| {
-            front.push(key, common_prefix(&last, key))?;
+            let shared = common_prefix(last.as_slice(), key);
+            last.change(shared, key)?;
+            front.push(last.text(), shared)?;
             if let Some(rival) = &mut rival {
                 rival.push(key, number)?;
             }
             number += 1;
-            Ok::<(), Error>(replace(&mut last, key)?)
+            Ok::<(), Error>(())
         };
         match keys {
             KeyStage::Plain(plain) => plain.replay(&mut Vec::new(), push)?,
@@ -556,7 +559,8 @@ impl<'b> SegmentBuilder<'b> {
     pub(super) fn push_value(&mut self, key: &[u8], entry: Entry<'_>) -> Result<(), Error> {
         self.values.push(present(entry))?;
         self.bulk += entry_bulk(key, entry);
-        self.count_values(1)
+        self.count_values(1);
+        Ok(())
     }
 
     /// Appends the values of some entries of another base, whose keys stand elsewhere. What they
@@ -572,16 +576,16 @@ impl<'b> SegmentBuilder<'b> {
             return Ok(());
         }
         self.copy_values(segment, layout, range)?;
-        self.count_values(count)
+        self.count_values(count);
+        Ok(())
     }
 
     /// Counts entries that have values, and nothing live below.
-    fn count_values(&mut self, count: u64) -> Result<(), Error> {
-        self.tombstones.push_zeros(count)?;
-        self.below.push_zeros(count)?;
+    fn count_values(&mut self, count: u64) {
+        self.tombstones.push_zeros(count);
+        self.below.push_zeros(count);
         self.entries += count;
         self.weight += count.cast_signed();
-        Ok(())
     }
 
     /// The finished segment, in one buffer of exactly its size.
@@ -727,6 +731,7 @@ fn value_len(value: ValueRef<'_>) -> u64 {
 }
 
 /// How many bytes a key shares with the one before it, if it may be number `index`.
+#[inline]
 pub(super) fn shared_with(before: &[u8], key: &[u8], index: u64) -> Result<usize, Error> {
     if key.len() > MAX_KEY_LEN {
         return Err(Error::KeyTooLong { len: key.len() });

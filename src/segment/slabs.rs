@@ -37,17 +37,17 @@ impl<'b> Column<'b> {
     /// Appends `bytes`, across slabs where needed.
     #[inline]
     pub(super) fn append(&mut self, bytes: &[u8]) -> Result<(), OutOfMemory> {
-        match (self.slabs.last_mut(), bytes.first_chunk::<8>()) {
-            // The most frequent length, without a call.
-            (Some(slab), Some(word)) if bytes.len() == 8 && slab.capacity() - slab.len() >= 8 => {
-                slab.extend_from_slice_copy(word);
-                self.len += 8;
+        match self.slabs.last_mut() {
+            Some(slab) if bytes.len() <= slab.capacity() - slab.len() => {
+                slab.extend_from_slice_copy(bytes);
+                self.len += bytes.len();
                 Ok(())
             }
             _ => self.append_across(bytes),
         }
     }
 
+    #[inline(never)]
     fn append_across(&mut self, mut bytes: &[u8]) -> Result<(), OutOfMemory> {
         while !bytes.is_empty() {
             let free = self.slabs.last().map_or(0, |slab| slab.capacity() - slab.len());

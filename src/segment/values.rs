@@ -410,13 +410,18 @@ impl<'b> ValueStage<'b> {
     ///
     /// # Panics
     /// If the value is not as wide as all values of this segment are: a bug of the caller.
+    #[inline]
     pub(super) fn push(&mut self, value: Option<ValueRef<'_>>) -> Result<(), Error> {
         match (self.width, value) {
             (ValueWidth::Fixed(width), None) => self.bytes.append_zeros(usize::from(width))?,
             (ValueWidth::Fixed(width), Some(value)) => {
                 let value = value.as_slice();
                 assert_eq!(value.len(), usize::from(width), "width of a fixed value");
-                self.bytes.append(value)?;
+                match value.as_array::<MAX_NUMBER>() {
+                    // A copy of a known length is no call.
+                    Some(value) => self.bytes.append(value)?,
+                    None => self.bytes.append(value)?,
+                }
             }
             (ValueWidth::Bytes, None) => self.lens.append_u16(0)?,
             (ValueWidth::Bytes, Some(value)) => {

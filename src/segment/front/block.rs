@@ -12,7 +12,7 @@
 //! Head and suffixes may be codes of [symbols](super::symbols). Their lengths are those of the codes;
 //! what keys share is counted in bytes of keys in any case.
 
-use super::buffer::KeyBuffer;
+use super::buffer::{KeyBuffer, REACH, copy_chunks};
 use super::spread::start_of;
 use super::symbols::{Met, Piece, Symbols};
 use super::tags::{TAGS, Tags, WORD};
@@ -444,18 +444,42 @@ impl<'a> Block<'a> {
 /// Text, and whatever follows it; and how long it is.
 pub(super) type Text<'a> = (&'a [u8], usize);
 
-/// Appends a tag.
-pub(super) fn put_tag(out: &mut Vec<u8>, shared: usize, less_len: usize) {
-    out.push((shared.min(HALF_MAX) << 4 | less_len.min(HALF_MAX)) as u8);
+/// A tag.
+#[inline]
+pub(super) fn tag_of(shared: usize, less_len: usize) -> u8 {
+    (shared.min(HALF_MAX) << 4 | less_len.min(HALF_MAX)) as u8
 }
 
-/// Appends what of the numbers of a tag did not fit into it.
-pub(super) fn put_extras(out: &mut Vec<u8>, shared: usize, less_len: usize) {
-    for half in [shared, less_len] {
-        if let Some(extra) = half.checked_sub(HALF_MAX) {
-            out.extend_from_slice(len_field(extra, &mut [0; 3]));
+/// Appends what comes after the tags: of each key what of the numbers of its tag did not fit into that,
+/// and its suffix. `steps` are what it shares, less `common`, and the suffix; `len` are bytes of these and of
+/// more, perhaps.
+pub(super) fn put_steps<'t>(
+    steps: impl ExactSizeIterator<Item = (usize, Text<'t>)>,
+    len: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), OutOfMemory> {
+    let mut at = out.len();
+    let room = len + steps.len() * (3 + 3) + REACH;
+    out.try_reserve(room)?;
+    out.resize(at + room, 0);
+    for (shared, (suffix, len)) in steps {
+        for half in [shared, len - 1] {
+            if half < HALF_MAX + usize::from(LONG) {
+                // Most often none or one, and nobody can tell which.
+                out[at] = half.wrapping_sub(HALF_MAX) as u8;
+                at += usize::from(half >= HALF_MAX);
+            } else {
+                let mut field = [0; 3];
+                let field = len_field(half - HALF_MAX, &mut field);
+                out[at..at + field.len()].copy_from_slice(field);
+                at += field.len();
+            }
         }
+        copy_chunks(&mut out[at..], suffix, len).ok_or(OutOfMemory)?;
+        at += len;
     }
+    out.truncate(at);
+    Ok(())
 }
 
 /// A block being put together, from whole keys.
@@ -469,7 +493,10 @@ pub(super) struct BlockStage {
     shared: [u16; MAX_KEYS],
     /// Of each key but the head: the length of its suffix.
     lens: [u16; MAX_KEYS],
+    /// The suffixes, and room behind them.
     suffixes: Vec<u8>,
+    /// Bytes of all suffixes.
+    used: usize,
 }
 
 impl BlockStage {
@@ -493,7 +520,7 @@ impl BlockStage {
         if slot == 0 { self.head.len() } else { (self.shared[slot] + self.lens[slot]).into() }
     }
 
-    /// Of each key but the head: what it shares with the one before it, and what comes then.
+    /// Of each key but the first: what it shares with the one before it, and what comes then.
     pub(super) fn steps(&self) -> impl Iterator<Item = (usize, &[u8])> {
         let mut suffixes = self.suffixes.as_slice();
         (1..self.keys).map(move |slot| {
@@ -503,50 +530,61 @@ impl BlockStage {
         })
     }
 
-    /// Makes room for a key, or what is stored of it.
-    pub(super) fn try_reserve(&mut self, key: &[u8]) -> Result<(), OutOfMemory> {
-        let bytes = if self.keys == 0 { &mut self.head } else { &mut self.suffixes };
-        Ok(bytes.try_reserve(key.len())?)
-    }
-
-    /// Appends a key that shares so many bytes with the one before it. There are less than
-    /// [`MAX_KEYS`] so far.
-    pub(super) fn push(&mut self, key: &[u8], shared: usize) {
+    /// Appends a key of so many bytes, whatever follows it, that shares so many with the one before it.
+    /// There are less than [`MAX_KEYS`] so far.
+    #[inline]
+    pub(super) fn push(&mut self, (key, len): Text<'_>, shared: usize) -> Result<(), OutOfMemory> {
         if self.keys == 0 {
-            self.start(key, key.len());
+            self.start(&key[..len], len)
         } else {
-            self.append(shared, &key[shared..]);
+            self.append(shared, (&key[shared..], len - shared))
         }
     }
 
     /// Begins with a key of so many bytes, for which `head` is stored.
-    pub(super) fn start(&mut self, head: &[u8], len: usize) {
+    pub(super) fn start(&mut self, head: &[u8], len: usize) -> Result<(), OutOfMemory> {
+        self.head.try_reserve(head.len())?;
         self.head.extend_from_slice(head);
         self.common = len;
         self.keys = 1;
+        Ok(())
     }
 
     /// As [`push`](Self::push), behind another key, of one that shares so many bytes with that, and for
     /// the rest of which `suffix` is stored: at most 65,535 bytes.
-    pub(super) fn append(&mut self, shared: usize, suffix: &[u8]) {
-        self.suffixes.extend_from_slice(suffix);
+    #[inline]
+    pub(super) fn append(
+        &mut self,
+        shared: usize,
+        (suffix, len): Text<'_>,
+    ) -> Result<(), OutOfMemory> {
+        if self.used + len + REACH > self.suffixes.len() {
+            self.grow(len)?;
+        }
+        copy_chunks(&mut self.suffixes[self.used..], suffix, len).ok_or(OutOfMemory)?;
+        self.used += len;
         self.common = self.common.min(shared);
         // Keys have at most 65,535 bytes.
         self.shared[self.keys] = shared as u16;
-        self.lens[self.keys] = suffix.len() as u16;
+        self.lens[self.keys] = len as u16;
         self.keys += 1;
+        Ok(())
+    }
+
+    /// Makes room for a suffix.
+    #[cold]
+    fn grow(&mut self, len: usize) -> Result<(), OutOfMemory> {
+        let room = (self.used + len + REACH).max(2 * self.suffixes.len()).max(FEW_SUFFIXES);
+        self.suffixes.try_reserve(room - self.suffixes.len())?;
+        self.suffixes.resize(room, 0);
+        Ok(())
     }
 
     /// Forgets all keys.
     pub(super) fn clear(&mut self) {
         self.keys = 0;
+        self.used = 0;
         self.head.clear();
-        self.suffixes.clear();
-    }
-
-    /// Bytes that [`put_rest`](Self::put_rest) appends at most.
-    pub(super) fn rest_bound(&self) -> usize {
-        self.suffixes.len() + self.keys * (1 + 3 + 3)
     }
 
     /// Appends the block, of which this is stored of the first key, and all keys share a prefix of so many
@@ -557,37 +595,49 @@ impl BlockStage {
         prefix_len: usize,
         out: &mut Vec<u8>,
     ) -> Result<(), OutOfMemory> {
-        out.try_reserve(2 * 3 + head.len() + self.rest_bound())?;
+        out.try_reserve(2 * 3 + head.len() + self.keys + self.used)?;
         for len in [head.len(), self.common - prefix_len] {
             out.extend_from_slice(len_field(len, &mut [0; 3]));
         }
         out.extend_from_slice(head);
-        self.put_rest(out);
+        let mut tags = [0; MAX_KEYS];
+        let (tags, suffixes) = self.tags(&mut tags);
+        out.extend_from_slice(tags);
+        match suffixes {
+            Some(suffixes) => out.extend_from_slice(suffixes),
+            None => self.put_rest(out)?,
+        }
         Ok(())
     }
 
-    /// Appends what comes after the head.
-    pub(super) fn put_rest(&self, out: &mut Vec<u8>) {
-        for i in 1..self.keys {
-            let (shared, less_len) = self.step(i);
-            put_tag(out, shared, less_len);
+    /// The tags, and what comes after them if that is but the suffixes.
+    pub(super) fn tags<'a>(&'a self, tags: &'a mut [u8; MAX_KEYS]) -> (&'a [u8], Option<&'a [u8]>) {
+        let (count, common) = (self.keys.saturating_sub(1).min(MAX_KEYS - 1), self.common as u16);
+        let mut largest = 0;
+        for ((tag, shared), len) in
+            tags.iter_mut().zip(&self.shared[1..=count]).zip(&self.lens[1..=count])
+        {
+            let (shared, len) = (shared - common, len - 1);
+            largest = largest.max(shared).max(len);
+            *tag = tag_of(shared.into(), len.into());
         }
-        // Most suffixes follow each other as they do here.
-        let (mut from, mut at) = (0, 0);
-        for i in 1..self.keys {
-            let (shared, less_len) = self.step(i);
-            if shared.max(less_len) >= HALF_MAX {
-                out.extend_from_slice(&self.suffixes[from..at]);
-                put_extras(out, shared, less_len);
-                from = at;
-            }
-            at += usize::from(self.lens[i]);
-        }
-        out.extend_from_slice(&self.suffixes[from..at]);
+        let has_extras = usize::from(largest) >= HALF_MAX;
+        (&tags[..count], (!has_extras).then(|| &self.suffixes[..self.used]))
     }
 
-    /// The two numbers that a tag stands for.
-    fn step(&self, i: usize) -> (usize, usize) {
-        (usize::from(self.shared[i]) - self.common, usize::from(self.lens[i]) - 1)
+    /// Appends what comes after the tags.
+    pub(super) fn put_rest(&self, out: &mut Vec<u8>) -> Result<(), OutOfMemory> {
+        let count = self.keys.min(MAX_KEYS);
+        let mut rest = self.suffixes.as_slice();
+        let steps = self.shared[..count].iter().zip(&self.lens[..count]).skip(1);
+        let steps = steps.map(|(shared, len)| {
+            let (suffix, len) = (rest, usize::from(*len));
+            rest = &rest[len..];
+            (usize::from(*shared) - self.common, (suffix, len))
+        });
+        put_steps(steps, self.used, out)
     }
 }
+
+/// Bytes of suffixes for which there is room from the first one on.
+const FEW_SUFFIXES: usize = 512;

@@ -4,7 +4,7 @@
 //! be most of what a walk takes. So there is room behind the keys, and short pieces are copied as whole
 //! chunks, the end of which is written over by what comes next, or is never shown.
 
-use super::block::MAX_KEYS;
+use super::block::{MAX_KEYS, Text};
 use super::spread::SPREAD_LEN;
 use super::symbols::Piece;
 use crate::arena::OutOfMemory;
@@ -128,6 +128,40 @@ impl KeyBuffer {
     pub(in super::super) fn set(&mut self, key: &[u8]) -> Result<(), OutOfMemory> {
         self.try_reserve(key.len())?;
         self.replace(0, Piece::new(key, key.len(), None)).ok_or(OutOfMemory)
+    }
+
+    /// Makes it this key, of at most 65,535 bytes, which shares so many with the one that it is.
+    #[inline]
+    pub(in super::super) fn change(
+        &mut self,
+        shared: usize,
+        key: &[u8],
+    ) -> Result<(), OutOfMemory> {
+        let len = key.len();
+        if len + REACH > self.bytes.len() {
+            self.try_reserve(len)?;
+        }
+        let target = &mut self.bytes[..len];
+        // The end of the key, in one piece. It may have shared bytes too, which are the same.
+        if len - shared <= 16
+            && let (Some(to), Some(end)) = (target.last_chunk_mut::<16>(), key.last_chunk())
+        {
+            *to = *end;
+        } else if len - shared <= 8
+            && let (Some(to), Some(end)) = (target.last_chunk_mut::<8>(), key.last_chunk())
+        {
+            *to = *end;
+        } else {
+            target[shared..].copy_from_slice(&key[shared..]);
+        }
+        self.len = len;
+        Ok(())
+    }
+
+    /// The key, whatever follows it, and its length.
+    #[inline]
+    pub(in super::super) fn text(&self) -> Text<'_> {
+        (&self.bytes, self.len)
     }
 
     /// Makes room for a key put together from pieces of so many bytes.

@@ -6,7 +6,7 @@
 use super::super::format::{Section, SectionLens};
 use super::super::points::{PointStage, PointTable};
 use super::super::slabs::Column;
-use super::block::{BlockStage, len_field, len_len};
+use super::block::{BlockStage, MAX_KEYS, Text, len_field, len_len};
 use super::cut::REACH;
 use super::forms::KeyBlock;
 use super::recode::CodedBlocks;
@@ -55,50 +55,67 @@ impl<'b> FrontStage<'b> {
         }
     }
 
-    /// Appends a key, of at most 65,535 bytes, that is greater than the one before it and shares so
-    /// many bytes with that.
-    pub(in super::super) fn push(&mut self, key: &[u8], shared: usize) -> Result<(), OutOfMemory> {
+    /// Appends a key, of at most 65,535 bytes, whatever follows it, that is greater than the one before it
+    /// and shares so many bytes with that.
+    pub(in super::super) fn push(
+        &mut self,
+        (key, len): Text<'_>,
+        shared: usize,
+    ) -> Result<(), OutOfMemory> {
         if let Some(points) = &mut self.points {
-            points.push(key)?;
+            points.push(&key[..len])?;
         }
-        let Some(prefix_len) = self.prefix_len else {
-            self.first_key.try_reserve(key.len())?;
-            self.first_key.extend_from_slice(key);
-            self.prefix_len = Some(key.len());
-            self.block.try_reserve(key)?;
-            self.block.push(key, 0);
-            return Ok(());
-        };
-        self.prefix_len = Some(prefix_len.min(shared));
-        if self.block.len() >= 1 << self.shift {
-            self.close_block()?;
-            self.separators.push(&key[..=shared])?;
+        match self.prefix_len {
+            None => {
+                self.first_key.try_reserve(len)?;
+                self.first_key.extend_from_slice(&key[..len]);
+                self.prefix_len = Some(len);
+            }
+            Some(prefix_len) => {
+                self.prefix_len = Some(prefix_len.min(shared));
+                if self.block.len() >= 1 << self.shift {
+                    self.close_block()?;
+                    self.separators.push(&key[..=shared])?;
+                }
+            }
         }
-        self.block.try_reserve(key)?;
-        self.block.push(key, shared);
-        Ok(())
+        self.block.push((key, len), shared)
     }
 
+    #[inline(never)]
     fn close_block(&mut self) -> Result<(), OutOfMemory> {
-        self.rest.clear();
-        let common = self.block.common();
-        let mut head = self.block.head();
-        match self.form {
-            Form::Chained => {
-                self.rest.try_reserve(self.block.rest_bound())?;
-                self.block.put_rest(&mut self.rest);
-            }
+        let Self { block, rest, .. } = self;
+        rest.clear();
+        let common = block.common();
+        let mut head = block.head();
+        let mut tags = [0; MAX_KEYS];
+        let parts = match self.form {
+            Form::Chained => match block.tags(&mut tags) {
+                (tags, Some(suffixes)) => [tags, suffixes],
+                (tags, None) => {
+                    block.put_rest(rest)?;
+                    [tags, rest]
+                }
+            },
             Form::Direct => {
                 head = &head[..common];
-                self.block.put_suffixes(&mut self.rest)?;
+                block.put_suffixes(rest)?;
+                [&[][..], rest]
             }
-        }
+        };
         self.blocks.append(head)?;
-        self.blocks.append(&self.rest)?;
-        let rest = self.rest.len() as u32;
-        for number in [head.len() as u32, common as u32, rest, rest >> 16] {
-            self.lens.append_u16(number as u16)?;
+        let mut len = 0;
+        for part in parts {
+            self.blocks.append(part)?;
+            len += part.len() as u32;
         }
+        let numbers = [head.len() as u32, common as u32, len, len >> 16];
+        let mut bytes = [0; 8];
+        for (bytes, number) in bytes.as_chunks_mut().0.iter_mut().zip(numbers) {
+            *bytes = (number as u16).to_le_bytes();
+        }
+        // All four, or none: a slab has room for whole ones.
+        self.lens.append(&bytes)?;
         self.block.clear();
         Ok(())
     }

@@ -3,6 +3,8 @@
 //! Where a symbol starts is known once the one before it is found: a chain of loads that takes longer
 //! than all that is computed beside it. So two texts are cut in turns. SCRATCHPAD.md section 3.9.
 
+use super::block::Text;
+use super::buffer::REACH as ROOM;
 use super::encode::{Cut, Encoder};
 use crate::arena::OutOfMemory;
 use std::hint::select_unpredictable;
@@ -95,7 +97,7 @@ impl<'a> Lane<'a> {
         let at = self.at as usize;
         let word = self.bytes.get(at..at + REACH).and_then(<[u8]>::first_chunk);
         let Some(word) = word.copied().map(u64::from_le_bytes) else {
-            // Nobody asks for texts that are not there.
+            // There are as many bytes behind the last text.
             self.at = self.end;
             return;
         };
@@ -106,8 +108,11 @@ impl<'a> Lane<'a> {
 }
 
 impl Encoder {
-    /// Cuts the texts that are in `bytes`, those of the second half in turns with those of the first.
-    /// [`REACH`] bytes follow each of them at least.
+    /// Cuts the texts that are in `bytes`, where they ascend, those of the second half in turns with those
+    /// of the first.
+    ///
+    /// # Panics
+    /// If less than [`REACH`] bytes follow the last one: a bug of the caller.
     #[inline]
     pub(super) fn cut(
         &self,
@@ -116,6 +121,8 @@ impl Encoder {
         states: [u32; 2],
         visit: &mut impl Visit,
     ) {
+        let end = spans.last().map_or(0, |(_, end)| *end as usize + REACH);
+        assert!(end <= bytes.len(), "room behind texts");
         let middle = middle(spans);
         let mut first = Lane::new(self, bytes, spans, 0..middle);
         let mut second = Lane::new(self, bytes, spans, middle..spans.len());
@@ -160,13 +167,14 @@ pub(super) struct Codes {
 
 impl Codes {
     /// The codes of each text, in order.
-    pub(super) fn texts(&self) -> impl Iterator<Item = &[u8]> {
-        let text = |(start, end): &Span| self.bytes.get(*start as usize..*end as usize);
-        self.spans.iter().map(move |span| text(span).unwrap_or(&[]))
+    pub(super) fn texts(&self) -> impl ExactSizeIterator<Item = Text<'_>> {
+        self.spans.iter().map(|&(start, end)| {
+            (self.bytes.get(start as usize..).unwrap_or(&[]), (end - start) as usize)
+        })
     }
 
     /// Makes them those of the texts in `bytes`, which ascend there, 2^27 bytes at most. [`REACH`] bytes
-    /// follow each of them at least.
+    /// follow the last one at least.
     pub(super) fn encode(
         &mut self,
         encoder: &Encoder,
@@ -175,7 +183,7 @@ impl Codes {
     ) -> Result<(), OutOfMemory> {
         let (first, second) = spans.split_at(middle(spans));
         let second_at = bound(first);
-        let room = (second_at + bound(second)) as usize;
+        let room = (second_at + bound(second)) as usize + ROOM;
         if self.bytes.len() < room {
             self.bytes.try_reserve(room - self.bytes.len())?;
             self.bytes.resize(room, 0);
@@ -261,7 +269,8 @@ mod tests {
             let longer = |rest| [text.as_slice(), rest].concat();
             for given in [longer(&[0; REACH]), longer(&[0, 1, 0, 1, 2, 3, 0, 0, 0])] {
                 codes.encode(encoder, &given, &[(0, text.len() as u32)]).expect("memory");
-                assert_eq!(codes.texts().collect::<Vec<_>>(), [&wanted]);
+                let (found, len) = codes.texts().next().expect("one text");
+                assert_eq!(&found[..len], &wanted);
                 let piece = Piece::new(&wanted, wanted.len(), Some(stored));
                 let mut back = vec![];
                 assert_eq!(piece.append_to(&mut back, text.len()), Some(()));
@@ -284,7 +293,7 @@ mod tests {
                 bytes.extend([0, 1, 2, 3, 0, 0, 0, 0]);
                 codes.encode(encoder, &bytes, &spans).expect("memory");
                 let wanted = texts.iter().map(|text| expected(list.as_slice(), text));
-                assert!(codes.texts().eq(wanted), "{many} texts");
+                assert!(codes.texts().map(|(codes, len)| &codes[..len]).eq(wanted), "{many} texts");
             }
         }
         all

@@ -11,7 +11,7 @@
 //! part is text in any case: it is short, and each search compares it.
 
 use super::block::{BlockStage, MAX_KEYS, Text, len_field, take_len};
-use super::buffer::KeyBuffer;
+use super::buffer::{KeyBuffer, REACH as ROOM, copy_chunks};
 use super::cut::Codes;
 use super::encode::Encoder;
 use super::recode::span_in;
@@ -350,20 +350,27 @@ pub(super) fn recode(
     }
     codes.encode(encoder, block.tail, &texts[..block.keys])?;
     out.clear();
-    let all: usize = codes.texts().map(<[u8]>::len).sum();
+    let all: usize = codes.texts().map(|(_, len)| len).sum();
     let width = end_width(all);
     out.try_reserve(3 + block.common.len() + width * block.keys + all)?;
     put_common(block.common, 0, out);
     let mut end = 0u32;
-    for suffix in codes.texts() {
-        if suffix.len() > MAX_KEY_LEN {
+    for (_, len) in codes.texts() {
+        if len > MAX_KEY_LEN {
             return Ok(false);
         }
         // At most 32 times that.
-        end += suffix.len() as u32;
+        end += len as u32;
         out.extend_from_slice(&end.to_le_bytes()[..width]);
     }
-    codes.texts().for_each(|suffix| out.extend_from_slice(suffix));
+    let mut at = out.len();
+    out.try_reserve(all + ROOM)?;
+    out.resize(at + all + ROOM, 0);
+    for (suffix, len) in codes.texts() {
+        copy_chunks(&mut out[at..], suffix, len).ok_or(OutOfMemory)?;
+        at += len;
+    }
+    out.truncate(at);
     Ok(true)
 }
 

@@ -1,6 +1,6 @@
 //! Keys block by block, to be appended to another segment.
 
-use super::block::MAX_KEYS;
+use super::block::{MAX_KEYS, Text};
 use super::{FrontKeys, no_block};
 use crate::error::Error;
 use crate::strings::Strings;
@@ -51,6 +51,12 @@ impl FrontBlock {
     #[inline]
     pub(in super::super) fn key(&self, ordinal: u64) -> &[u8] {
         self.keys.get((ordinal - self.first) as usize)
+    }
+
+    /// The key of an ordinal, whatever follows it, and its length.
+    #[inline]
+    pub(in super::super) fn text(&self, ordinal: u64) -> Text<'_> {
+        self.keys.text((ordinal - self.first) as usize)
     }
 
     /// What the key of an ordinal, which is not the first, shares with the one before it.

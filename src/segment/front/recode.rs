@@ -4,7 +4,7 @@
 //! them says what symbols would spare.
 
 use super::super::slabs::Column;
-use super::block::{Block, MAX_KEYS, Text, len_field, put_extras, put_tag};
+use super::block::{Block, MAX_KEYS, Text, len_field, put_steps, tag_of};
 use super::build::FinishedFront;
 use super::cut::{Codes, Span};
 use super::direct;
@@ -184,29 +184,27 @@ fn recode_chained(
         count += 1;
     }
     codes.encode(encoder, block.tail, &texts[..count])?;
-    out.clear();
-    // A byte has two codes at most, and a length grows by two bytes.
-    out.try_reserve(2 * (block.len + 3 * MAX_KEYS))?;
-    let mut texts = codes.texts();
-    let head = texts.next().unwrap_or(&[]);
-    if head.len() > MAX_KEY_LEN {
-        return Ok(false);
-    }
-    for len in [head.len(), common] {
-        out.extend_from_slice(len_field(len, &mut [0; 3]));
-    }
-    out.extend_from_slice(head);
-    let suffixes = || codes.texts().zip(shares).skip(1);
-    for (suffix, shared) in suffixes() {
-        if suffix.is_empty() || suffix.len() > MAX_KEY_LEN {
+    let steps = || shares.into_iter().zip(codes.texts()).skip(1);
+    let (mut tags, mut len) = ([0; MAX_KEYS], 0);
+    for (tag, (shared, (_, suffix_len))) in tags.iter_mut().zip(steps()) {
+        if suffix_len == 0 || suffix_len > MAX_KEY_LEN {
             return Ok(false);
         }
-        put_tag(out, shared, suffix.len() - 1);
+        *tag = tag_of(shared, suffix_len - 1);
+        len += suffix_len;
     }
-    for (suffix, shared) in suffixes() {
-        put_extras(out, shared, suffix.len() - 1);
-        out.extend_from_slice(suffix);
+    let (head, head_len) = codes.texts().next().unwrap_or_default();
+    if head_len > MAX_KEY_LEN {
+        return Ok(false);
     }
+    out.clear();
+    out.try_reserve(3 + 3 + head_len + MAX_KEYS)?;
+    for len in [head_len, common] {
+        out.extend_from_slice(len_field(len, &mut [0; 3]));
+    }
+    out.extend_from_slice(&head[..head_len]);
+    out.extend_from_slice(&tags[..count - 1]);
+    put_steps(steps(), len, out)?;
     Ok(true)
 }
 

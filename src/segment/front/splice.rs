@@ -104,17 +104,16 @@ impl<'b> SpliceStage<'b> {
             self.out.extend_from_slice(&[0; REACH]);
             self.codes.encode(encoder, &self.out, &[(0, text.len() as u32)])?;
             self.encoded.0 += text.len();
-            text = self.codes.texts().next().unwrap_or(&[]);
+            let (codes, len) = self.codes.texts().next().unwrap_or_default();
+            text = &codes[..len];
             self.encoded.1 += text.len();
         }
         self.lens = (self.lens.0.min(key.len()), self.lens.1.max(key.len()));
-        self.block.try_reserve(text)?;
         if is_head {
-            self.block.start(text, key.len());
+            self.block.start(text, key.len())
         } else {
-            self.block.append(shared, text);
+            self.block.append(shared, (text, text.len()))
         }
-        Ok(())
     }
 
     /// Appends a key behind another one of the same block, with which it shares so many bytes, and for
@@ -123,11 +122,10 @@ impl<'b> SpliceStage<'b> {
     pub(in super::super) fn pass(
         &mut self,
         shared: usize,
-        suffix: &[u8],
+        suffix: Text<'_>,
     ) -> Result<(), OutOfMemory> {
-        self.block.try_reserve(suffix)?;
-        self.block.append(shared, suffix);
-        let len = shared + suffix.len();
+        self.block.append(shared, suffix)?;
+        let len = shared + suffix.1;
         self.lens = (self.lens.0.min(len), self.lens.1.max(len));
         Ok(())
     }
@@ -235,11 +233,11 @@ impl<'a> SourceBlocks<'a> {
         self.len
     }
 
-    /// What a key but the first shares with the one before it, and what is stored of the rest.
+    /// What a key but the first shares with the one before it, and what is stored of the rest, whatever
+    /// follows that.
     #[inline]
-    pub(in super::super) fn step(&self, slot: usize) -> (usize, &'a [u8]) {
-        let (shared, (suffix, len)) = self.steps[slot];
-        (shared, suffix.get(..len).unwrap_or(&[]))
+    pub(in super::super) fn step(&self, slot: usize) -> (usize, Text<'a>) {
+        self.steps[slot]
     }
 
     /// Bytes of the key at a slot.

@@ -22,7 +22,7 @@ impl Sections {
         let mut stage = FrontStage::new(&bump, shift, form);
         let mut last: &[u8] = &[];
         for key in keys {
-            stage.push(key, common_prefix(last, key)).expect("memory for a test");
+            stage.push((key, key.len()), common_prefix(last, key)).expect("memory for a test");
             last = key;
         }
         let mut finished = stage.finish().expect("memory for a test");

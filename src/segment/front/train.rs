@@ -112,7 +112,11 @@ pub(super) fn train(sample: &Sample) -> Result<(SymbolList, Encoder), OutOfMemor
         // Spread over the sample, whatever the number of keys in a block.
         let is_in = |number: u32| number.wrapping_mul(0x9e37_79b1) >> 25 < share;
         pieces.clear();
-        pieces.extend((0..).zip(&sample.pieces).filter(|(i, _)| is_in(*i)).map(|(_, span)| *span));
+        for (number, piece) in (0..).zip(&sample.pieces) {
+            if is_in(number) {
+                pieces.push(*piece);
+            }
+        }
         encoder.cut(&sample.text, &pieces, [0, 0], &mut counts);
         counts.propose(symbols.as_slice(), share, &mut candidates)?;
         symbols = best(&mut candidates.list);
@@ -125,7 +129,8 @@ pub(super) fn train(sample: &Sample) -> Result<(SymbolList, Encoder), OutOfMemor
 
 /// The number is that of the unit before, plus 1, or 0.
 impl Visit for Counts {
-    #[inline]
+    #[expect(clippy::inline_always, reason = "a call would be a third of it")]
+    #[inline(always)]
     fn symbol(&mut self, before: u32, word: u64, cut: Cut) -> u32 {
         if cut == Cut::NOTHING {
             return before;
@@ -148,7 +153,8 @@ impl Visit for Counts {
 }
 
 impl Counts {
-    #[inline]
+    #[expect(clippy::inline_always, reason = "a call would be a third of it")]
+    #[inline(always)]
     fn add(&mut self, before: Option<usize>, unit: usize) {
         self.units[unit] += 1;
         if let Some(before) = before {
@@ -234,25 +240,41 @@ impl Candidates {
     }
 }
 
-/// Those that spare most, of which no more begin alike than an encoder looks at in any case. Where two
-/// spare as much, the one that is sorted before the other.
+/// Those that spare most, of which no more begin alike than an encoder looks at in any case, in any
+/// order. Where two spare as much, the one that is sorted before the other.
 fn best(candidates: &mut Vec<Candidate>) -> SymbolList {
     let key = |candidate: &Candidate| (std::cmp::Reverse(candidate.gain), candidate.symbol.rank());
-    if candidates.len() > CONSIDERED {
-        candidates.select_nth_unstable_by_key(CONSIDERED, key);
-        candidates.truncate(CONSIDERED);
+    let cut = |candidates: &mut Vec<Candidate>, most: usize| {
+        if candidates.len() > most {
+            candidates.select_nth_unstable_by_key(most, key);
+            candidates.truncate(most);
+        }
+    };
+    cut(candidates, CONSIDERED);
+    let mut alike = [0u16; LISTS];
+    for Candidate { symbol, .. } in &*candidates {
+        alike[list_of(symbol.word)] += u16::from(symbol.len > 2);
     }
-    candidates.sort_unstable_by_key(key);
-    let mut alike = [0; LISTS];
+    // Only those of lists that have too many are sorted, and the last ones of each are left out.
+    let is_crowded = |symbol: &Symbol| symbol.len > 2 && alike[list_of(symbol.word)] > AHEAD as u16;
+    let mut crowded = 0;
+    for i in 0..candidates.len() {
+        if is_crowded(&candidates[i].symbol) {
+            candidates.swap(i, crowded);
+            crowded += 1;
+        }
+    }
+    candidates[..crowded].sort_unstable_by_key(key);
+    let (mut seen, mut rank) = ([0; LISTS], 0);
+    candidates.retain(|Candidate { symbol, .. }| {
+        rank += 1;
+        let count = &mut seen[list_of(symbol.word)];
+        *count += usize::from(rank <= crowded);
+        rank > crowded || *count <= AHEAD
+    });
+    cut(candidates, SYMBOLS);
     let mut symbols = SymbolList::default();
     for Candidate { symbol, .. } in candidates {
-        if symbol.len > 2 {
-            let count = &mut alike[list_of(symbol.word)];
-            if *count == AHEAD {
-                continue;
-            }
-            *count += 1;
-        }
         if symbols.push(*symbol).is_none() {
             break;
         }

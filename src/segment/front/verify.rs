@@ -122,8 +122,7 @@ fn rewrite(
     stage.clear();
     let mut before: &[u8] = &[];
     for key in keys.iter() {
-        stage.try_reserve(key)?;
-        stage.push(key, common_prefix(before, key));
+        stage.push((key, key.len()), common_prefix(before, key))?;
         before = key;
     }
     written.clear();

@@ -2,7 +2,8 @@
 //!
 //! `cargo test --release --lib segment::tests::measure -- --ignored --nocapture`; the environment
 //! variable `MEMKV_MEASURE` names one of the key sets, `MEMKV_MEASURE_KEYS` the number of keys of those
-//! that are made, and `MEMKV_MEASURE_LINES` a file whose lines are one more set, "lines".
+//! that are made, and `MEMKV_MEASURE_LINES` a file whose lines are one more set, "lines"; with
+//! `MEMKV_MEASURE_BUILDS`, nothing but builds is measured.
 
 use super::*;
 use crate::testing::rng::Rng;
