@@ -13,7 +13,7 @@
 //! what keys share is counted in bytes of keys in any case.
 
 use super::buffer::{KeyBuffer, REACH, copy_chunks};
-use super::spread::start_of;
+use super::spread::{room_behind, start_of};
 use super::symbols::{Met, Piece, Symbols};
 use super::tags::{TAGS, Tags, WORD};
 use super::wanted::Wanted;
@@ -380,7 +380,7 @@ impl<'a> Block<'a> {
         for &tag in self.rest.tags {
             let (shared, suffix) = self.take(tag)?;
             len += key_len(shared + suffix.decoded_len());
-            behind = behind.max(suffix.bound());
+            behind = behind.max(room_behind(suffix));
         }
         Some(len + behind)
     }

@@ -15,7 +15,7 @@ use super::buffer::{KeyBuffer, REACH as ROOM, copy_chunks};
 use super::cut::Codes;
 use super::encode::Encoder;
 use super::recode::span_in;
-use super::spread::{Runs, start_of};
+use super::spread::{Runs, room_behind, start_of};
 use super::symbols::{Met, Piece, Symbols};
 use super::wanted::Wanted;
 use crate::arena::OutOfMemory;
@@ -238,7 +238,7 @@ impl<'a> DirectBlock<'a> {
         for slot in 0..self.keys {
             let suffix = self.piece(slot)?;
             len += (common + suffix.decoded_len()).min(MAX_KEY_LEN);
-            behind = behind.max(suffix.bound());
+            behind = behind.max(room_behind(suffix));
         }
         Some(len + behind)
     }

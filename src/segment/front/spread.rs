@@ -149,8 +149,8 @@ impl<'a> Runs<'a> {
     }
 
     /// Where the text of `len` codes from this place of the block on is among the bytes of `keys`, and how long
-    /// it is. Of what stands between codes, it is told whether it may end as an escape, which would take
-    /// the first of these.
+    /// it is. Of what stands between codes, it is told whether a length of two more bytes is there, which may
+    /// end as an escape, and would take the first of these.
     #[expect(clippy::inline_always, reason = "the run stays in registers")]
     #[inline(always)]
     pub(super) fn find(
@@ -160,7 +160,9 @@ impl<'a> Runs<'a> {
         len: usize,
         is_long: bool,
     ) -> Option<(usize, usize)> {
-        if at + len > self.run.end || is_long {
+        let is_taken =
+            is_long && at.checked_sub(1).and_then(|at| self.tail.get(at)) == Some(&ESCAPE);
+        if at + len > self.run.end || is_taken {
             if len > RUN {
                 return put_long(keys, Piece::new(self.tail.get(at..)?, len, Some(self.symbols)));
             }
@@ -172,17 +174,26 @@ impl<'a> Runs<'a> {
     }
 }
 
+/// Room for what a suffix might stand for, behind all keys.
+#[inline]
+pub(super) fn room_behind(suffix: Piece<'_>) -> usize {
+    let is_long = suffix.plain().is_err_and(|codes| codes.len() > RUN);
+    suffix.bound() + if is_long { MAX_KEY_LEN + REACH } else { 0 }
+}
+
 /// Puts the text of many codes behind the room that the next key has at most. Answers where it begins, and
-/// how long it is.
+/// how long it is; `None` if there is none.
 #[cold]
 fn put_long(keys: &mut Strings, codes: Piece<'_>) -> Option<(usize, usize)> {
     let at = *keys.bounds.last()? as usize + MAX_KEY_LEN + REACH;
     keys.reserve(at + codes.bound());
-    Some((at, copy_piece(keys.bytes.get_mut(at..)?, codes)?))
+    let len = copy_piece(keys.bytes.get_mut(at..)?, codes)?;
+    (len > 0).then_some((at, len))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::block::{Block, len_field};
     use super::super::symbols::{Symbol, SymbolList, TABLE_LEN};
     use super::*;
     use crate::testing::rng::Rng;
@@ -249,6 +260,25 @@ mod tests {
         assert_eq!(text_of(&spread, 3, 1), None, "no symbol");
         assert_eq!(text_of(&spread, 4, 0), None, "no codes");
         assert_eq!(text_of(&spread, RUN, 2), None, "more than there may be");
+    }
+
+    #[test]
+    fn room_for_keys_is_room_for_long_suffixes_too() {
+        let table = table(&[b"abcdefgh"]);
+        for len in [RUN, RUN + 1, 4000] {
+            // A head of one code, and a suffix that is all that the second key adds to it.
+            let mut block = vec![1, 0, 0, 8 << 4 | 15];
+            block.extend_from_slice(len_field(len - 16, &mut [0; 3]));
+            block.extend(vec![0; len]);
+            let parsed = Block::parse(&block, block.len(), 2, Symbols::of(&table));
+            let block = parsed.expect("a whole block");
+            let mut keys = Strings::default();
+            let room = block.room(0).expect("a sound block");
+            keys.try_reserve_keys(room).expect("memory for a test");
+            let room = keys.bytes.len();
+            block.decode(&[], &mut keys, |_| ()).expect("a sound block");
+            assert_eq!((keys.get(1).len(), keys.bytes.len()), (8 * (len + 1), room));
+        }
     }
 
     #[test]

@@ -287,6 +287,12 @@ pub(super) const GROUP: usize = 8;
 const SPELLED: usize = 128;
 
 impl<'a> Coded<'a> {
+    /// Number of codes.
+    #[inline]
+    pub(super) fn len(self) -> usize {
+        self.len
+    }
+
     /// Each code.
     #[inline]
     fn codes(self) -> &'a [u8] {

@@ -116,3 +116,23 @@ fn symbols_of_any_length_are_survived() {
         }
     }
 }
+
+#[test]
+fn many_codes_without_text_are_survived() {
+    let mut random = Random(7);
+    let long: Vec<u8> = (0..3_000).map(|_| b'a' + random.below(4) as u8).collect();
+    let keys = vec![b"k".to_vec(), [b"k", long.as_slice()].concat()];
+    let width = ValueWidth::Fixed(8);
+    let good = built(&model_of(keys.clone(), width, false), width, CodecChoice::Symbols);
+    let layout = good.layout().expect("sound");
+    let (table, blocks) = (layout.span(Section::Symbols), layout.span(Section::KeyBlocks));
+    // The second key adds many codes to the first: an empty head, a tag, and a length come before them.
+    let suffix = blocks.start + 6..blocks.end;
+    assert!(suffix.len() > 512 && image_of(&good)[table.end - 2] == 0);
+    let mut bad = image_of(&good).to_vec();
+    bad[suffix].fill(254);
+    reseal(&mut bad);
+    let segment = reopened(&bad, &[], width).expect("blocks are looked at when read");
+    assert!(segment.verify().is_err());
+    exercise(&segment, &keys);
+}
