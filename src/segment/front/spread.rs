@@ -182,7 +182,7 @@ pub(super) fn room_behind(suffix: Piece<'_>) -> usize {
 }
 
 /// Puts the text of many codes behind the room that the next key has at most. Answers where it begins, and
-/// how long it is; `None` if there is none.
+/// how long it is; `None` if there is none. An escape at the end is a zero, as it is to a get.
 #[cold]
 fn put_long(keys: &mut Strings, codes: Piece<'_>) -> Option<(usize, usize)> {
     let at = *keys.bounds.last()? as usize + MAX_KEY_LEN + REACH;

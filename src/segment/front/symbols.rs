@@ -354,8 +354,8 @@ impl<'a> Coded<'a> {
     /// Puts the bytes at the start of `target`, and anything behind them. Answers their number;
     /// `None` if there is no room for 8 bytes from the last symbol on.
     ///
-    /// One code after the other, in ten instructions each, with one look at the room: most of what a walk
-    /// takes. SCRATCHPAD.md section 3.9.
+    /// One code after the other, in ten instructions each, with one look at the room: for heads, keys by
+    /// themselves, and suffixes that are too long for a run. SCRATCHPAD.md section 3.9.
     #[expect(clippy::inline_always, reason = "whether they are codes is known outside of a loop")]
     #[inline(always)]
     pub(super) fn copy_to(self, target: &mut [u8]) -> Option<usize> {
