@@ -387,6 +387,45 @@ mod tests {
     }
 
     #[test]
+    fn few_entries_are_woven_into_many_that_all_stay() {
+        let mut rng = Rng::new(47);
+        for round in 0..2_000 {
+            let width = [4, 8, 16, 5][round % 4];
+            let keys = [30, 300, 5_000][rng.below(3)];
+            let mut model = |count: usize, tombstones: bool| -> Model {
+                (0..rng.below(count))
+                    .map(|_| {
+                        let key = match rng.below(60) {
+                            0 => 0,
+                            1 => u64::MAX,
+                            _ => rng.below(keys) as u64,
+                        };
+                        let is_live = !tombstones || rng.below(3) > 0;
+                        (key, (is_live.then(|| rng.bytes(width)), Below::Absent))
+                    })
+                    .collect()
+            };
+            let (old, new) = (model(200, false), model(40, true));
+            let kept = |flags: u8| flags & TOMBSTONE == 0;
+            let (mut older, mut newer) = (columns(&old, width), columns(&new, width));
+            let (mut woven, mut made) = (Columns::new(width), Model::new());
+            older.take(0);
+            while older.len() > 0 && newer.len() > 0 {
+                woven.weave(&mut newer, &mut older, kept).expect("memory for a test");
+                take_all(&mut woven, &mut made);
+            }
+            for rest in [&mut older, &mut newer] {
+                rest.retain(kept);
+                take_all(rest, &mut made);
+            }
+            let mut expected = old;
+            expected.extend(new);
+            expected.retain(|_, (value, _)| value.is_some());
+            assert_eq!(made, expected, "{round}");
+        }
+    }
+
+    #[test]
     fn keys_that_do_not_ascend_are_told() {
         for (keys, before, ascend) in [
             (&[][..], Some(u64::MAX), true),

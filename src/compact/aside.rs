@@ -61,11 +61,14 @@ impl Aside {
 
     /// What the other one is at; zero if it is not at work.
     fn claimed_beside(&self, folder: Folder) -> usize {
-        // In a forked child, the parent's writer has left its claim.
-        let is_writer_there = self.slot.is_held();
-        let claims = *self.at_work.lock();
+        self.other(*self.at_work.lock(), folder)
+    }
+
+    /// The same, of claims that are locked: a writer has the slot before it claims, until it has given back.
+    fn other(&self, claims: Claims, folder: Folder) -> usize {
         match folder {
-            Folder::Worker if is_writer_there => claims.writer,
+            // In a forked child, the parent's writer has left its claim.
+            Folder::Worker if self.slot.is_held() => claims.writer,
             Folder::Worker => 0,
             Folder::Writer => claims.worker,
         }
@@ -73,14 +76,8 @@ impl Aside {
 
     /// Takes the right to fold a partition, unless the other one has it.
     fn claim(&self, partition: &Partition, folder: Folder) -> Option<Claim<'_>> {
-        let is_writer_there = self.slot.is_held();
         let mut claims = self.at_work.lock();
-        let other = match folder {
-            Folder::Worker if is_writer_there => claims.writer,
-            Folder::Worker => 0,
-            Folder::Writer => claims.worker,
-        };
-        if other == address(partition) {
+        if self.other(*claims, folder) == address(partition) {
             return None;
         }
         *claims.of(folder) = address(partition);
@@ -110,7 +107,8 @@ impl Core {
     }
 
     /// Folds the delta that the policy chooses among those that nobody is at, if no other writer does so.
-    /// Whether this was the one to do so.
+    /// Whether there was one: else what is far over its budget is what somebody is at, and that is to be
+    /// waited for.
     pub(super) fn fold_aside(&self) -> bool {
         let Some(aside) = self.aside().filter(|_| self.options.threads == 0) else { return false };
         let Some(_held) = aside.slot.try_acquire() else { return false };
@@ -118,22 +116,25 @@ impl Core {
         let is_free =
             |partition: &Partition| address(partition) != worker && !partition.has_frozen();
         let (chosen, due) = self.choose(1, &is_free);
-        if let Some(partition) = chosen.first().filter(|_| due > 0)
-            && let Some(_claim) = aside.claim(partition, Folder::Writer)
-        {
-            // A failure is counted.
-            let _ = self.fold_one(partition);
-        }
+        let Some(partition) = chosen.first().filter(|_| due > 0) else { return false };
+        let Some(_claim) = aside.claim(partition, Folder::Writer) else { return false };
+        // A failure is counted.
+        let _ = self.fold_one(partition);
         true
     }
 
     /// Folds what was chosen when a writer may fold aside. Whether that was of use.
     pub(super) fn fold_beside(&self, partition: &Partition) -> bool {
         let claim = self.aside().map(|aside| aside.claim(partition, Folder::Worker));
+        // If a writer was faster, or has joined it with its neighbour, another one is to be chosen.
+        let goes_on = || self.handles.load(Ordering::Relaxed) > 0;
         match claim {
-            // A writer was faster, and so another one is to be chosen.
-            Some(None) => self.handles.load(Ordering::Relaxed) > 0,
-            _ => matches!(self.fold_one(partition), Ok(Folded::Published)),
+            Some(None) => goes_on(),
+            _ => match self.fold_one(partition) {
+                Ok(Folded::Published) => true,
+                Ok(Folded::Nothing | Folded::GivenUp) => partition.is_retired() && goes_on(),
+                Err(_) => false,
+            },
         }
     }
 }
@@ -143,8 +144,9 @@ mod tests {
     use super::*;
     use crate::entry::ValueWidth;
     use crate::options::{Compaction, Options};
-    use crate::sync::Arc;
+    use crate::sync::{Arc, thread};
     use crate::testing::keys::big_endian;
+    use std::time::Duration;
 
     const KEYS: u64 = 4_000;
 
@@ -172,18 +174,21 @@ mod tests {
         let partition = core.find(&big_endian(0));
         let aside = core.aside().expect("several partitions");
         let claim = aside.claim(&partition, Folder::Worker).expect("nobody else is there");
+        let next = core.bound_behind(&big_endian(0)).expect("several partitions");
         // Nobody gives back the slot meanwhile.
-        for n in (0..KEYS).step_by(2) {
-            Core::put(&core, &big_endian(n), &[2; 8]).expect("memory");
+        for key in (0..KEYS).step_by(2).map(big_endian).filter(|key| key[..] >= next[..]) {
+            Core::put(&core, &key, &[2; 8]).expect("memory");
         }
+        Core::put(&core, &big_endian(0), &[2; 8]).expect("memory");
         assert!(core.stats().folds > folds + 3);
         assert!(!partition.is_retired() && !partition.has_frozen());
-        assert!(partition.gauge().load().entries > 0, "it was left alone");
         drop((claim, held));
         core.compact().expect("memory");
         for n in 0..KEYS {
-            let value = core.get(&big_endian(n), <[u8]>::to_vec).expect("sound");
-            assert_eq!(value, Some(vec![2 - (n % 2) as u8; 8]));
+            let key = big_endian(n);
+            let value = core.get(&key, <[u8]>::to_vec).expect("sound");
+            let is_new = n == 0 || n % 2 == 0 && key[..] >= next[..];
+            assert_eq!(value, Some(vec![1 + u8::from(is_new); 8]));
         }
         core.check();
     }
@@ -212,5 +217,51 @@ mod tests {
         assert!(aside.claim(&one, Folder::Worker).is_some());
         drop(core.acquire_slots());
         assert_eq!(aside.at_work.lock().writer, 0);
+    }
+
+    #[test]
+    fn who_writes_to_what_the_worker_is_at_waits_for_it() {
+        let core = filled();
+        let held = core.slot.acquire();
+        let partition = core.find(&big_endian(0));
+        let aside = core.aside().expect("several partitions");
+        let claim = aside.claim(&partition, Folder::Worker).expect("nobody else is there");
+        let writer = thread::spawn({
+            let core = Arc::clone(&core);
+            move || hammer(&core, 20_000)
+        });
+        std::thread::sleep(Duration::from_millis(500));
+        let load = core.load();
+        assert!(!writer.is_finished());
+        assert!(load.bytes < 4 * core.options.delta_floor_bytes, "{load:?}");
+        drop((claim, held));
+        writer.join().expect("it has not failed");
+        core.check();
+    }
+
+    #[test]
+    fn what_is_frozen_already_is_folded_without_a_worker() {
+        let core = filled();
+        (0..KEYS).step_by(40).for_each(|n| {
+            Core::put(&core, &big_endian(n), &[3; 8]).expect("memory");
+        });
+        // As if no thread could be started.
+        core.queued.note();
+        core.freeze();
+        for _ in 0..10 {
+            core.queued.note();
+            hammer(&core, 2_000);
+            let load = core.load();
+            assert!(load.bytes < 4 * core.options.delta_floor_bytes, "{load:?}");
+        }
+        core.check();
+    }
+
+    /// Puts so many keys into the first partition.
+    fn hammer(core: &Arc<Core>, keys: u64) {
+        for n in 0..keys {
+            let key = [big_endian(0), big_endian(n)].concat();
+            Core::put(core, &key, &[4; 8]).expect("memory");
+        }
     }
 }
