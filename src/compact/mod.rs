@@ -312,7 +312,7 @@ impl Core {
 
     /// Sets the value of `key`.
     pub(crate) fn put(core: &Arc<Self>, key: &[u8], value: &[u8]) -> Result<(), Error> {
-        Self::insert(core, key, value, |_| ()).map(|_| ())
+        Self::set(core, key, value, |_| ()).map(|_| ())
     }
 
     /// Sets the value of `key`; `old` is called, under the lock, with the one it had (again, if
@@ -322,6 +322,18 @@ impl Core {
         key: &[u8],
         value: &[u8],
         mut old: impl FnMut(&[u8]) -> R,
+    ) -> Result<Option<R>, Error> {
+        let old = Self::set(core, key, value, |bytes| bytes.map(&mut old))?;
+        Ok(old.transpose()?)
+    }
+
+    /// The same; `old` is also told why a value cannot be read, which is replaced all the same.
+    #[inline]
+    fn set<R>(
+        core: &Arc<Self>,
+        key: &[u8],
+        value: &[u8],
+        mut old: impl FnMut(Result<&[u8], Corruption>) -> R,
     ) -> Result<Option<R>, Error> {
         if key.len() > MAX_KEY_LEN {
             return Err(Error::KeyTooLong { len: key.len() });
@@ -339,7 +351,7 @@ impl Core {
 
     /// Removes `key`.
     pub(crate) fn delete(core: &Arc<Self>, key: &[u8]) -> Result<(), Error> {
-        Self::remove(core, key, |_| ()).map(|_| ())
+        Self::unset(core, key, |_| ()).map(|_| ())
     }
 
     /// Removes `key`; `old` is called, under the lock, with the value it had (again, if the write
@@ -348,6 +360,17 @@ impl Core {
         core: &Arc<Self>,
         key: &[u8],
         mut old: impl FnMut(&[u8]) -> R,
+    ) -> Result<Option<R>, Error> {
+        let old = Self::unset(core, key, |bytes| bytes.map(&mut old))?;
+        Ok(old.transpose()?)
+    }
+
+    /// The same; `old` is also told why a value cannot be read, which goes all the same.
+    #[inline]
+    fn unset<R>(
+        core: &Arc<Self>,
+        key: &[u8],
+        mut old: impl FnMut(Result<&[u8], Corruption>) -> R,
     ) -> Result<Option<R>, Error> {
         if key.len() > MAX_KEY_LEN {
             return Ok(None);

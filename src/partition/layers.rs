@@ -232,27 +232,40 @@ impl Layers {
         Ok(begun.steps.find()?.map_or(FoundBelow::Nothing, FoundBelow::Later))
     }
 
-    /// Calls `f` with the value that was found, if it is live.
+    /// Calls `f` with the value that was found, or why it cannot be read, if it is live.
     #[inline]
-    pub(super) fn with_found<R>(
+    pub(super) fn with_found(
         &self,
         found: FoundBelow<'_>,
         begun: &Begun<'_, '_>,
-        f: impl FnOnce(&[u8]) -> R,
-    ) -> Result<Option<R>, Corruption> {
+        f: impl FnOnce(Result<&[u8], Corruption>),
+    ) {
         let ordinal = match found {
-            FoundBelow::Nothing => return Ok(None),
-            FoundBelow::Entry(entry) => return Ok(entry.live().map(f)),
+            FoundBelow::Nothing => return,
+            FoundBelow::Entry(entry) => {
+                if let Some(value) = entry.live() {
+                    f(Ok(value));
+                }
+                return;
+            }
             FoundBelow::Later(ordinal) => ordinal,
         };
         if let Some(search) = &begun.soon
             && let Soon::Value(value) = search.value(ordinal.0)
+            && let Some(value) = value.to_le_bytes().get(..search.width())
         {
-            return Ok(value.to_le_bytes().get(..search.width()).map(f));
+            return f(Ok(value));
         }
-        let Some(base) = &self.base else { return Ok(None) };
+        let Some(base) = &self.base else { return };
         let buf = ValueBuf::default();
-        Ok(base.entry(ordinal, &buf)?.live().map(f))
+        match base.entry(ordinal, &buf) {
+            Ok(entry) => {
+                if let Some(value) = entry.live() {
+                    f(Ok(value));
+                }
+            }
+            Err(damage) => f(Err(damage)),
+        }
     }
 
     /// The frozen delta's entry of `key`. `hash` is the key's, if it was made.

@@ -165,7 +165,8 @@ impl Partition {
         std::ptr::from_ref(self).addr()
     }
 
-    /// Sets the value of `key`. If it had one, `old` is called with that, under the lock.
+    /// Sets the value of `key`. If it had one, `old` is called with that, under the lock, or with why it
+    /// cannot be read, which is no reason not to replace it.
     ///
     /// Answers what the map was told, if the delta has grown enough to tell it.
     pub(crate) fn put(
@@ -173,7 +174,7 @@ impl Partition {
         writes: Writes<'_>,
         key: &[u8],
         value: &[u8],
-        old: impl FnOnce(&[u8]),
+        old: impl FnOnce(Result<&[u8], Corruption>),
     ) -> Result<Option<Load>, WriteError> {
         let extent: Extent;
         let value = if self.width == ValueWidth::Bytes && value.len() > INLINE_VALUE_MAX {
@@ -195,10 +196,11 @@ impl Partition {
         let mut hash = layers.map(|layers| delta.begin_below(layers, key, &mut begun));
         let plan = delta.tree.plan(key)?;
         let buf = ValueBuf::default();
-        let mut read = Ok(None);
         match (delta.tree.existing(&plan), layers) {
             (Some(entry), _) => {
-                entry.live().map(old);
+                if let Some(value) = entry.live() {
+                    old(Ok(value));
+                }
                 let below = entry.below;
                 delta.tree.apply(plan, key, Entry::value(value, below))?;
             }
@@ -212,21 +214,19 @@ impl Partition {
                 delta.filter_key(key, hash, Some(layers))?;
                 delta.tree.apply(plan, key, Entry::value(value, found.below()))?;
                 // By now it has arrived.
-                read = layers.with_found(found, &begun, old);
+                layers.with_found(found, &begun, old);
             }
         }
-        let told = self.tell_if_grown(writes, &mut state);
-        read?;
-        Ok(told)
+        Ok(self.tell_if_grown(writes, &mut state))
     }
 
-    /// Removes `key`. If it had a value, `old` is called with that, under the lock. Answers as
-    /// [`put`](Self::put) does.
+    /// Removes `key`. If it had a value, `old` is called as [`put`](Self::put) does, under the lock.
+    /// Answers as that.
     pub(crate) fn remove(
         &self,
         writes: Writes<'_>,
         key: &[u8],
-        old: impl FnOnce(&[u8]),
+        old: impl FnOnce(Result<&[u8], Corruption>),
     ) -> Result<Option<Load>, WriteError> {
         // Dropped after the lock.
         let mut met = Vec::new();
@@ -245,7 +245,7 @@ impl Partition {
             (Some(entry), _) => {
                 let Some(value) = entry.live() else { return Ok(None) };
                 let below = entry.below;
-                old(value);
+                old(Ok(value));
                 match below {
                     Below::Absent => delta.tree.unlink(plan)?,
                     Below::Live => delta.tree.apply(plan, key, Entry::tombstone(below))?,
@@ -257,9 +257,9 @@ impl Partition {
                 if found.below() == Below::Absent {
                     return Ok(None);
                 }
-                layers.with_found(found, &begun, old)?;
                 delta.filter_key(key, hash, Some(layers))?;
                 delta.tree.apply(plan, key, Entry::tombstone(Below::Live))?;
+                layers.with_found(found, &begun, old);
             }
             (None, None) => {}
         }
