@@ -150,7 +150,7 @@ impl Columns {
 
     /// Takes the first entries of both, up to the lower of both last keys, and makes of them what a merge
     /// does: of two entries with one key the newer one stays, with what the older one says of those
-    /// below. Only entries that are `kept`, by their flags, stay.
+    /// below. Only entries that are `kept`, by their flags, stay. Both have some.
     ///
     /// Costs some 30 instructions for each entry that is taken; for each newer one some 60, where these are
     /// few.

@@ -164,6 +164,59 @@ fn the_file_depends_on_the_entries_and_not_on_their_history() {
     }
 }
 
+/// Writes to keys of a file, one block of which is damaged, and tells how many keys had a value that nobody can
+/// read.
+fn write_over_damage<V>(value: impl Fn(u64) -> V, other: &V) -> usize
+where
+    V: Value + Clone + PartialEq + Debug,
+    for<'a> &'a V: memkv::ValueForm<V>,
+{
+    let folder = folder();
+    let path = folder.path().join("map");
+    let key = |n| format!("user:{:x}", scrambled(n));
+    let map = MemKV::<String, V>::with_options(manual());
+    for n in 0..4_000 {
+        let value = value(n);
+        map.put(key(n), &value);
+    }
+    map.compact().expect("memory for a test");
+    map.save_to(&path).expect("a folder that can be written to");
+    drop(map);
+    let bytes = fs::read(&path).expect("a file");
+    let mut damaged_values = 0;
+    for block in 1..bytes.len() / 4096 - 1 {
+        let mut damaged = bytes.clone();
+        damaged[block * 4096 + 1000] ^= 4;
+        fs::write(&path, &damaged).expect("a file");
+        let Ok(map) = MemKV::<String, V>::open_with_options(&path, manual()) else { continue };
+        for n in 0..4_000 {
+            let key = key(n);
+            match n % 3 {
+                0 if map.try_put(&key, other).is_err() => {
+                    assert_ne!(map.try_get(&key), Ok(Some(other.clone())), "it was refused");
+                }
+                1 if map.try_remove(&key).is_err() && map.try_get(&key) == Ok(None) => {
+                    damaged_values += 1;
+                }
+                2 if map.try_insert(&key, other).is_err()
+                    && map.try_get(&key) == Ok(Some(other.clone())) =>
+                {
+                    damaged_values += 1;
+                }
+                _ => {}
+            }
+        }
+    }
+    damaged_values
+}
+
+#[test]
+fn a_value_that_is_damaged_is_replaced_and_told_to_who_asks_for_it() {
+    assert!(write_over_damage(scrambled, &7) > 0);
+    let text = |n| format!("{:x}", scrambled(n));
+    assert!(write_over_damage(text, &String::from("other")) > 0);
+}
+
 #[test]
 fn an_opened_map_agrees_with_its_model_through_writes_folds_and_saves() {
     let folder = folder();

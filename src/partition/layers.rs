@@ -184,7 +184,8 @@ impl Layers {
     pub(super) fn begin<'l, 'k>(&'l self, key: &'k [u8], begun: &mut Begun<'l, 'k>) {
         let Some(base) = &self.base else { return };
         base.begin_soon(key, &mut begun.soon);
-        if begun.soon.is_none() {
+        // Of a file, what the key turns out not to need would be read too.
+        if begun.soon.is_none() && base.is_at_hand() {
             begun.has_steps = begun.steps.begin_find(base, key);
         }
     }
@@ -200,11 +201,11 @@ impl Layers {
     /// As [`find`](Self::find), of a key that was begun to be looked for, or not.
     #[expect(clippy::inline_always, reason = "what it answers is not copied then")]
     #[inline(always)]
-    pub(super) fn find_begun<'a>(
+    pub(super) fn find_begun<'a, 'k>(
         &'a self,
-        key: &[u8],
+        key: &'k [u8],
         hash: &mut Option<KeyHash>,
-        begun: &mut Begun<'a, '_>,
+        begun: &mut Begun<'a, 'k>,
         buf: &'a ValueBuf,
     ) -> Result<FoundBelow<'a>, Corruption> {
         if let Some(search) = &mut begun.soon {
@@ -226,7 +227,7 @@ impl Layers {
             Some(SoonPlace::Unknown) => return base.get(key, buf).map(found),
             None => {}
         }
-        if !begun.has_steps {
+        if !begun.has_steps && !begun.steps.begin_find(base, key) {
             return base.get(key, buf).map(found);
         }
         Ok(begun.steps.find()?.map_or(FoundBelow::Nothing, FoundBelow::Later))

@@ -239,6 +239,12 @@ impl Segment {
         }
     }
 
+    /// Whether all of it is in memory: blocks of a file are read one by one.
+    #[inline]
+    pub(crate) fn is_at_hand(&self) -> bool {
+        matches!(self.frame, Frame::Known(_))
+    }
+
     /// What header and section table say.
     #[inline]
     fn layout(&self) -> Result<&Layout, Corruption> {
