@@ -144,7 +144,7 @@ mod tests {
     use super::*;
     use crate::entry::ValueWidth;
     use crate::options::{Compaction, Options};
-    use crate::sync::{Arc, thread};
+    use crate::sync::{Arc, AtomicU64, thread};
     use crate::testing::keys::big_endian;
     use std::time::Duration;
 
@@ -226,13 +226,17 @@ mod tests {
         let partition = core.find(&big_endian(0));
         let aside = core.aside().expect("several partitions");
         let claim = aside.claim(&partition, Folder::Worker).expect("nobody else is there");
+        let done = Arc::new(AtomicU64::new(0));
         let writer = thread::spawn({
-            let core = Arc::clone(&core);
-            move || hammer(&core, 20_000)
+            let (core, done) = (Arc::clone(&core), Arc::clone(&done));
+            move || {
+                hammer(&core, 20_000);
+                done.store(1, Ordering::Release);
+            }
         });
         std::thread::sleep(Duration::from_millis(500));
         let load = core.load();
-        assert!(!writer.is_finished());
+        assert_eq!(done.load(Ordering::Acquire), 0, "it waits");
         assert!(load.bytes < 4 * core.options.delta_floor_bytes, "{load:?}");
         drop((claim, held));
         writer.join().expect("it has not failed");
