@@ -342,6 +342,21 @@ mod tests {
         columns.take(columns.len());
     }
 
+    /// What columns of both make, woven until one of them has none left, and what is kept of the other.
+    fn woven(old: &Model, new: &Model, width: usize, kept: impl Fn(u8) -> bool) -> Model {
+        let (mut older, mut newer) = (columns(old, width), columns(new, width));
+        let (mut woven, mut made) = (Columns::new(width), Model::new());
+        while older.len() > 0 && newer.len() > 0 {
+            woven.weave(&mut newer, &mut older, &kept).expect("memory for a test");
+            take_all(&mut woven, &mut made);
+        }
+        for rest in [&mut older, &mut newer] {
+            rest.retain(&kept);
+            take_all(rest, &mut made);
+        }
+        made
+    }
+
     #[test]
     fn woven_columns_are_what_a_map_makes_of_their_entries() {
         let mut rng = Rng::new(23);
@@ -364,17 +379,7 @@ mod tests {
             let (old, new) = (model(300), model(100));
             let keeps_all = round % 2 == 0;
             let kept = |flags: u8| flags & TOMBSTONE == 0 || keeps_all && flags & LIVE_BELOW != 0;
-            let (mut older, mut newer) = (columns(&old, width), columns(&new, width));
-            let mut woven = Columns::new(width);
-            let mut made = Model::new();
-            while older.len() > 0 && newer.len() > 0 {
-                woven.weave(&mut newer, &mut older, kept).expect("memory for a test");
-                take_all(&mut woven, &mut made);
-            }
-            for rest in [&mut older, &mut newer] {
-                rest.retain(kept);
-                take_all(rest, &mut made);
-            }
+            let made = woven(&old, &new, width, kept);
             let mut expected = old.clone();
             for (key, (value, below)) in new {
                 let below = old.get(&key).map_or(below, |(_, below)| *below);
@@ -407,17 +412,7 @@ mod tests {
             };
             let (old, new) = (model(200, false), model(40, true));
             let kept = |flags: u8| flags & TOMBSTONE == 0;
-            let (mut older, mut newer) = (columns(&old, width), columns(&new, width));
-            let (mut woven, mut made) = (Columns::new(width), Model::new());
-            older.take(0);
-            while older.len() > 0 && newer.len() > 0 {
-                woven.weave(&mut newer, &mut older, kept).expect("memory for a test");
-                take_all(&mut woven, &mut made);
-            }
-            for rest in [&mut older, &mut newer] {
-                rest.retain(kept);
-                take_all(rest, &mut made);
-            }
+            let made = woven(&old, &new, width, kept);
             let mut expected = old;
             expected.extend(new);
             expected.retain(|_, (value, _)| value.is_some());

@@ -96,7 +96,8 @@ impl<'b> SpliceStage<'b> {
             self.close_block()?;
             self.separators.push(&key[..=shared])?;
         }
-        let mut text = if is_head { &key[self.prefix.len()..] } else { &key[shared..] };
+        let text = if is_head { &key[self.prefix.len()..] } else { &key[shared..] };
+        let mut stored = (text, text.len());
         if let Some(encoder) = &self.encoder {
             self.out.clear();
             self.out.try_reserve(text.len() + REACH)?;
@@ -104,15 +105,14 @@ impl<'b> SpliceStage<'b> {
             self.out.extend_from_slice(&[0; REACH]);
             self.codes.encode(encoder, &self.out, &[(0, text.len() as u32)])?;
             self.encoded.0 += text.len();
-            let (codes, len) = self.codes.texts().next().unwrap_or_default();
-            text = &codes[..len];
-            self.encoded.1 += text.len();
+            stored = self.codes.texts().next().unwrap_or_default();
+            self.encoded.1 += stored.1;
         }
         self.lens = (self.lens.0.min(key.len()), self.lens.1.max(key.len()));
         if is_head {
-            self.block.start(text, key.len())
+            self.block.start(&stored.0[..stored.1], key.len())
         } else {
-            self.block.append(shared, (text, text.len()))
+            self.block.append(shared, stored)
         }
     }
 
