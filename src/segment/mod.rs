@@ -508,6 +508,11 @@ impl Segment {
         }
     }
 
+    /// Whether keys are in blocks of text or codes that can be spliced.
+    pub(crate) fn is_chained(&self) -> bool {
+        self.layout().is_ok_and(|layout| layout.codec == Codec::Front && !layout.is_smallest)
+    }
+
     /// Number of large values.
     pub(crate) fn extent_count(&self) -> u32 {
         self.extents.len() as u32

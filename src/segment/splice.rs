@@ -4,13 +4,14 @@
 //! again, was most of what it took. SCRATCHPAD.md section 2.2.
 
 use super::build::{SegmentBuilder, bulk_of, entry_bulk, shared_with};
-use super::front::{FrontKeys, KeyBuffer, SourceBlocks, SpliceStage};
+use super::front::{Behind, FrontKeys, KeyBuffer, Slot, SourceBlocks, SpliceStage};
 use super::{CodecChoice, Keys, Known, Ordinal, Room, Segment};
 use crate::arena::{OutOfMemory, replace};
 use crate::bytes::common_prefix;
 use crate::cursor::Cursor;
 use crate::entry::{ValueBuf, ValueWidth};
 use crate::error::{Corruption, Error};
+use crate::key::MAX_KEY_LEN;
 use crate::planted::{Bug, planted};
 use crate::sync::Arc;
 use bumpalo::Bump;
@@ -101,7 +102,7 @@ pub(crate) fn splice(
         key_bytes: 0,
         last: Last::Told,
         last_key: KeyBuffer::default(),
-        text: KeyBuffer::default(),
+        passed_key: KeyBuffer::default(),
         is_refused: false,
         new_bulk: 0,
         gone_bulk: 0,
@@ -124,7 +125,7 @@ pub(crate) fn splice(
         }
     }
     while newer.valid() && !splice.is_refused {
-        splice.take(newer)?;
+        splice.take(newer, Slot::default())?;
         if splice.changed_keys.is_multiple_of(16 * LOOK_EVERY) && !go_on() {
             return Ok(Outcome::Cancelled);
         }
@@ -162,8 +163,8 @@ enum Last {
     Told,
     /// That of a slot of the block that is read.
     Slot(usize),
-    /// A newer one, which is put together, behind that of a slot, with which it shares so many bytes.
-    Behind(usize, usize),
+    /// A newer one, which is put together, before that of a slot, with which it shares so many bytes.
+    Newer(usize, usize),
 }
 
 /// How several pieces are told apart.
@@ -183,7 +184,7 @@ struct Splice<'s, 'b> {
     prefix: Vec<u8>,
     source: SourceBlocks<'s>,
     /// The piece on its way: its keys, and everything else.
-    stage: SpliceStage<'b>,
+    stage: SpliceStage<'s, 'b>,
     rest: SegmentBuilder<'b>,
     /// If there are to be several.
     divided: Option<Divided>,
@@ -196,8 +197,8 @@ struct Splice<'s, 'b> {
     key_bytes: u64,
     last: Last,
     last_key: KeyBuffer,
-    /// Another key that is put together.
-    text: KeyBuffer,
+    /// The newer key that was looked at last, if it was not appended.
+    passed_key: KeyBuffer,
     /// Bytes of a key at most, so that there is room for its codes.
     longest: usize,
     is_refused: bool,
@@ -259,63 +260,86 @@ impl Splice<'_, '_> {
 
     /// Appends the keys of a block, and what is newer and belongs before or between them.
     fn block(&mut self, newer: &mut impl Cursor) -> Result<(), Error> {
-        let mut at = 0;
-        while at < self.source.len() && !self.is_refused {
-            let mut end = self.source.len();
-            let mut is_there = false;
-            if newer.valid() {
-                let found = self.source.search(newer.key())?;
-                (end, is_there) = (found.slot, found.is_there);
-                if end < at {
-                    return Err(self.source.damaged().into());
-                }
+        let (mut at, len) = (0, self.source.len());
+        let mut behind = None;
+        while at < len && newer.valid() && !self.is_refused {
+            let found = self.source.search(newer.key(), behind);
+            if found.at < at {
+                return Err(self.source.damaged().into());
             }
-            self.pass(at..end)?;
-            at = end;
-            if at == self.source.len() {
+            self.pass(at..found.at)?;
+            at = found.at;
+            if at == len {
                 break;
             }
-            if !is_there {
-                self.take(newer)?;
-                continue;
+            let is_taken = newer.entry().live().is_some() && !found.is_there;
+            if !is_taken {
+                self.passed_key.set(newer.key())?;
             }
-            let entry = newer.entry();
-            self.gone_bulk += self.entry_bulk(at, newer.key())?;
-            if entry.live().is_some() {
-                // The key stays.
-                self.make_room()?;
-                self.pass_key(at)?;
-                self.rest.push_value(newer.key(), entry)?;
+            if found.is_there {
+                self.replace(newer, at)?;
+                at += 1;
             } else {
-                self.changed_keys += 1;
+                self.take(newer, found)?;
             }
-            at += 1;
-            newer.next();
+            behind = None;
+            if newer.valid() && at > 0 {
+                // Of three ascending keys, the outer two share what both pairs of neighbours do.
+                let before = if is_taken { &self.last_key } else { &self.passed_key };
+                let shared = common_prefix(before.as_slice(), newer.key());
+                let met = if found.is_there { usize::MAX } else { found.shared.0 };
+                behind = Some(Behind { at, shared: shared.min(met) });
+            }
         }
+        self.pass(at..len)?;
         // The head of the next block is compared with it.
         self.tell_last()?;
         Ok(newer.status()?)
     }
 
+    /// Appends a newer entry in the place of one of the block, or leaves that out.
+    fn replace(&mut self, newer: &mut impl Cursor, slot: usize) -> Result<(), Error> {
+        let entry = newer.entry();
+        self.gone_bulk += self.entry_bulk(slot, newer.key())?;
+        if entry.live().is_some() {
+            // The key stays.
+            self.make_room()?;
+            self.pass_key(slot)?;
+            self.rest.push_value(newer.key(), entry)?;
+        } else {
+            self.changed_keys += 1;
+        }
+        newer.next();
+        Ok(newer.status()?)
+    }
+
     /// Appends a newer entry, unless it is without effect.
-    fn take(&mut self, newer: &mut impl Cursor) -> Result<(), Error> {
+    fn take(&mut self, newer: &mut impl Cursor, found: Slot) -> Result<(), Error> {
         let entry = newer.entry();
         if entry.live().is_some() {
-            if newer.key().len() > self.longest {
+            let key = newer.key();
+            if key.len() > self.longest {
                 self.is_refused = true;
                 return Ok(());
             }
-            if !self.stage.takes(newer.key()) {
+            if !self.stage.takes(key) {
                 // It is not between the first and the last one.
                 return Err(self.source.damaged().into());
             }
             self.make_room()?;
-            let before = self.last;
-            self.tell_last()?;
             self.changed_keys += 1;
-            let key = newer.key();
-            let index = self.ended + self.rest.len();
-            let shared = shared_with(self.last_key.as_slice(), key, index)?;
+            let shared = match self.last {
+                Last::Slot(before) => {
+                    found.shared.0.min(self.source.least_shared(before + 1, found.at))
+                }
+                Last::Told | Last::Newer(..) => {
+                    let index = self.ended + self.rest.len();
+                    shared_with(self.last_key.as_slice(), key, index)?
+                }
+            };
+            if shared >= key.len() && self.ended + self.rest.len() > 0 {
+                return Err(self.source.damaged().into());
+            }
             if self.stage.is_empty() && self.ended > 0 {
                 self.bound = key[..=shared].into();
             }
@@ -323,12 +347,7 @@ impl Splice<'_, '_> {
             self.stage.push(key, shared)?;
             self.rest.push_value(key, entry)?;
             self.last_key.set(key)?;
-            self.last = match before {
-                Last::Told => Last::Told,
-                Last::Slot(slot) => Last::Behind(slot, shared),
-                // Of three ascending keys, the outer two share what both pairs of neighbours do.
-                Last::Behind(slot, met) => Last::Behind(slot, met.min(shared)),
-            };
+            self.last = Last::Newer(found.at, found.shared.1);
         }
         newer.next();
         Ok(newer.status()?)
@@ -341,8 +360,15 @@ impl Splice<'_, '_> {
             self.make_room()?;
             let start = slots.start;
             while !slots.is_empty() && self.has_room((slots.start - start) as u64) {
-                self.pass_key(slots.start)?;
-                slots.start += 1;
+                if slots.start > start && self.divided.is_none() && !self.stage.is_at_start() {
+                    let count = self.stage.pass_run(&self.source, slots.clone());
+                    self.copied += count as u64;
+                    slots.start += count;
+                    self.last = Last::Slot(slots.start - 1);
+                } else {
+                    self.pass_key(slots.start)?;
+                    slots.start += 1;
+                }
             }
             let ordinals = first + start as u64..first + slots.start as u64;
             self.rest.pass_values(self.base, &self.known.layout, ordinals)?;
@@ -363,63 +389,90 @@ impl Splice<'_, '_> {
     /// Appends a key of the block.
     #[inline]
     fn pass_key(&mut self, slot: usize) -> Result<(), Error> {
-        let (shared, suffix) = self.source.step(slot);
-        let known = self.shared_with_last(slot);
-        if known == Some(shared) && !self.stage.is_at_start() {
-            self.copied += 1;
+        let (shared, known) = (self.source.shared(slot), self.shared_with_last(slot));
+        if !self.stage.is_at_start()
+            && let Some(known) = known
+            && known >= shared
+        {
+            if known == shared {
+                self.copied += 1;
+                self.stage.pass(shared, self.source.suffix(slot));
+            } else {
+                self.pass_rest(slot, known)?;
+            }
             self.last = Last::Slot(slot);
             if self.divided.is_some() {
                 self.key_bytes += self.source.key_len(slot);
             }
-            return Ok(self.stage.pass(shared, suffix)?);
+            return Ok(());
         }
+        self.pass_whole(slot, known)
+    }
+
+    /// Appends a key of the block, which shares more with the newer one before it than with the one before
+    /// that.
+    fn pass_rest(&mut self, slot: usize, shared: usize) -> Result<(), Error> {
+        let cut = shared - self.source.shared(slot);
+        match self.stage.unpack(&self.source, slot)? {
+            Some(len) if cut < len && shared + len - cut <= MAX_KEY_LEN => {
+                self.is_refused |= len - cut > self.longest;
+                self.stage.pass_rest(shared, cut, len);
+                Ok(())
+            }
+            _ => Err(self.source.damaged().into()),
+        }
+    }
+
+    /// Appends a key of the block, which is put together for that. It shares `known` bytes with the last one,
+    /// if that can be told.
+    fn pass_whole(&mut self, slot: usize, known: Option<usize>) -> Result<(), Error> {
         if known.is_none() {
             self.tell_last()?;
         }
-        self.source.key(slot, &mut self.text)?;
-        let (text, last) = (self.text.as_slice(), self.last_key.as_slice());
-        if text.len() > self.longest {
+        let index = self.ended + self.rest.len();
+        let damaged = self.source.damaged();
+        let key = self.source.key(slot)?;
+        if key.len() > self.longest {
             self.is_refused = true;
             return Ok(());
         }
-        let shared = known.unwrap_or_else(|| common_prefix(last, text));
-        let is_above = match text.get(shared) {
+        let last = self.last_key.as_slice();
+        let shared = known.unwrap_or_else(|| common_prefix(last, key));
+        let is_above = match key.get(shared) {
             None => false,
             Some(byte) => known.is_some() || last.get(shared).is_none_or(|last| last < byte),
         };
-        if !is_above && self.ended + self.rest.len() > 0 {
-            return Err(self.source.damaged().into());
+        if !is_above && index > 0 {
+            return Err(damaged.into());
         }
         if self.stage.is_empty() && self.ended > 0 {
-            self.bound = text[..=shared].into();
+            self.bound = key[..=shared].into();
         }
-        self.key_bytes += text.len() as u64;
-        self.stage.push(text, shared)?;
+        self.key_bytes += key.len() as u64;
+        self.stage.push(key, shared)?;
         self.last = Last::Slot(slot);
         Ok(())
     }
 
-    /// What the key of a slot shares with the last one, if that can be told without either: of what is
-    /// between two keys of a block, the least is what they share. Less than a newer key shares with the
-    /// one before it, that is what it shares with the one behind it too.
+    /// What the key of a slot shares with the last one, if that can be told without either: the least of
+    /// what those from there on share with the one before them.
     #[inline]
     fn shared_with_last(&self, slot: usize) -> Option<usize> {
-        let (before, met) = match self.last {
+        let (from, met) = match self.last {
             Last::Told => return None,
-            Last::Slot(before) => (before, usize::MAX),
-            Last::Behind(before, met) => (before, met),
+            Last::Slot(before) => (before + 1, usize::MAX),
+            Last::Newer(before, met) => (before + 1, met),
         };
         if planted(Bug::SpliceKeepsSuffix) {
-            return Some(self.source.step(slot).0);
+            return Some(self.source.shared(slot));
         }
-        let least = (before + 1..=slot).map(|slot| self.source.step(slot).0).min()?;
-        (least < met).then_some(least)
+        Some(met.min(self.source.least_shared(from, slot + 1)))
     }
 
     /// Sees to it that the last key is put together.
     fn tell_last(&mut self) -> Result<(), Error> {
         if let Last::Slot(slot) = self.last {
-            self.source.key(slot, &mut self.last_key)?;
+            self.last_key.set(self.source.key(slot)?)?;
         }
         self.last = Last::Told;
         Ok(())

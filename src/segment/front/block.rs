@@ -193,10 +193,10 @@ impl<'a> Block<'a> {
                 match (both == left, both == len) {
                     (false, _) => Met::Below(matched + both),
                     (true, true) => Met::Equal,
-                    (true, false) => Met::Above,
+                    (true, false) => Met::Above(key.len()),
                 }
             } else if stored.swap_bytes() > wanted.swap_bytes() {
-                Met::Above
+                Met::Above(matched + equal)
             } else {
                 Met::Below(matched + equal)
             })
@@ -226,7 +226,7 @@ impl<'a> Block<'a> {
             match meet(start, len, matched)? {
                 Met::Below(now) => matched = now,
                 Met::Equal => return Some(Ok(next + 1)),
-                Met::Above => return Some(Err(next + 1)),
+                Met::Above(_) => return Some(Err(next + 1)),
             }
             passed = next + 1;
         }
@@ -268,16 +268,7 @@ impl<'a> Block<'a> {
         if self.head.get(matched).is_some_and(|byte| *byte > key[matched]) {
             return Some(Err(0));
         }
-        self.search_each(matched, |bytes, matched| {
-            let wanted = &key[matched..];
-            let equal = common_prefix(bytes, wanted);
-            match (bytes.get(equal), wanted.get(equal)) {
-                (None, None) => Met::Equal,
-                (Some(_), None) => Met::Above,
-                (Some(stored), Some(wanted)) if stored > wanted => Met::Above,
-                _ => Met::Below(matched + equal),
-            }
-        })
+        self.search_each(matched, |bytes, matched| Met::of_text(bytes, key, matched))
     }
 
     /// Goes on behind the head, of which so many bytes have been met, key by key. `meet` compares a
@@ -301,7 +292,7 @@ impl<'a> Block<'a> {
             match meet(bytes, matched) {
                 Met::Below(now) => matched = now,
                 Met::Equal => return Some(Ok(before + 1)),
-                Met::Above => return Some(Err(before + 1)),
+                Met::Above(_) => return Some(Err(before + 1)),
             }
         }
         Some(Err(self.rest.tags.len() + 1))
@@ -383,11 +374,6 @@ impl<'a> Block<'a> {
             behind = behind.max(room_behind(suffix));
         }
         Some(len + behind)
-    }
-
-    /// What the bytes of head and suffixes stand for, unless for themselves.
-    pub(super) fn symbols(&self) -> Option<Symbols<'a>> {
-        self.symbols
     }
 
     /// What all keys share, and the first key.
@@ -475,6 +461,24 @@ pub(super) fn put_steps<'t>(
                 at += field.len();
             }
         }
+        copy_chunks(&mut out[at..], suffix, len).ok_or(OutOfMemory)?;
+        at += len;
+    }
+    out.truncate(at);
+    Ok(())
+}
+
+/// The same, if all numbers fit into the tags: the suffixes, of so many bytes together.
+pub(super) fn put_suffixes(
+    suffixes: &[Text<'_>],
+    len: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), OutOfMemory> {
+    let mut at = out.len();
+    let room = len + REACH;
+    out.try_reserve(room)?;
+    out.resize(at + room, 0);
+    for &(suffix, len) in suffixes {
         copy_chunks(&mut out[at..], suffix, len).ok_or(OutOfMemory)?;
         at += len;
     }

@@ -20,7 +20,7 @@ impl Block<'_> {
         let matched = match meet(self.head, 0) {
             Met::Below(matched) => matched,
             Met::Equal => return Some(Ok(0)),
-            Met::Above => return Some(Err(0)),
+            Met::Above(_) => return Some(Err(0)),
         };
         let tags_at = self.len.checked_sub(self.rest.bytes.len() + self.rest.tags.len())?;
         match Tags::of(self.tail, tags_at) {

@@ -167,7 +167,7 @@ pub(super) struct Codes {
 
 impl Codes {
     /// The codes of each text, in order.
-    pub(super) fn texts(&self) -> impl ExactSizeIterator<Item = Text<'_>> {
+    pub(super) fn texts(&self) -> impl ExactSizeIterator<Item = Text<'_>> + Clone {
         self.spans.iter().map(|&(start, end)| {
             (self.bytes.get(start as usize..).unwrap_or(&[]), (end - start) as usize)
         })

@@ -192,7 +192,7 @@ impl<'a> DirectBlock<'a> {
                 Some(symbols) => match symbols.meet(suffix, wanted, shared) {
                     Met::Below(_) => Ordering::Less,
                     Met::Equal => Ordering::Equal,
-                    Met::Above => Ordering::Greater,
+                    Met::Above(_) => Ordering::Greater,
                 },
             };
             match order {

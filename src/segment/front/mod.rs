@@ -15,6 +15,7 @@ mod find;
 mod forms;
 mod pass;
 mod recode;
+mod source;
 mod splice;
 mod spread;
 mod symbols;
@@ -34,7 +35,8 @@ pub(super) use find::{DirectKeys, DirectSearch, find};
 pub(super) use forms::Form;
 pub(super) use pass::FrontBlock;
 pub(super) use recode::Coding;
-pub(super) use splice::{SourceBlocks, SpliceStage};
+pub(super) use source::{Behind, Slot, SourceBlocks};
+pub(super) use splice::SpliceStage;
 pub(super) use walk::FrontWalk;
 
 use super::format::Section;

@@ -4,7 +4,7 @@
 //! them says what symbols would spare.
 
 use super::super::slabs::Column;
-use super::block::{Block, MAX_KEYS, Text, len_field, put_steps, tag_of};
+use super::block::{Block, HALF_MAX, MAX_KEYS, Text, len_field, put_steps, put_suffixes, tag_of};
 use super::build::FinishedFront;
 use super::cut::{Codes, Span};
 use super::direct;
@@ -173,28 +173,46 @@ fn recode_chained(
     out: &mut Vec<u8>,
 ) -> Result<bool, OutOfMemory> {
     let (common, head) = block.start();
-    let mut texts = [(0, 0); MAX_KEYS];
-    let mut shares = [0; MAX_KEYS];
-    texts[0] = span_in(block.tail, head);
+    let (mut spans, mut shared) = ([(0, 0); MAX_KEYS], [0; MAX_KEYS]);
+    spans[0] = span_in(block.tail, head);
     let mut count = 1;
-    for ((text, share), (shared, suffix)) in
-        texts.iter_mut().zip(&mut shares).skip(1).zip(block.steps())
-    {
-        (*text, *share) = (span_in(block.tail, suffix), shared);
+    for (met, suffix) in block.steps() {
+        (spans[count], shared[count]) = (span_in(block.tail, suffix), met as u16);
         count += 1;
     }
-    codes.encode(encoder, block.tail, &texts[..count])?;
-    let steps = || shares.into_iter().zip(codes.texts()).skip(1);
-    let (mut tags, mut len) = ([0; MAX_KEYS], 0);
-    for (tag, (shared, (_, suffix_len))) in tags.iter_mut().zip(steps()) {
-        if suffix_len == 0 || suffix_len > MAX_KEY_LEN {
-            return Ok(false);
-        }
-        *tag = tag_of(shared, suffix_len - 1);
-        len += suffix_len;
+    codes.encode(encoder, block.tail, &spans[..count])?;
+    let mut stored = [(&[][..], 0); MAX_KEYS];
+    for (stored, codes) in stored.iter_mut().zip(codes.texts()) {
+        *stored = codes;
     }
-    let (head, head_len) = codes.texts().next().unwrap_or_default();
-    if head_len > MAX_KEY_LEN {
+    put_chained(common, (&shared[..count], 0), &stored[..count], out)
+}
+
+/// Writes a block, all of whose keys share `common` bytes. `shared` is what each shares with the one before
+/// it, and how much that is too much; `stored` what is stored of the rest. False if there is more of a key
+/// than can be written.
+pub(super) fn put_chained(
+    common: usize,
+    (shared, less): (&[u16], usize),
+    stored: &[Text<'_>],
+    out: &mut Vec<u8>,
+) -> Result<bool, OutOfMemory> {
+    let (Some((&(head, head_len), stored)), Some((_, shared))) =
+        (stored.split_first(), shared.split_first())
+    else {
+        return Ok(false);
+    };
+    let (mut tags, mut len, mut largest) = ([0; MAX_KEYS], 0, 0);
+    let mut longest = head_len;
+    for ((tag, shared), (_, suffix_len)) in tags.iter_mut().zip(shared).zip(stored) {
+        let (shared, less_len) = (usize::from(*shared) - less, suffix_len.wrapping_sub(1));
+        *tag = tag_of(shared, less_len);
+        len += suffix_len;
+        // No suffix is empty.
+        longest = longest.max(less_len);
+        largest = largest.max(shared).max(less_len);
+    }
+    if longest > MAX_KEY_LEN {
         return Ok(false);
     }
     out.clear();
@@ -203,8 +221,13 @@ fn recode_chained(
         out.extend_from_slice(len_field(len, &mut [0; 3]));
     }
     out.extend_from_slice(&head[..head_len]);
-    out.extend_from_slice(&tags[..count - 1]);
-    put_steps(steps(), len, out)?;
+    out.extend_from_slice(&tags[..stored.len()]);
+    if largest < HALF_MAX {
+        put_suffixes(stored, len, out)?;
+    } else {
+        let shared = shared.iter().map(|shared| usize::from(*shared) - less);
+        put_steps(shared.zip(stored.iter().copied()), len, out)?;
+    }
     Ok(true)
 }
 

@@ -8,6 +8,7 @@
 //! cut from its start on, and each time the longest symbol is taken that it goes on with.
 
 use super::wanted::Wanted;
+use crate::bytes::common_prefix;
 use crate::key::MAX_KEY_LEN;
 
 /// Symbols at most.
@@ -71,7 +72,23 @@ pub(super) enum Met {
     /// It is less; so many bytes of the key have been met.
     Below(usize),
     Equal,
-    Above,
+    /// It is greater; so many bytes of the key have been met.
+    Above(usize),
+}
+
+impl Met {
+    /// How text compares with what `key` has from `at` on.
+    #[inline]
+    pub(super) fn of_text(text: &[u8], key: &[u8], at: usize) -> Self {
+        let wanted = key.get(at..).unwrap_or(&[]);
+        let equal = common_prefix(text, wanted);
+        match (text.get(equal), wanted.get(equal)) {
+            (None, None) => Self::Equal,
+            (Some(_), None) => Self::Above(at + equal),
+            (Some(stored), Some(wanted)) if stored > wanted => Self::Above(at + equal),
+            _ => Self::Below(at + equal),
+        }
+    }
 }
 
 impl<'a> Symbols<'a> {
@@ -122,7 +139,7 @@ impl<'a> Symbols<'a> {
             if equal < len {
                 // The first byte that differs decides; where the key has ended, it has a zero.
                 return if stored.swap_bytes() > wanted.swap_bytes() {
-                    Met::Above
+                    Met::Above((at + equal).min(key.len()))
                 } else {
                     Met::Below(at + equal)
                 };
@@ -133,7 +150,7 @@ impl<'a> Symbols<'a> {
             std::cmp::Ordering::Less => Met::Below(at),
             std::cmp::Ordering::Equal => Met::Equal,
             // Zeros of the text were taken for those behind the key.
-            std::cmp::Ordering::Greater => Met::Above,
+            std::cmp::Ordering::Greater => Met::Above(key.len()),
         }
     }
 
