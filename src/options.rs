@@ -108,7 +108,8 @@ pub struct Options {
     /// Default: 60 s. `None`: age does not matter.
     pub delta_max_age: Option<Duration>,
     /// An overlay of more than this share of its base, in percent of entries, is merged into the
-    /// base by the next fold. 0 writes no overlays. Default: 20.
+    /// base by the next fold; half of this share, if that is text of which a fold copies most. 0 writes
+    /// no overlays. Default: 20.
     pub overlay_percent: f64,
     /// Threads that calls which build many segments start besides the caller's, and wait for:
     /// [`from_sorted`](crate::MemKV::from_sorted) and

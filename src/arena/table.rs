@@ -7,7 +7,7 @@
 
 use super::memory::{Block, OutOfMemory};
 use super::shadow::Shadow;
-use super::{UNIT, UNIT_BITS};
+use super::{CACHE_LINE, UNIT, UNIT_BITS, prefetch_line};
 use crate::planted::{Bug, planted};
 use crate::sync::{Arc, AtomicU32, Mutex, Ordering};
 
@@ -73,6 +73,18 @@ impl Table {
         let offset = reference << UNIT.ilog2();
         let place = offset >> (PLACE_BITS + UNIT.ilog2());
         self.biased[place as usize].wrapping_add(offset as usize)
+    }
+
+    /// Asks for all chunks, as far as they have not more than so many bytes together.
+    pub(crate) fn ask_for_all(&self, most: usize) {
+        let mut left = most;
+        for block in self.memory.blocks.lock().iter() {
+            let len = block.len().min(left);
+            left -= len;
+            for at in (0..len).step_by(CACHE_LINE) {
+                prefetch_line(block.as_ptr().wrapping_add(at));
+            }
+        }
     }
 
     /// Tells a model that `len` bytes are read.

@@ -139,6 +139,12 @@ impl Tree {
         }
     }
 
+    /// Asks for all of it, or for so many bytes of it: entries lie in the order in which they were written,
+    /// so that each would be waited for by whoever reads them by their keys.
+    pub(crate) fn ask_for_all(&self, most: usize) {
+        self.arena.table().ask_for_all(most);
+    }
+
     /// Bytes of each key, if all that were ever put in have the same few, from 1 to 8.
     pub(crate) fn key_len(&self) -> Option<usize> {
         (self.key_len < NO_KEY).then_some(self.key_len.into())

@@ -20,6 +20,9 @@ use crate::segment::{
 use crate::sync::Arc;
 use bumpalo::Bump;
 
+/// Bytes of a frozen delta that are asked for before they are read: as many as a cache holds for long enough.
+const ASKED_BYTES: usize = 256 << 10;
+
 /// How many entries are written between two looks at whether to go on.
 const LOOK_EVERY: u64 = 1_024;
 
@@ -42,6 +45,9 @@ pub(super) fn fold(
     options: &Options,
     go_on: &dyn Fn() -> bool,
 ) -> Result<Option<Folded>, Error> {
+    if let Some(frozen) = &layers.frozen {
+        frozen.tree.ask_for_all(ASKED_BYTES);
+    }
     match target {
         Target::Overlay => overlay(layers, width, go_on),
         Target::Base => {
@@ -140,10 +146,20 @@ fn miscounted(written: u64) -> Error {
     Corruption::new("segment", written, "it has as many values as it counts").into()
 }
 
-/// One base, of what stays of the old one and what is newer, if that is stored as it would be now and
-/// has not got or lost as many keys as it has since all of it was written at once: what was chosen then
-/// goes on. Several bases if it would pass a limit. If two thirds of their keys are new, the next fold of
-/// each writes all of it: then it is smallest.
+/// Whether a fold into the base copies most of it: if that is text, stored as it would be now, which has not
+/// got or lost as many keys as it has since all of it was written at once. What was chosen then goes on.
+pub(super) fn is_copied(layers: &Layers, options: &Options) -> bool {
+    // Where a file ends a partition hangs on its bulk, which is counted from that of the base.
+    let (Some(base), Some(_)) = (&layers.base, layers.bulk) else { return false };
+    policy::codec(options) == CodecChoice::Automatic
+        && policy::suits(base, options)
+        && base.is_chained()
+        && layers.changed_keys + layers.newer_entries() <= base.len()
+}
+
+/// One base, of what stays of the old one and what is newer, if that [is copied](is_copied). Several bases
+/// if it would pass a limit. If two thirds of their keys are new, the next fold of each writes all of it: then
+/// it is smallest.
 #[expect(clippy::option_option, reason = "not this way, or not at all")]
 fn spliced(
     layers: &Layers,
@@ -151,12 +167,8 @@ fn spliced(
     options: &Options,
     go_on: &dyn Fn() -> bool,
 ) -> Result<Option<Option<Folded>>, Error> {
-    // Where a file ends a partition hangs on its bulk, which is counted from that of the base.
     let (Some(base), Some(old_bulk)) = (&layers.base, layers.bulk) else { return Ok(None) };
-    let is_as_before = policy::codec(options) == CodecChoice::Automatic
-        && policy::suits(base, options)
-        && layers.changed_keys + layers.newer_entries() <= base.len();
-    if !is_as_before {
+    if !is_copied(layers, options) {
         return Ok(None);
     }
     let parts = Room { entries: limits.entries, bulk: limits.bytes };

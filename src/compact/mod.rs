@@ -607,7 +607,8 @@ impl Core {
             overlay: len(layers.overlay()),
             base: len(layers.base.as_ref()),
         };
-        let target = target.unwrap_or_else(|| policy::target(sizes, &self.options));
+        let is_copied = || fold::is_copied(&layers, &self.options);
+        let target = target.unwrap_or_else(|| policy::target(sizes, is_copied(), &self.options));
         Some(Job { layers, target })
     }
 

@@ -180,10 +180,16 @@ pub(super) struct Sizes {
     pub(super) base: u64,
 }
 
-/// The overlay while it stays within its share of the base, else the base.
-pub(super) fn target(sizes: Sizes, options: &Options) -> Target {
+/// What the overlay of a base that is copied may have of what others may have: to write it again costs as much
+/// as what that spares then. SCRATCHPAD.md section 2.4.
+const ABOVE_COPIED: f64 = 0.5;
+
+/// The overlay while it stays within its share of the base, else the base, most of which is copied then or
+/// not.
+pub(super) fn target(sizes: Sizes, is_copied: bool, options: &Options) -> Target {
     let overlay = (sizes.frozen + sizes.overlay) as f64;
-    let limit = options.overlay_percent / 100.0 * sizes.base as f64;
+    let share = if is_copied { ABOVE_COPIED } else { 1.0 };
+    let limit = options.overlay_percent / 100.0 * share * sizes.base as f64;
     if sizes.base > 0 && overlay <= limit { Target::Overlay } else { Target::Base }
 }
 
@@ -257,12 +263,17 @@ mod tests {
     #[test]
     fn folds_go_to_the_overlay_up_to_a_fifth_of_the_base() {
         let options = Options::default();
-        let to = |frozen, overlay, base| target(Sizes { frozen, overlay, base }, &options);
+        let to = |frozen, overlay, base| target(Sizes { frozen, overlay, base }, false, &options);
         assert_eq!(to(10, 0, 0), Target::Base);
         assert_eq!(to(10, 0, 100), Target::Overlay);
         assert_eq!(to(10, 10, 100), Target::Overlay);
         assert_eq!(to(11, 10, 100), Target::Base);
         let none = Options { overlay_percent: 0.0, ..Options::default() };
-        assert_eq!(target(Sizes { frozen: 1, overlay: 0, base: 1_000 }, &none), Target::Base);
+        let sizes = Sizes { frozen: 1, overlay: 0, base: 1_000 };
+        assert_eq!(target(sizes, false, &none), Target::Base);
+        // A tenth of one that is copied.
+        let to = |frozen, overlay, base| target(Sizes { frozen, overlay, base }, true, &options);
+        assert_eq!(to(5, 5, 100), Target::Overlay);
+        assert_eq!(to(6, 5, 100), Target::Base);
     }
 }

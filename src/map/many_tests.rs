@@ -137,7 +137,8 @@ pub(super) fn readings(count: usize) -> Vec<Vec<u8>> {
 
 fn check_layers<V: Made>() {
     for keys in [words(6_000), integers(6_000), readings(6_000), words(100)] {
-        for options in [manual(), Options { partition_entries: 40, ..manual() }] {
+        let overlaid = Options { overlay_percent: 100.0, ..manual() };
+        for options in [overlaid.clone(), Options { partition_entries: 40, ..overlaid }] {
             for_seeds(1, 2, |seed| {
                 let mut rng = Rng::new(seed);
                 let (kv, model) = layered::<V>(options.clone(), &keys, &mut rng);
