@@ -104,6 +104,7 @@ pub(crate) fn splice(
         last_key: KeyBuffer::default(),
         passed_key: KeyBuffer::default(),
         is_refused: false,
+        is_waiting: false,
         new_bulk: 0,
         gone_bulk: 0,
         changed_keys,
@@ -202,6 +203,8 @@ struct Splice<'s, 'b> {
     /// Bytes of a key at most, so that there is room for its codes.
     longest: usize,
     is_refused: bool,
+    /// Keys of the block that is read are not passed on before it is known whether all of them stay.
+    is_waiting: bool,
     new_bulk: u64,
     gone_bulk: u64,
     changed_keys: u64,
@@ -261,6 +264,10 @@ impl Splice<'_, '_> {
     /// Appends the keys of a block, and what is newer and belongs before or between them.
     fn block(&mut self, newer: &mut impl Cursor) -> Result<(), Error> {
         let (mut at, len) = (0, self.source.len());
+        self.is_waiting = self.divided.is_none()
+            && self.stage.is_at_start()
+            && self.source.is_full()
+            && self.source.prefix() == self.prefix;
         let mut behind = None;
         while at < len && newer.valid() && !self.is_refused {
             let found = self.source.search(newer.key(), behind);
@@ -292,9 +299,30 @@ impl Splice<'_, '_> {
             }
         }
         self.pass(at..len)?;
+        if mem::take(&mut self.is_waiting) && !self.is_refused {
+            self.pass_block()?;
+        }
         // The head of the next block is compared with it.
         self.tell_last()?;
         Ok(newer.status()?)
+    }
+
+    /// Appends the keys of the block, before that of a slot, that have waited for the block to stay as it is: it
+    /// does not.
+    fn stop_waiting(&mut self, end: usize) -> Result<(), Error> {
+        if mem::take(&mut self.is_waiting) { self.pass_keys(&mut (0..end)) } else { Ok(()) }
+    }
+
+    /// Appends the keys of the block, as it is.
+    fn pass_block(&mut self) -> Result<(), Error> {
+        let Some(shared) = self.tell(0, None)? else { return Ok(()) };
+        // The first key of all may be empty, and needs none.
+        let separator = self.source.told().get(..=shared).unwrap_or(&[]);
+        self.stage.pass_block(&self.source, separator)?;
+        let len = self.source.len();
+        self.copied += len as u64;
+        self.last = Last::Slot(len - 1);
+        Ok(())
     }
 
     /// Appends a newer entry in the place of one of the block, or leaves that out.
@@ -303,10 +331,13 @@ impl Splice<'_, '_> {
         self.gone_bulk += self.entry_bulk(slot, newer.key())?;
         if entry.live().is_some() {
             // The key stays.
-            self.make_room()?;
-            self.pass_key(slot)?;
+            if !self.is_waiting {
+                self.make_room()?;
+                self.pass_key(slot)?;
+            }
             self.rest.push_value(newer.key(), entry)?;
         } else {
+            self.stop_waiting(slot)?;
             self.changed_keys += 1;
         }
         newer.next();
@@ -326,6 +357,7 @@ impl Splice<'_, '_> {
                 // It is not between the first and the last one.
                 return Err(self.source.damaged().into());
             }
+            self.stop_waiting(found.at)?;
             self.make_room()?;
             self.changed_keys += 1;
             let shared = match self.last {
@@ -357,21 +389,32 @@ impl Splice<'_, '_> {
     fn pass(&mut self, slots: Range<usize>) -> Result<(), Error> {
         let (first, mut slots) = (self.source.first(), slots);
         while !slots.is_empty() && !self.is_refused {
-            self.make_room()?;
             let start = slots.start;
-            while !slots.is_empty() && self.has_room((slots.start - start) as u64) {
-                if slots.start > start && self.divided.is_none() && !self.stage.is_at_start() {
-                    let count = self.stage.pass_run(&self.source, slots.clone());
-                    self.copied += count as u64;
-                    slots.start += count;
-                    self.last = Last::Slot(slots.start - 1);
-                } else {
-                    self.pass_key(slots.start)?;
-                    slots.start += 1;
-                }
+            if self.is_waiting {
+                slots.start = slots.end;
+            } else {
+                self.make_room()?;
+                self.pass_keys(&mut slots)?;
             }
             let ordinals = first + start as u64..first + slots.start as u64;
             self.rest.pass_values(self.base, &self.known.layout, ordinals)?;
+        }
+        Ok(())
+    }
+
+    /// Appends keys of the block, as many as there is room for, and takes them away from `slots`.
+    fn pass_keys(&mut self, slots: &mut Range<usize>) -> Result<(), Error> {
+        let start = slots.start;
+        while slots.start < slots.end && self.has_room((slots.start - start) as u64) {
+            if slots.start > start && self.divided.is_none() && !self.stage.is_at_start() {
+                let count = self.stage.pass_run(&self.source, slots.clone());
+                self.copied += count as u64;
+                slots.start += count;
+                self.last = Last::Slot(slots.start - 1);
+            } else {
+                self.pass_key(slots.start)?;
+                slots.start += 1;
+            }
         }
         Ok(())
     }
@@ -426,25 +469,8 @@ impl Splice<'_, '_> {
     /// Appends a key of the block, which is put together for that. It shares `known` bytes with the last one,
     /// if that can be told.
     fn pass_whole(&mut self, slot: usize, known: Option<usize>) -> Result<(), Error> {
-        if known.is_none() {
-            self.tell_last()?;
-        }
-        let index = self.ended + self.rest.len();
-        let damaged = self.source.damaged();
-        let key = self.source.key(slot)?;
-        if key.len() > self.longest {
-            self.is_refused = true;
-            return Ok(());
-        }
-        let last = self.last_key.as_slice();
-        let shared = known.unwrap_or_else(|| common_prefix(last, key));
-        let is_above = match key.get(shared) {
-            None => false,
-            Some(byte) => known.is_some() || last.get(shared).is_none_or(|last| last < byte),
-        };
-        if !is_above && index > 0 {
-            return Err(damaged.into());
-        }
+        let Some(shared) = self.tell(slot, known)? else { return Ok(()) };
+        let key = self.source.told();
         if self.stage.is_empty() && self.ended > 0 {
             self.bound = key[..=shared].into();
         }
@@ -452,6 +478,28 @@ impl Splice<'_, '_> {
         self.stage.push(key, shared)?;
         self.last = Last::Slot(slot);
         Ok(())
+    }
+
+    /// Puts the key of a slot together, which comes next. Answers what it shares with the last one, `known` if
+    /// that can be told; `None` if it cannot be stored.
+    fn tell(&mut self, slot: usize, known: Option<usize>) -> Result<Option<usize>, Error> {
+        if known.is_none() {
+            self.tell_last()?;
+        }
+        let is_first = self.stage.is_empty() && self.ended == 0;
+        let damaged = self.source.damaged();
+        let key = self.source.key(slot)?;
+        if key.len() > self.longest {
+            self.is_refused = true;
+            return Ok(None);
+        }
+        let last = self.last_key.as_slice();
+        let shared = known.unwrap_or_else(|| common_prefix(last, key));
+        let is_above = match key.get(shared) {
+            None => false,
+            Some(byte) => known.is_some() || last.get(shared).is_none_or(|last| last < byte),
+        };
+        if is_above || is_first { Ok(Some(shared)) } else { Err(damaged.into()) }
     }
 
     /// What the key of a slot shares with the last one, if that can be told without either: the least of

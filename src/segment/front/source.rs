@@ -117,6 +117,16 @@ impl<'a> SourceBlocks<'a> {
         self.len
     }
 
+    /// Whether it has as many keys as a block may have.
+    pub(in super::super) fn is_full(&self) -> bool {
+        self.len == 1 << BLOCK_SHIFT
+    }
+
+    /// All of it, as it is stored.
+    pub(super) fn stored(&self) -> &'a [u8] {
+        self.block.tail.get(..self.block.len).unwrap_or(&[])
+    }
+
     /// What a key shares with the one before it.
     #[inline]
     pub(in super::super) fn shared(&self, slot: usize) -> usize {
@@ -233,6 +243,11 @@ impl<'a> SourceBlocks<'a> {
         }
         self.key_slot = Some(slot);
         Ok(self.key.as_slice())
+    }
+
+    /// The key that was put together last.
+    pub(in super::super) fn told(&self) -> &[u8] {
+        self.key.as_slice()
     }
 
     /// That of a damaged block.
