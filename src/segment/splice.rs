@@ -276,7 +276,7 @@ impl Splice<'_, '_> {
             }
             self.pass(at..found.at)?;
             at = found.at;
-            if at == len {
+            if at == len || self.is_refused {
                 break;
             }
             let is_taken = newer.entry().live().is_some() && !found.is_there;

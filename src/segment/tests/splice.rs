@@ -3,6 +3,7 @@
 use super::super::exercise::{exercise, reopened};
 use super::super::format::reseal;
 use super::*;
+use crate::bytes::common_prefix;
 use crate::columns::{Columns, LIVE_BELOW, TOMBSTONE};
 use crate::testing::keys::{self, Alphabet};
 use crate::testing::rng::Rng;
@@ -279,6 +280,13 @@ fn what_is_not_spliced_is_refused() {
     let model = model_of(keys_for(CodecChoice::Front), ValueWidth::Fixed(8), false);
     let many =
         model_of((0..3_000u32).map(|i| i.to_le_bytes().to_vec()), ValueWidth::Fixed(8), false);
+    // The codes of a key might be too many, which is told when a piece is full.
+    let long = [&b"pb"[..], &vec![b'x'; MAX_KEY_LEN / 2]].concat();
+    let long = model_of([b"pa".to_vec(), long, b"pd".to_vec()], ValueWidth::Fixed(8), false);
+    let long = built(&long, ValueWidth::Fixed(8), CodecChoice::Symbols);
+    let between = model_of([b"pc".to_vec()], ValueWidth::Fixed(8), false);
+    let between = built(&between, ValueWidth::Fixed(8), CodecChoice::Plain);
+    assert!(divided(&long, &between, Some(Room { entries: 1, bulk: u64::MAX })).is_none());
     // At the start, and between blocks.
     for (model, asked_first) in [(&model, false), (&many, false), (&many, true)] {
         let base = built(model, ValueWidth::Fixed(8), CodecChoice::Front);
@@ -440,6 +448,88 @@ fn a_chain_of_splices_is_what_a_map_would_be() {
     assert!(done > 500 && refused < 80, "{done} splices, {refused} refused");
 }
 
+/// A key near another one, with which it shares much, little or all.
+fn beside(key: &[u8], rng: &mut Rng) -> Vec<u8> {
+    let cut = rng.below(key.len() + 1);
+    let byte = [0, b'a', 0xff, rng.byte()][rng.below(4)];
+    let mut beside = match rng.below(4) {
+        0 => key[..cut].to_vec(),
+        1 => [&key[..cut], &[byte]].concat(),
+        2 => [key, &[byte]].concat(),
+        _ => [key, &vec![byte; [1, 14, 15, 16, 254, 255, 270, 271][rng.below(8)]]].concat(),
+    };
+    beside.truncate(MAX_KEY_LEN);
+    beside
+}
+
+#[test]
+fn keys_beside_others_are_spliced_again_and_again_whole_and_in_pieces() {
+    let mut rng = Rng::new(93);
+    let width = ValueWidth::Fixed(8);
+    let entry = |value: Option<u8>| Owned { value: value.map(|v| vec![v; 8]), live_below: false };
+    let (mut done, mut refused, mut pieces) = (0, 0, 0);
+    for round in 0..400 {
+        let choice = [CodecChoice::Front, CodecChoice::Symbols][round % 2];
+        let stem =
+            [0, 0, 3, 8, 15, 255, 270, 40_000][rng.below(if round % 20 < 2 { 8 } else { 7 })];
+        let mut keys = vec![vec![b's'; stem]];
+        for _ in 0..rng.below(150) {
+            let key = beside(&keys[rng.below(keys.len())], &mut rng);
+            keys.push(key);
+        }
+        let mut model: Model = keys.into_iter().map(|key| (key, entry(Some(1)))).collect();
+        let mut base = Arc::new(built(&model, width, choice));
+        for generation in 2..5 {
+            let keys: Vec<&Vec<u8>> = model.keys().collect();
+            let count = 1 + keys.len() * [1, 10, 50, 90][rng.below(4)] / 100;
+            let mut newer = Model::new();
+            for _ in 0..count {
+                let key = keys[rng.below(keys.len())];
+                let key = if rng.below(3) > 0 { beside(key, &mut rng) } else { key.clone() };
+                newer.insert(key, entry((rng.below(3) > 0).then_some(generation)));
+            }
+            let newer_segment = built(&newer, width, CodecChoice::Plain);
+            let expected = together(&model, &newer);
+            let limits = Room {
+                entries: 1 + rng.below(40) as u64,
+                bulk: [u64::MAX, 1 + bulk_of(&expected, width) / 3][rng.below(2)],
+            };
+            if let Some(spliced) = divided(&base, &newer_segment, Some(limits)) {
+                let (mut all, mut last) = (vec![], None::<Vec<u8>>);
+                for SplicedPiece { bound, segment, .. } in spliced.pieces {
+                    segment.verify().expect("sound");
+                    let keys = contents(&segment);
+                    let first = &keys[0].0;
+                    let shared = last.map(|last| common_prefix(&last, first));
+                    assert!(bound[..] == first[..shared.map_or(0, |shared| shared + 1)]);
+                    last = keys.last().map(|(key, _)| key.clone());
+                    all.extend(keys);
+                    pieces += 1;
+                }
+                assert!(all == contents(&built(&expected, width, choice)), "{round}");
+            }
+            let Some(whole) = spliced(&base, &newer_segment) else {
+                // Only codes may be more than text is; of keys of one length a base has numbers.
+                let len = expected.keys().next().map_or(0, Vec::len);
+                let is_numbers = len <= 8 && expected.keys().all(|key| key.len() == len);
+                assert!(choice == CodecChoice::Symbols || is_numbers, "{round}");
+                refused += 1;
+                break;
+            };
+            let gone = model.keys().filter(|key| !expected.contains_key(*key)).count();
+            let new = expected.keys().filter(|key| !model.contains_key(*key)).count();
+            let changed = (gone + new) as u64;
+            assert!((changed..=changed + 1).contains(&whole.changed_keys), "{round}");
+            let Some(segment) = whole.segment else { break };
+            segment.verify().expect("sound");
+            assert!(contents(&segment) == contents(&built(&expected, width, choice)), "{round}");
+            done += 1;
+            (model, base) = (expected, segment);
+        }
+    }
+    assert!(done > 700 && refused < 150 && pieces > 3_000, "{done}, {refused}, {pieces}");
+}
+
 #[test]
 fn damaged_bases_are_spliced_without_a_panic() {
     let mut random = Random(99);
@@ -515,4 +605,22 @@ fn a_forged_key_that_shares_more_with_the_last_than_all_do_is_survived() {
             assert!(piece.segment.verify().is_err());
         }
     }
+}
+
+#[test]
+fn a_forged_number_beyond_all_that_a_key_may_have_is_found() {
+    let width = ValueWidth::Fixed(8);
+    let long = [&b"a"[..], &[b'b'; 300]].concat();
+    let keys = [b"a".to_vec(), long.clone(), [&long[..], b"c"].concat(), b"ac".to_vec()];
+    let good = built(&model_of(keys, width, false), width, CodecChoice::Front);
+    let end = good.layout().expect("sound").span(Section::KeyBlocks).end;
+    let mut bad = image_of(&good).to_vec();
+    // What the last key but one shares with the one before it, less the prefix and 15.
+    assert_eq!(bad[end - 5..end], [255, 29, 1, b'c', b'c']);
+    bad[end - 4..end - 2].fill(0xff);
+    reseal(&mut bad);
+    let bad = reopened(&bad, &[], width).expect("a sound frame");
+    let newer = built(&model_of([b"a".to_vec()], width, false), width, CodecChoice::Plain);
+    let outcome = splice(&bad, &mut SegmentCursor::new(&newer), None, &|| true);
+    assert!(matches!(outcome, Err(Error::Corrupted(_))));
 }
