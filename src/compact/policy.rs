@@ -181,7 +181,7 @@ pub(super) struct Sizes {
 }
 
 /// What the overlay of a base that is copied may have of what others may have: to write it again costs as much
-/// as what that spares then. SCRATCHPAD.md section 2.4.
+/// as what that spares then. SCRATCHPAD.md section 2.8.
 const ABOVE_COPIED: f64 = 0.5;
 
 /// The overlay while it stays within its share of the base, else the base, most of which is copied then or
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn folds_go_to_the_overlay_up_to_a_fifth_of_the_base() {
+    fn folds_go_to_the_overlay_up_to_a_fifth_of_the_base_or_a_tenth() {
         let options = Options::default();
         let to = |frozen, overlay, base| target(Sizes { frozen, overlay, base }, false, &options);
         assert_eq!(to(10, 0, 0), Target::Base);

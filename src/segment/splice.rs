@@ -1,7 +1,7 @@
 //! A base with a few entries more, less or other than another one: what stays is copied as it is.
 //!
-//! A fold meets a fifth of a base's keys at most. To unpack the others, and with symbols to write them
-//! again, was most of what it took. SCRATCHPAD.md section 2.2.
+//! A fold meets a tenth of a base's keys, and what was in the delta. To unpack the others, and with symbols
+//! to write them again, was most of what it took. SCRATCHPAD.md sections 2.2 and 2.8.
 
 use super::build::{SegmentBuilder, bulk_of, entry_bulk, shared_with};
 use super::front::{Behind, FrontKeys, KeyBuffer, Slot, SourceBlocks, SpliceStage};
@@ -92,7 +92,6 @@ pub(crate) fn splice(
         keys,
         prefix,
         source,
-        longest: stage.longest(),
         stage,
         rest: SegmentBuilder::new(base.width, &bump, CodecChoice::Plain)?,
         divided,
@@ -132,14 +131,15 @@ pub(crate) fn splice(
         }
     }
     newer.status()?;
-    if splice.is_refused || !splice.stage.is_worth_it() {
+    if splice.is_refused {
         return Ok(Outcome::Refused);
     }
     let bulk = splice.bulk(0);
     let Splice { stage, rest, mut pieces, bound, copied, gone_bulk, changed_keys, .. } = splice;
     let new_bulk = splice.new_bulk + rest.bulk();
     if rest.len() > 0 {
-        let segment = Arc::new(rest.finish_with(stage.finish()?)?);
+        let Some(keys) = stage.finish()? else { return Ok(Outcome::Refused) };
+        let segment = Arc::new(rest.finish_with(keys)?);
         pieces.try_reserve(1).map_err(|_| OutOfMemory)?;
         pieces.push(SplicedPiece { bound, segment, bulk, copied });
     }
@@ -200,8 +200,6 @@ struct Splice<'s, 'b> {
     last_key: KeyBuffer,
     /// The newer key that was looked at last, if it was not appended.
     passed_key: KeyBuffer,
-    /// Bytes of a key at most, so that there is room for its codes.
-    longest: usize,
     is_refused: bool,
     /// Keys of the block that is read are not passed on before it is known whether all of them stay.
     is_waiting: bool,
@@ -244,16 +242,16 @@ impl Splice<'_, '_> {
         let rest = SegmentBuilder::new(self.base.width, self.bump, CodecChoice::Plain)?;
         let bulk = self.bulk(0);
         let rest = mem::replace(&mut self.rest, rest);
-        if !stage.is_worth_it() {
+        let Some(keys) = stage.finish()? else {
             self.is_refused = true;
             return Ok(());
-        }
+        };
         self.ended += rest.len();
         self.new_bulk += rest.bulk();
         self.pieces.try_reserve(1).map_err(|_| OutOfMemory)?;
         self.pieces.push(SplicedPiece {
             bound: mem::take(&mut self.bound),
-            segment: Arc::new(rest.finish_with(stage.finish()?)?),
+            segment: Arc::new(rest.finish_with(keys)?),
             bulk,
             copied: mem::take(&mut self.copied),
         });
@@ -315,7 +313,7 @@ impl Splice<'_, '_> {
 
     /// Appends the keys of the block, as it is.
     fn pass_block(&mut self) -> Result<(), Error> {
-        let Some(shared) = self.tell(0, None)? else { return Ok(()) };
+        let shared = self.tell(0, None)?;
         // The first key of all may be empty, and needs none.
         let separator = self.source.told().get(..=shared).unwrap_or(&[]);
         self.stage.pass_block(&self.source, separator)?;
@@ -349,9 +347,8 @@ impl Splice<'_, '_> {
         let entry = newer.entry();
         if entry.live().is_some() {
             let key = newer.key();
-            if key.len() > self.longest {
-                self.is_refused = true;
-                return Ok(());
+            if key.len() > MAX_KEY_LEN {
+                return Err(Error::KeyTooLong { len: key.len() });
             }
             if !self.stage.takes(key) {
                 // It is not between the first and the last one.
@@ -458,7 +455,6 @@ impl Splice<'_, '_> {
         let cut = shared - self.source.shared(slot);
         match self.stage.unpack(&self.source, slot)? {
             Some(len) if cut < len && shared + len - cut <= MAX_KEY_LEN => {
-                self.is_refused |= len - cut > self.longest;
                 self.stage.pass_rest(shared, cut, len);
                 Ok(())
             }
@@ -469,7 +465,7 @@ impl Splice<'_, '_> {
     /// Appends a key of the block, which is put together for that. It shares `known` bytes with the last one,
     /// if that can be told.
     fn pass_whole(&mut self, slot: usize, known: Option<usize>) -> Result<(), Error> {
-        let Some(shared) = self.tell(slot, known)? else { return Ok(()) };
+        let shared = self.tell(slot, known)?;
         let key = self.source.told();
         if self.stage.is_empty() && self.ended > 0 {
             self.bound = key[..=shared].into();
@@ -481,25 +477,21 @@ impl Splice<'_, '_> {
     }
 
     /// Puts the key of a slot together, which comes next. Answers what it shares with the last one, `known` if
-    /// that can be told; `None` if it cannot be stored.
-    fn tell(&mut self, slot: usize, known: Option<usize>) -> Result<Option<usize>, Error> {
+    /// that can be told.
+    fn tell(&mut self, slot: usize, known: Option<usize>) -> Result<usize, Error> {
         if known.is_none() {
             self.tell_last()?;
         }
         let is_first = self.stage.is_empty() && self.ended == 0;
         let damaged = self.source.damaged();
         let key = self.source.key(slot)?;
-        if key.len() > self.longest {
-            self.is_refused = true;
-            return Ok(None);
-        }
         let last = self.last_key.as_slice();
         let shared = known.unwrap_or_else(|| common_prefix(last, key));
         let is_above = match key.get(shared) {
             None => false,
             Some(byte) => known.is_some() || last.get(shared).is_none_or(|last| last < byte),
         };
-        if is_above || is_first { Ok(Some(shared)) } else { Err(damaged.into()) }
+        if is_above || is_first { Ok(shared) } else { Err(damaged.into()) }
     }
 
     /// What the key of a slot shares with the last one, if that can be told without either: the least of

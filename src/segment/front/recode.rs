@@ -203,16 +203,15 @@ pub(super) fn put_chained(
         return Ok(false);
     };
     let (mut tags, mut len, mut largest) = ([0; MAX_KEYS], 0, 0);
-    let mut longest = head_len;
+    let mut is_whole = head_len <= MAX_KEY_LEN;
     for ((tag, shared), (_, suffix_len)) in tags.iter_mut().zip(shared).zip(stored) {
         let (shared, less_len) = (usize::from(*shared) - less, suffix_len.wrapping_sub(1));
         *tag = tag_of(shared, less_len);
         len += suffix_len;
-        // No suffix is empty.
-        longest = longest.max(less_len);
+        is_whole &= less_len < MAX_KEY_LEN;
         largest = largest.max(shared).max(less_len);
     }
-    if longest > MAX_KEY_LEN {
+    if !is_whole {
         return Ok(false);
     }
     out.clear();

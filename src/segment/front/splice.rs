@@ -18,7 +18,6 @@ use super::{BLOCK_SHIFT, FrontKeys};
 use crate::arena::{OutOfMemory, replace};
 use crate::bytes::common_prefix;
 use crate::error::Error;
-use crate::key::MAX_KEY_LEN;
 use bumpalo::Bump;
 use std::ops::Range;
 
@@ -147,12 +146,6 @@ impl<'s, 'b> SpliceStage<'s, 'b> {
         })
     }
 
-    /// Bytes of a key at most, so that what is stored of it has no more than can be written.
-    pub(in super::super) fn longest(&self) -> usize {
-        // A byte has two codes at most.
-        if self.encoder.is_some() { MAX_KEY_LEN / 2 } else { MAX_KEY_LEN }
-    }
-
     /// Whether a key begins with what all keys share.
     pub(in super::super) fn takes(&self, key: &[u8]) -> bool {
         // Not by `memcmp`, which reads under a mask: what has just been put together waits for that until
@@ -277,9 +270,10 @@ impl<'s, 'b> SpliceStage<'s, 'b> {
         self.lens = (self.lens.0.min(len), self.lens.1.max(len));
     }
 
-    /// Whether the keys are still as they would be stored if all were written at once, as far as that can
-    /// be told in passing: each can be written, symbols do not make the new ones longer, and text is not numbers.
-    pub(in super::super) fn is_worth_it(&self) -> bool {
+    /// Whether the keys of the blocks so far are still as they would be stored if all were written at once, as
+    /// far as that can be told in passing: each can be written, symbols do not make the new ones longer, and
+    /// text is not numbers.
+    fn is_worth_it(&self) -> bool {
         let (text, codes) = self.encoded;
         let (shortest, longest) = self.lens;
         let is_numbers =
@@ -311,8 +305,9 @@ impl<'s, 'b> SpliceStage<'s, 'b> {
         self.stored.push(&self.out)
     }
 
-    /// The finished blocks, of which there is one at least, and the tree over them.
-    pub(in super::super) fn finish(mut self) -> Result<FinishedFront<'b>, OutOfMemory> {
+    /// The finished blocks, of which there is one at least, and the tree over them; `None` if they would be
+    /// stored in another way by now.
+    pub(in super::super) fn finish(mut self) -> Result<Option<FinishedFront<'b>>, OutOfMemory> {
         let keys_of_last = match self.block.keys {
             0 => KEYS,
             keys => {
@@ -320,7 +315,12 @@ impl<'s, 'b> SpliceStage<'s, 'b> {
                 keys
             }
         };
+        if !self.is_worth_it() {
+            return Ok(None);
+        }
         let Self { bump, prefix, stored, separators, .. } = self;
-        FinishedFront::of_stored(bump, stored, &separators, BLOCK_SHIFT, prefix, keys_of_last)
+        let finished =
+            FinishedFront::of_stored(bump, stored, &separators, BLOCK_SHIFT, prefix, keys_of_last)?;
+        Ok(Some(finished))
     }
 }

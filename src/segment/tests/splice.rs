@@ -280,13 +280,16 @@ fn what_is_not_spliced_is_refused() {
     let model = model_of(keys_for(CodecChoice::Front), ValueWidth::Fixed(8), false);
     let many =
         model_of((0..3_000u32).map(|i| i.to_le_bytes().to_vec()), ValueWidth::Fixed(8), false);
-    // The codes of a key might be too many, which is told when a piece is full.
-    let long = [&b"pb"[..], &vec![b'x'; MAX_KEY_LEN / 2]].concat();
-    let long = model_of([b"pa".to_vec(), long, b"pd".to_vec()], ValueWidth::Fixed(8), false);
-    let long = built(&long, ValueWidth::Fixed(8), CodecChoice::Symbols);
-    let between = model_of([b"pc".to_vec()], ValueWidth::Fixed(8), false);
-    let between = built(&between, ValueWidth::Fixed(8), CodecChoice::Plain);
-    assert!(divided(&long, &between, Some(Room { entries: 1, bulk: u64::MAX })).is_none());
+    // There are too many codes of a key, which is told when a piece is full.
+    let few = model_of([b"pa".to_vec(), b"pd".to_vec()], ValueWidth::Fixed(8), false);
+    let few = built(&few, ValueWidth::Fixed(8), CodecChoice::Symbols);
+    let mut rng = Rng::new(94);
+    let long = [b"pc".to_vec(), (0..MAX_KEY_LEN - 2).map(|_| 0x80 | rng.byte()).collect()].concat();
+    let long = model_of([long, b"pcd".to_vec()], ValueWidth::Fixed(8), false);
+    let long = built(&long, ValueWidth::Fixed(8), CodecChoice::Plain);
+    for entries in [1, 2, u64::MAX] {
+        assert!(divided(&few, &long, Some(Room { entries, bulk: u64::MAX })).is_none());
+    }
     // At the start, and between blocks.
     for (model, asked_first) in [(&model, false), (&many, false), (&many, true)] {
         let base = built(model, ValueWidth::Fixed(8), CodecChoice::Front);
