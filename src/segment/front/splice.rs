@@ -76,7 +76,7 @@ impl Pieces<'_> {
         Ok(())
     }
 
-    /// Appends a key, which shares so many bytes with the one before it.
+    /// Appends a key, which shares so many bytes with the one before it. Answers its slot.
     #[inline]
     fn add(&mut self, shared: usize) -> usize {
         let slot = self.keys;
