@@ -149,12 +149,18 @@ fn miscounted(written: u64) -> Error {
 /// Whether a fold into the base copies most of it: if that is text, stored as it would be now, which has not
 /// got or lost as many keys as it has since all of it was written at once. What was chosen then goes on.
 pub(super) fn is_copied(layers: &Layers, options: &Options) -> bool {
+    copied(layers, options).is_some()
+}
+
+/// The base that [is copied](is_copied), and its bulk.
+fn copied<'l>(layers: &'l Layers, options: &Options) -> Option<(&'l Segment, u64)> {
     // Where a file ends a partition hangs on its bulk, which is counted from that of the base.
-    let (Some(base), Some(_)) = (&layers.base, layers.bulk) else { return false };
-    policy::codec(options) == CodecChoice::Automatic
+    let (base, bulk) = (layers.base.as_deref()?, layers.bulk?);
+    let is_copied = policy::codec(options) == CodecChoice::Automatic
         && policy::suits(base, options)
         && base.is_chained()
-        && layers.changed_keys + layers.newer_entries() <= base.len()
+        && layers.changed_keys + layers.newer_entries() <= base.len();
+    is_copied.then_some((base, bulk))
 }
 
 /// One base, of what stays of the old one and what is newer, if that [is copied](is_copied). Several bases
@@ -167,10 +173,7 @@ fn spliced(
     options: &Options,
     go_on: &dyn Fn() -> bool,
 ) -> Result<Option<Option<Folded>>, Error> {
-    let (Some(base), Some(old_bulk)) = (&layers.base, layers.bulk) else { return Ok(None) };
-    if !is_copied(layers, options) {
-        return Ok(None);
-    }
+    let Some((base, old_bulk)) = copied(layers, options) else { return Ok(None) };
     let parts = Room { entries: limits.entries, bulk: limits.bytes };
     let is_large = layers.live > limits.entries || about_bytes(layers) > limits.bytes;
     let mut parts = is_large.then_some(parts);

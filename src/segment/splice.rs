@@ -435,8 +435,7 @@ impl Splice<'_, '_> {
             && known >= shared
         {
             if known == shared {
-                self.copied += 1;
-                self.stage.pass(shared, self.source.suffix(slot));
+                self.copied += self.stage.pass_run(&self.source, slot..slot + 1) as u64;
             } else {
                 self.pass_rest(slot, known)?;
             }

@@ -539,29 +539,25 @@ impl BlockStage {
     #[inline]
     pub(super) fn push(&mut self, (key, len): Text<'_>, shared: usize) -> Result<(), OutOfMemory> {
         if self.keys == 0 {
-            self.start(&key[..len], len)
+            self.start(&key[..len])
         } else {
             self.append(shared, (&key[shared..], len - shared))
         }
     }
 
-    /// Begins with a key of so many bytes, for which `head` is stored.
-    pub(super) fn start(&mut self, head: &[u8], len: usize) -> Result<(), OutOfMemory> {
+    /// Begins with a key.
+    fn start(&mut self, head: &[u8]) -> Result<(), OutOfMemory> {
         self.head.try_reserve(head.len())?;
         self.head.extend_from_slice(head);
-        self.common = len;
+        self.common = head.len();
         self.keys = 1;
         Ok(())
     }
 
-    /// As [`push`](Self::push), behind another key, of one that shares so many bytes with that, and for
-    /// the rest of which `suffix` is stored: at most 65,535 bytes.
+    /// As [`push`](Self::push), behind another key, of one that shares so many bytes with that, and has
+    /// `suffix` behind them: at most 65,535 bytes.
     #[inline]
-    pub(super) fn append(
-        &mut self,
-        shared: usize,
-        (suffix, len): Text<'_>,
-    ) -> Result<(), OutOfMemory> {
+    fn append(&mut self, shared: usize, (suffix, len): Text<'_>) -> Result<(), OutOfMemory> {
         if self.used + len + REACH > self.suffixes.len() {
             self.grow(len)?;
         }
@@ -591,14 +587,13 @@ impl BlockStage {
         self.head.clear();
     }
 
-    /// Appends the block, of which this is stored of the first key, and all keys share a prefix of so many
-    /// bytes.
+    /// Appends the block, all of whose keys share a prefix of so many bytes.
     pub(super) fn put_whole(
         &self,
-        head: &[u8],
         prefix_len: usize,
         out: &mut Vec<u8>,
     ) -> Result<(), OutOfMemory> {
+        let head = &self.head[prefix_len..];
         out.try_reserve(2 * 3 + head.len() + self.keys + self.used)?;
         for len in [head.len(), self.common - prefix_len] {
             out.extend_from_slice(len_field(len, &mut [0; 3]));

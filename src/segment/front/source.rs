@@ -135,7 +135,7 @@ impl<'a> SourceBlocks<'a> {
 
     /// What is stored of the rest, and whatever follows that.
     #[inline]
-    pub(in super::super) fn suffix(&self, slot: usize) -> Text<'a> {
+    fn suffix(&self, slot: usize) -> Text<'a> {
         let Step { at, len, .. } = self.steps[slot];
         (self.block.tail.get(at as usize..).unwrap_or(&[]), len as usize)
     }
@@ -143,11 +143,7 @@ impl<'a> SourceBlocks<'a> {
     /// Both of each of some keys.
     #[inline]
     pub(super) fn steps(&self, slots: Range<usize>) -> impl Iterator<Item = (usize, Text<'a>)> {
-        let tail = self.block.tail;
-        self.steps.get(slots).unwrap_or(&[]).iter().map(move |step| {
-            let suffix = tail.get(step.at as usize..).unwrap_or(&[]);
-            (step.shared as usize, (suffix, step.len as usize))
-        })
+        slots.map(|slot| (self.shared(slot), self.suffix(slot)))
     }
 
     /// What is stored of the rest, of codes or not.

@@ -209,17 +209,8 @@ impl<'s, 'b> SpliceStage<'s, 'b> {
         self.stored.push(source.stored())
     }
 
-    /// Appends a key behind another one of the same block, with which it shares so many bytes, and for
-    /// the rest of which this is stored.
-    #[inline]
-    pub(in super::super) fn pass(&mut self, shared: usize, suffix: Text<'s>) {
-        let slot = self.block.add(shared);
-        self.block.stored[slot] = suffix;
-        self.note_len(shared + suffix.1);
-    }
-
-    /// The same of keys of a block, each of which is behind the one before it there; as many as there is room
-    /// for in this one. Answers how many.
+    /// Appends keys of another block behind a key of this one, each of which shares with the one before it
+    /// what it shares with the one before it there; as many as there is room for. Answers how many.
     #[inline]
     pub(in super::super) fn pass_run(
         &mut self,
@@ -257,8 +248,8 @@ impl<'s, 'b> SpliceStage<'s, 'b> {
         Ok(copy_piece(&mut block.text[block.used..], suffix))
     }
 
-    /// As [`pass`](Self::pass), of a key for the rest of which there stands what was unpacked last, of so
-    /// many bytes, behind the first of them.
+    /// Appends a key behind another one of the same block, with which it shares so many bytes. Its rest is what
+    /// was unpacked last, of `len` bytes, behind the first `cut` of them.
     pub(in super::super) fn pass_rest(&mut self, shared: usize, cut: usize, len: usize) {
         let slot = self.block.add(shared);
         self.block.add_text(slot, cut, len);

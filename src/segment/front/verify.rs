@@ -131,7 +131,7 @@ fn rewrite(
         direct::put_common(&stage.head()[..stage.common()], front.prefix.len(), written);
         return stage.put_suffixes(written);
     }
-    stage.put_whole(&stage.head()[front.prefix.len()..], front.prefix.len(), written)
+    stage.put_whole(front.prefix.len(), written)
 }
 
 /// The last leaf has zeros for the blocks that it does not have.
