@@ -252,7 +252,15 @@ pub(crate) struct Batch {
     is_second: bool,
     /// It was filled, and nothing has been thrown away since.
     is_of_use: bool,
+    /// Strings that were taken since something was thrown away, as far as they are counted.
+    taken: usize,
 }
+
+/// What part of all strings that a walk has taken may be taken at once.
+const SHARE: usize = 4;
+
+/// Strings to be taken at once, if they are not side by side.
+const MOST_STRINGS: usize = 128;
 
 /// Fewer entries are not worth a copy.
 const FEWEST: usize = 3;
@@ -285,6 +293,7 @@ impl Batch {
             pause: PAUSE,
             is_second: false,
             is_of_use: false,
+            taken: 0,
         }
     }
 
@@ -372,6 +381,14 @@ impl Batch {
             Some(number) => with_number(*number, self.key_len, |key| f(key, value)),
             None => f(self.key(i), value),
         }
+    }
+
+    /// Key and value of an entry that was gone on to, if its key is a string: the first so many of the bytes
+    /// that are told first.
+    #[inline]
+    pub(crate) fn text(&self, i: usize, widths: Widths) -> Option<(&[u8], usize, &[u8])> {
+        let (text, len) = (self.key_len == 0).then(|| self.strings.text(i))?;
+        Some((text, len, self.value(i, widths.value)))
     }
 
     /// What `f` makes of all entries that are left in this direction, and of what it made of those before,
@@ -462,6 +479,7 @@ impl Batch {
     fn rest(&mut self) {
         (self.left, self.is_second, self.is_of_use) = (self.pause, false, false);
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        self.taken = 0;
     }
 
     /// Whether a try to fill it is due.
@@ -551,19 +569,23 @@ impl Batch {
         Some(filled)
     }
 
-    /// As [`take_from`](Self::take_from), of entries whose keys are strings.
+    /// As [`take_from`](Self::take_from), of entries whose keys are strings: about as many as it is told, or
+    /// those that are side by side.
     pub(crate) fn take_strings<R>(
         &mut self,
         direction: Direction,
-        fill: impl FnOnce(&mut Strings, Option<&mut Vec<u8>>) -> Option<R>,
+        fill: impl FnOnce(usize, &mut Strings, Option<&mut Vec<u8>>) -> Option<R>,
     ) -> Option<R> {
         self.clear();
-        let filled = fill(&mut self.strings, self.has_values.then_some(&mut self.bytes));
+        // Of what a walk decodes, it should use all but a small part, wherever it ends.
+        let most = self.taken / SHARE;
+        let filled = fill(most, &mut self.strings, self.has_values.then_some(&mut self.bytes));
         if filled.is_none() {
             self.clear();
             return None;
         }
         (self.key_len, self.values) = (0, 0);
+        self.taken = (self.taken + self.strings.len()).min(MOST_STRINGS * SHARE);
         self.lay_out(direction, self.strings.len());
         filled
     }

@@ -755,7 +755,16 @@ impl<K: Key, V: Value> LendingIter<K, V> {
         } else {
             walk.number(direction, widths, |item| Self::write(entry, item))
         };
-        match written.or_else(|| walk.copied(direction, widths, |item| Self::write(entry, item))) {
+        let written = written.or_else(|| {
+            let i = walk.batch.advance(direction)?;
+            Some(match walk.batch.text(i, widths) {
+                Some((text, len, value)) => Self::write_start(entry, text, len, value),
+                None => {
+                    walk.batch.with_entry(i, widths, |key, value| Self::write(entry, (key, value)))
+                }
+            })
+        });
+        match written {
             Some(Ok(())) => Ok(()),
             Some(Err(corruption)) => Err(self.end(corruption)),
             None => self.step(direction),
@@ -787,11 +796,23 @@ impl<K: Key, V: Value> LendingIter<K, V> {
     /// Writes an entry over the one before it.
     #[inline]
     fn write(entry: &mut Option<(K, V)>, (key, value): Item<'_>) -> Result<(), Corruption> {
+        Self::write_start(entry, key, key.len(), value)
+    }
+
+    /// The same; the key is the first `len` bytes of `text`.
+    #[expect(clippy::inline_always, reason = "a step is in the caller's loop")]
+    #[inline(always)]
+    fn write_start(
+        entry: &mut Option<(K, V)>,
+        text: &[u8],
+        len: usize,
+        value: &[u8],
+    ) -> Result<(), Corruption> {
         if let Some((old_key, old_value)) = entry {
-            old_key.decode_into(key)?;
+            old_key.decode_start_into(text, len)?;
             return old_value.decode_into(value);
         }
-        *entry = Some((K::decode(key)?, V::decode(value)?));
+        *entry = Some((K::decode(text.get(..len).unwrap_or(text))?, V::decode(value)?));
         Ok(())
     }
 }

@@ -24,6 +24,15 @@ impl Strings {
         self.bounds.len().saturating_sub(1)
     }
 
+    /// Bytes of all strings.
+    #[inline]
+    pub(crate) fn text_len(&self) -> usize {
+        match &*self.bounds {
+            [start, .., end] => (end - start) as usize,
+            _ => 0,
+        }
+    }
+
     /// The one of this number; empty if there is none.
     #[inline]
     pub(crate) fn get(&self, i: usize) -> &[u8] {
@@ -36,9 +45,12 @@ impl Strings {
     /// The one of this number, whatever follows it, and its length.
     #[inline]
     pub(crate) fn text(&self, i: usize) -> (&[u8], usize) {
-        let text = self.get(i);
-        let start = self.bounds.get(i).map_or(0, |start| *start as usize);
-        (self.bytes.get(start..).unwrap_or(text), text.len())
+        let Some([start, end, ..]) = self.bounds.get(i..) else { return (&[], 0) };
+        let (start, end) = (*start as usize, *end as usize);
+        match self.bytes.get(start..) {
+            Some(text) => (text, end.saturating_sub(start).min(text.len())),
+            None => (&[], 0),
+        }
     }
 
     /// All of them.

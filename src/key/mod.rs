@@ -132,6 +132,17 @@ pub trait Key: Sized + KeyForm<Self> {
         Ok(())
     }
 
+    /// As [`decode_into`](Self::decode_into), from the first `len` of these bytes, which are as many at least.
+    /// What follows them means nothing, but may be copied too, where that is simpler than to end in time.
+    ///
+    /// # Errors
+    /// The same.
+    #[doc(hidden)]
+    #[inline]
+    fn decode_start_into(&mut self, bytes: &[u8], len: usize) -> Result<(), KeyError> {
+        self.decode_into(bytes.get(..len).unwrap_or(bytes))
+    }
+
     /// The key at the start of these bytes, and the bytes after it.
     ///
     /// # Errors

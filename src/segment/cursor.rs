@@ -195,7 +195,7 @@ impl<S: Deref<Target = Segment>> SegmentCursor<S> {
         Some(copied.and_then(|last| self.land_behind(last)))
     }
 
-    /// The same of text: the keys of a block, or what is left of it.
+    /// The same of text: the keys of a block, or what is left of it, and of more blocks in a long walk.
     fn copy_next_text(
         &mut self,
         direction: Direction,
@@ -209,8 +209,8 @@ impl<S: Deref<Target = Segment>> SegmentCursor<S> {
             return None;
         }
         let keys = segment.front_keys(layout, *head);
-        let copied = batch.take_strings(direction, |strings, out| {
-            let mut ordinals = match walk.ahead(keys, direction, strings)? {
+        let copied = batch.take_strings(direction, |most, strings, out| {
+            let mut ordinals = match walk.ahead(keys, direction, most, strings)? {
                 Ok(ordinals) => ordinals,
                 Err(corruption) => return Some(Err(corruption)),
             };

@@ -392,7 +392,7 @@ impl<'a> Block<'a> {
         })
     }
 
-    /// Decodes all keys; `None` if the block is damaged or they do not ascend. Tells `note` of each
+    /// Appends all keys; `None` if the block is damaged or they do not ascend. Tells `note` of each
     /// but the first what it shares with the one before it.
     #[inline]
     pub(super) fn decode(
@@ -401,14 +401,14 @@ impl<'a> Block<'a> {
         keys: &mut Strings,
         mut note: impl FnMut(usize),
     ) -> Option<()> {
-        keys.push_first(
+        keys.push_whole(
             start_of(self.symbols),
             [Piece::new(prefix, prefix.len(), None), self.head()],
         )?;
         self.decode_rest(prefix.len(), keys, &mut note)
     }
 
-    /// Decodes the keys from `slot` on, where `key` is, which begins with a prefix of so many bytes;
+    /// Appends the keys from `slot` on, where `key` is, which begins with a prefix of so many bytes;
     /// `None` if the block is damaged, or they do not ascend.
     pub(super) fn decode_from(
         mut self,
@@ -422,7 +422,7 @@ impl<'a> Block<'a> {
             self.rest.take(tag)?;
         }
         self.rest.tags = behind;
-        keys.push_first(start_of(self.symbols), [Piece::new(key, key.len(), None)])?;
+        keys.push_whole(start_of(self.symbols), [Piece::new(key, key.len(), None)])?;
         self.decode_rest(prefix_len, keys, &mut |_| ())
     }
 }

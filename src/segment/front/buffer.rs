@@ -28,13 +28,20 @@ impl Strings {
         }
     }
 
-    /// Appends the first key, in parts, behind room for so many bytes. `None` if it would be too long.
-    pub(super) fn push_first<const PARTS: usize>(
+    /// Appends a key in parts, the first one of all behind room for so many bytes. `None` if it would be too
+    /// long, or not greater than the one before it.
+    pub(super) fn push_whole<const PARTS: usize>(
         &mut self,
-        start: usize,
+        room: usize,
         parts: [Piece<'_>; PARTS],
     ) -> Option<()> {
-        self.clear();
+        self.bounds.reserve(1 + MAX_KEYS);
+        let start = if let Some(end) = self.bounds.last() {
+            *end as usize
+        } else {
+            self.bounds.push(room as u32);
+            room
+        };
         self.reserve(start + parts.iter().map(|part| part.bound()).sum::<usize>());
         let mut end = start;
         for part in parts {
@@ -43,8 +50,12 @@ impl Strings {
         if end - start > MAX_KEY_LEN {
             return None;
         }
-        self.bounds.reserve(1 + MAX_KEYS);
-        self.bounds.extend([start as u32, end as u32]);
+        if let [.., before, _] = *self.bounds
+            && self.bytes.get(before as usize..start) >= self.bytes.get(start..end)
+        {
+            return None;
+        }
+        self.bounds.push(end as u32);
         Some(())
     }
 
@@ -255,6 +266,11 @@ pub(super) fn repeat_chunks(
         && let Some(to) = bytes.get_mut(target..)?.first_chunk_mut()
     {
         *to = chunk;
+    } else if len <= 2 * REACH
+        && let Some(chunk) = bytes.get(from..)?.first_chunk::<{ 2 * REACH }>().copied()
+        && let Some(to) = bytes.get_mut(target..)?.first_chunk_mut()
+    {
+        *to = chunk;
     } else {
         let end = from.checked_add(len).filter(|end| *end <= bytes.len())?;
         bytes.get(target..)?.get(..len)?;
@@ -287,7 +303,7 @@ mod tests {
                 assert_eq!(key.as_slice(), expected);
                 let mut keys = Strings::default();
                 let head = &source[3..shared.max(3)];
-                keys.push_first(0, [plain(&source[..3], 3), plain(head, head.len())])
+                keys.push_whole(0, [plain(&source[..3], 3), plain(head, head.len())])
                     .expect("enough bytes");
                 let shared = shared.max(3);
                 if len > 0 {
@@ -305,7 +321,7 @@ mod tests {
     #[test]
     fn keys_that_do_not_grow_or_have_no_bytes_are_refused() {
         let mut keys = Strings::default();
-        keys.push_first(9, [plain(b"a", 1), plain(b"bc", 2)]).expect("enough bytes");
+        keys.push_whole(9, [plain(b"a", 1), plain(b"bc", 2)]).expect("enough bytes");
         assert_eq!(keys.push(2, plain(b"c", 1)), None, "the same key");
         assert_eq!(keys.push(2, plain(b"b", 1)), None, "a smaller one");
         assert_eq!(keys.push(4, plain(b"d", 1)), None, "more shared than there is");

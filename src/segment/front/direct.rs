@@ -243,7 +243,7 @@ impl<'a> DirectBlock<'a> {
         Some(len + behind)
     }
 
-    /// Decodes all keys; `None` if the block is damaged or they do not ascend. Tells `note` of each
+    /// Appends all keys; `None` if the block is damaged or they do not ascend. Tells `note` of each
     /// but the first what it shares with the one before it.
     #[inline]
     pub(super) fn decode(
@@ -252,17 +252,16 @@ impl<'a> DirectBlock<'a> {
         keys: &mut Strings,
         mut note: impl FnMut(usize),
     ) -> Option<()> {
-        keys.clear();
         let common = prefix.len() + self.common.len();
         if common > MAX_KEY_LEN {
             return None;
         }
         let [prefix, shared] = [prefix, self.common].map(|part| Piece::new(part, part.len(), None));
-        keys.push_first(start_of(self.symbols), [prefix, shared, self.piece(0)?])?;
+        keys.push_whole(start_of(self.symbols), [prefix, shared, self.piece(0)?])?;
         self.decode_behind(0, common, keys, &mut note)
     }
 
-    /// Decodes the keys from `slot` on, where `key` is, which begins with a prefix of so many bytes;
+    /// Appends the keys from `slot` on, where `key` is, which begins with a prefix of so many bytes;
     /// `None` if the block is damaged, or they do not ascend.
     pub(super) fn decode_from(
         &self,
@@ -271,7 +270,7 @@ impl<'a> DirectBlock<'a> {
         prefix_len: usize,
         keys: &mut Strings,
     ) -> Option<()> {
-        keys.push_first(start_of(self.symbols), [Piece::new(key, key.len(), None)])?;
+        keys.push_whole(start_of(self.symbols), [Piece::new(key, key.len(), None)])?;
         self.decode_behind(slot, prefix_len + self.common.len(), keys, &mut |_| ())
     }
 

@@ -97,7 +97,7 @@ impl<'a> KeyBlock<'a> {
         }
     }
 
-    /// Decodes the keys from `slot` on, where `key` is, which begins with a prefix of so many bytes;
+    /// Appends the keys from `slot` on, where `key` is, which begins with a prefix of so many bytes;
     /// `None` if the block is damaged, or they do not ascend.
     pub(super) fn decode_from(
         self,
@@ -112,7 +112,7 @@ impl<'a> KeyBlock<'a> {
         }
     }
 
-    /// Decodes all keys; `None` if the block is damaged or they do not ascend. Tells `note` of each
+    /// Appends all keys; `None` if the block is damaged or they do not ascend. Tells `note` of each
     /// but the first what it shares with the one before it.
     #[inline]
     pub(super) fn decode(

@@ -2,9 +2,13 @@
 
 use super::*;
 use crate::bytes::common_prefix;
+use crate::key::MAX_KEY_LEN;
+use crate::range::Direction;
+use crate::strings::Strings;
 use crate::testing::rng::Rng;
 use bumpalo::Bump;
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 /// The three sections of a set of keys.
 struct Sections {
@@ -231,6 +235,93 @@ fn numbers_of_keys_beyond_all_bounds_are_refused() {
             sections.entries = entries;
             let is_refused = sections.read().map_or(true, |keys| keys.verify().is_err());
             assert!(is_refused, "{entries}");
+        }
+    }
+}
+
+/// Keys and their ordinals.
+type Decoded = (Range<u64>, Vec<Vec<u8>>);
+
+/// What a walk that stands on a key decodes ahead of it.
+fn ahead(
+    reader: FrontKeys<'_>,
+    at: u64,
+    direction: Direction,
+    most: usize,
+) -> Option<Result<Decoded, Corruption>> {
+    let (mut walk, mut strings) = (FrontWalk::default(), Strings::default());
+    walk.go_to(reader, Some(at)).expect("a sound block");
+    let ordinals = walk.ahead(reader, direction, most, &mut strings)?;
+    Some(ordinals.map(|ordinals| (ordinals, strings.iter().map(<[u8]>::to_vec).collect())))
+}
+
+#[test]
+fn keys_of_many_blocks_are_decoded_at_once_as_those_of_each() {
+    let mut rng = Rng::new(8);
+    let short = (0..600).map(|_| (0..rng.below(12)).map(|_| rng.below(4) as u8).collect());
+    let short: BTreeSet<Vec<u8>> = short.collect();
+    let long: BTreeSet<Vec<u8>> = (0..200u8)
+        .map(|i| [vec![b'a'; usize::from(i) * 7 % 600], vec![i]].concat())
+        .chain([vec![b'a'; 3000], vec![b'b'; MAX_KEY_LEN]])
+        .collect();
+    for (keys, shift) in
+        [&short, &long].into_iter().flat_map(|keys| BLOCK_SHIFTS.map(move |s| (keys, s)))
+    {
+        for (form, coding) in [Form::Chained, Form::Direct]
+            .into_iter()
+            .flat_map(|form| [(form, None), (form, Some(Coding::Always))])
+        {
+            let sections = Sections::of(keys, shift, form, coding);
+            let list: Vec<&Vec<u8>> = keys.iter().collect();
+            let mut longest = 0;
+            for (at, most) in
+                (0..list.len()).flat_map(|at| [0, 40, 128, 10_000].map(|most| (at, most)))
+            {
+                for direction in [Direction::Forward, Direction::Backward] {
+                    let Some(found) = ahead(sections.keys(), at as u64, direction, most) else {
+                        let end = if direction == Direction::Forward { list.len() - 1 } else { 0 };
+                        assert_eq!(at, end);
+                        continue;
+                    };
+                    let (ordinals, found) = found.expect("our own bytes");
+                    let range = ordinals.start as usize..ordinals.end as usize;
+                    assert!(found.iter().eq(list[range.clone()].iter().copied()));
+                    assert!(match direction {
+                        Direction::Forward => range.start == at + 1,
+                        Direction::Backward => range.end == at,
+                    });
+                    assert!(range.len() <= most.max(1 << shift));
+                    longest = longest.max(range.len());
+                }
+            }
+            // Of short keys as many as there is room for, of long ones one block.
+            assert_eq!(longest > 128, keys.len() == short.len(), "{longest} at {shift}");
+        }
+    }
+}
+
+#[test]
+fn what_stands_before_damage_is_decoded() {
+    let keys: BTreeSet<Vec<u8>> = (0..400u32).map(|i| format!("{i:05}").into_bytes()).collect();
+    for form in [Form::Chained, Form::Direct] {
+        let mut sections = Sections::of(&keys, 4, form, None);
+        let front = sections.keys().front().expect("sound");
+        let (start, end) = front.tree.span(front.tree.reach(12)).expect("sound");
+        let end = end.expect("not the last one") as usize;
+        // All keys of the block become alike, but for the first.
+        sections.blocks[start as usize + 3..end].fill(0);
+        let reader = sections.keys();
+        let damaged = 12 * 16..13 * 16;
+        for most in [0, 128] {
+            let forward = ahead(reader, 11 * 16 - 1, Direction::Forward, most);
+            let (ordinals, found) = forward.expect("there are more").expect("not reached yet");
+            assert_eq!((ordinals, found.len()), (11 * 16..12 * 16, 16));
+            let backward = ahead(reader, 14 * 16, Direction::Backward, most);
+            let (ordinals, found) = backward.expect("there are more").expect("not reached yet");
+            assert_eq!((ordinals, found.len()), (13 * 16..14 * 16, 16));
+            let before = ahead(reader, damaged.start - 1, Direction::Forward, most);
+            assert!(before.expect("there are more").is_err());
+            assert!(ahead(reader, damaged.end, Direction::Backward, most).expect("more").is_err());
         }
     }
 }

@@ -8,6 +8,9 @@ use crate::range::Direction;
 use crate::strings::Strings;
 use std::ops::Range;
 
+/// Bytes of keys that are decoded at once, unless a block has more: they stay in the nearest cache.
+const MOST_TEXT: usize = 2048;
+
 /// A position.
 ///
 /// A move to a key puts that one together. With the first step up from there all keys behind it in
@@ -79,16 +82,23 @@ impl FrontWalk {
         Some((LentKeys::Strings(&self.decoded.bytes, *start, ends), self.slot))
     }
 
-    /// Decodes keys that come next in this direction, all of one block, into `strings`; answers their
-    /// ordinals, or `None` if there are no more.
+    /// Decodes keys that come next in this direction into `strings`, where there are none: those of a block, or
+    /// of as many whole ones as have `most` together. Answers their ordinals, or `None` if there are no more.
     pub(in super::super) fn ahead(
         &self,
         keys: FrontKeys<'_>,
         direction: Direction,
+        most: usize,
         strings: &mut Strings,
     ) -> Option<Result<Range<u64>, Corruption>> {
         let next = direction.step(self.ordinal, 1).filter(|next| *next < keys.len())?;
-        Some(self.decode_from(keys, direction, next, strings).inspect_err(|_| strings.clear()))
+        let mut decode = |most| {
+            strings.clear();
+            self.decode_from(keys, direction, next, most, strings)
+        };
+        // Of damage further on, nothing is known before it is reached.
+        let decoded = decode(most).or_else(|_| decode(0));
+        Some(decoded.inspect_err(|_| strings.clear()))
     }
 
     fn decode_from(
@@ -96,29 +106,56 @@ impl FrontWalk {
         keys: FrontKeys<'_>,
         direction: Direction,
         next: u64,
+        most: usize,
         strings: &mut Strings,
     ) -> Result<Range<u64>, Corruption> {
         let unordered = || damaged(BLOCKS, next as usize, "keys are strictly ascending");
         let front = keys.front()?;
         let (number, slot) = front.place(next);
-        let block = keys.block(&front, number)?;
-        if let (Direction::Forward, Some(before)) = (direction, slot.checked_sub(1)) {
+        let room = MOST_TEXT / self.key().len().max(1);
+        let more = (most.min(room) >> front.shift).saturating_sub(1);
+        let decode = |number: u64, strings: &mut Strings| {
+            let block = keys.block(&front, number)?;
+            block.decode(front.prefix, strings, |_| ()).ok_or_else(unordered)
+        };
+        if direction == Direction::Backward {
+            let first = number.saturating_sub(more as u64);
+            // Of keys that become longer on the way, those that are farthest are left for the next time.
+            let mut kept = first;
+            for number in first..=number {
+                if strings.text_len() > MOST_TEXT {
+                    strings.clear();
+                    kept = number;
+                }
+                decode(number, strings)?;
+            }
+            let kept = kept << front.shift;
+            strings.bounds.truncate((next - kept) as usize + 2);
+            let last = strings.get(strings.len().saturating_sub(1));
+            return if self.key() > last { Ok(kept..next + 1) } else { Err(unordered()) };
+        }
+        if let Some(before) = slot.checked_sub(1) {
+            let block = keys.block(&front, number)?;
             block
                 .decode_from(before, self.key(), front.prefix.len(), strings)
                 .filter(|()| strings.len() > 1)
                 .ok_or_else(unordered)?;
-            strings.bounds.remove(0);
-            return Ok(next..next + strings.len() as u64);
-        }
-        block.decode(front.prefix, strings, |_| ()).ok_or_else(unordered)?;
-        let (is_ordered, range) = match direction {
-            Direction::Forward => (self.key() < strings.get(0), next..next + strings.len() as u64),
-            Direction::Backward => {
-                strings.bounds.truncate(slot + 2);
-                (self.key() > strings.get(slot), next - slot as u64..next + 1)
+        } else {
+            decode(number, strings)?;
+            if self.key() >= strings.get(0) {
+                return Err(unordered());
             }
-        };
-        if is_ordered { Ok(range) } else { Err(unordered()) }
+        }
+        for number in (number + 1..front.tree.shape.blocks).take(more) {
+            if strings.text_len() > MOST_TEXT {
+                break;
+            }
+            decode(number, strings)?;
+        }
+        if slot > 0 {
+            strings.bounds.remove(0);
+        }
+        Ok(next..next + strings.len() as u64)
     }
 
     /// Moves to the last of these keys in this direction, of which there are some, and which were found

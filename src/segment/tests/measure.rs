@@ -6,6 +6,8 @@
 //! `MEMKV_MEASURE_BUILDS`, nothing but builds is measured.
 
 use super::*;
+use crate::batch::{Batch, Widths};
+use crate::range::Direction;
 use crate::testing::rng::Rng;
 use std::fmt::Write as _;
 use std::fs;
@@ -37,8 +39,17 @@ pub(super) fn best(items: usize, mut work: impl FnMut() -> u64) -> f64 {
     (0..PASSES).map(|_| time(items, || black_box(work())).0).fold(f64::INFINITY, f64::min)
 }
 
+/// What `build` makes, as [`time`] has it, and what it takes in bytes for each item: it runs in a thread of its own,
+/// to which the allocator gives none of the memory that has been used and freed before.
+pub(super) fn apart<R: Send>(items: usize, build: impl FnOnce() -> R + Send) -> (f64, (f64, R)) {
+    let before = resident();
+    let built = std::thread::scope(|scope| scope.spawn(|| time(items, build)).join());
+    let built = built.expect("no panic");
+    ((resident() - before) / items as f64, built)
+}
+
 /// Memory of the process that is in use, in bytes.
-pub(super) fn resident() -> f64 {
+fn resident() -> f64 {
     let pages = fs::read_to_string("/proc/self/statm").unwrap_or_default();
     pages.split(' ').nth(1).and_then(|pages| pages.parse::<f64>().ok()).unwrap_or(0.0) * 4096.0
 }
@@ -231,38 +242,24 @@ fn measure_segment(
         for key in hits.iter().take(seeks) {
             let cursor = &mut cursors[place(key)];
             cursor.seek(key);
-            for _ in 0..100 {
-                if !cursor.valid() {
-                    break;
-                }
-                sum += cursor.key().len() as u64 + cursor.entry().value.as_slice().len() as u64;
-                cursor.next();
-            }
+            sum += walked(cursor, Direction::Forward, 100);
         }
         sum
     });
-    let mut scan = |is_up: bool| {
+    let mut scan = |direction| {
         best(keys.len(), || {
             let mut sum = 0;
             for cursor in &mut cursors {
-                if is_up {
-                    cursor.first();
-                } else {
-                    cursor.last();
+                match direction {
+                    Direction::Forward => cursor.first(),
+                    Direction::Backward => cursor.last(),
                 }
-                while cursor.valid() {
-                    sum += cursor.key().len() as u64 + cursor.entry().value.as_slice().len() as u64;
-                    if is_up {
-                        cursor.next();
-                    } else {
-                        cursor.prev();
-                    }
-                }
+                sum += walked(cursor, direction, usize::MAX);
             }
             sum
         })
     };
-    let scans = [hundred, scan(true), scan(false)];
+    let scans = [hundred, scan(Direction::Forward), scan(Direction::Backward)];
     let bytes = segments.iter().map(Segment::heap_bytes).sum::<usize>() as f64 / keys.len() as f64;
     let name =
         format!("{}{}", segments[0].stats().codec, if part < keys.len() { " 64Ki" } else { "" });
@@ -271,13 +268,38 @@ fn measure_segment(
     println!("    key bytes {:.2}", stats.key_bytes as f64 / stats.entries as f64);
 }
 
+/// Bytes of so many entries from the one on that a cursor stands on, as a map over one segment walks over them.
+fn walked(cursor: &mut SegmentCursor<&Segment>, direction: Direction, most: usize) -> u64 {
+    let (mut batch, widths) = (Batch::new(true), Widths::new(16, Some(8)));
+    let (mut sum, mut left) = (0, most);
+    let bytes = |key: &[u8], value: &[u8]| key.len() as u64 + value.len() as u64;
+    while cursor.valid() && left > 0 {
+        sum += bytes(cursor.key(), cursor.entry().value.as_slice());
+        left -= 1;
+        while left > 0
+            && matches!(cursor.copy_next(direction, &mut batch, |_| true), Some(Ok(true)))
+        {
+            while left > 0
+                && let Some(i) = batch.advance(direction)
+            {
+                sum += batch.with_entry(i, widths, bytes);
+                left -= 1;
+            }
+        }
+        match direction {
+            Direction::Forward => cursor.next(),
+            Direction::Backward => cursor.prev(),
+        }
+    }
+    sum
+}
+
 fn measure_tree(keys: &[Vec<u8>], hits: &Probes, misses: &Probes, rng: &mut Rng) {
     let mut order: Vec<usize> = (0..keys.len()).collect();
     for i in (1..order.len()).rev() {
         order.swap(i, rng.below(i + 1));
     }
-    let before = resident();
-    let (build, map) = time(keys.len(), || {
+    let (bytes, (build, map)) = apart(keys.len(), || {
         order.iter().map(|&i| (keys[i].clone(), i as u64)).fold(
             BTreeMap::new(),
             |mut map, (key, value)| {
@@ -286,7 +308,6 @@ fn measure_tree(keys: &[Vec<u8>], hits: &Probes, misses: &Probes, rng: &mut Rng)
             },
         )
     });
-    let bytes = (resident() - before) / keys.len() as f64;
     let get = |key: &[u8]| map.get(key).copied();
     let seeks = hits.len() / 30;
     let hundred = best(seeks, || {

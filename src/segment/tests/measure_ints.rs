@@ -3,7 +3,7 @@
 //! `cargo test --release --lib segment::tests::measure_ints -- --ignored --nocapture`; the environment
 //! variable `MEMKV_MEASURE` names one of the key sets, and `MEMKV_MEASURE_KEYS` their number of keys.
 
-use super::measure::{best, resident, time, wanted_keys};
+use super::measure::{apart, best, time, wanted_keys};
 use super::*;
 use crate::testing::rng::Rng;
 use std::hint::black_box;
@@ -233,14 +233,12 @@ fn measure_tree(numbers: &[u64], hits: &[u64], misses: &[u64], rng: &mut Rng) {
     let order: Vec<(u64, u64)> =
         numbers.iter().enumerate().map(|(i, number)| (*number, value_of(i))).collect();
     let order = shuffled(rng, &order);
-    let before = resident();
-    let (build, map) = time(numbers.len(), || {
+    let (bytes, (build, map)) = apart(numbers.len(), || {
         order.iter().copied().fold(BTreeMap::new(), |mut map, (key, value)| {
             map.insert(key, value);
             map
         })
     });
-    let bytes = (resident() - before) / numbers.len() as f64;
     let seeks = hits.len() / 30;
     Row {
         name: "BTreeMap".to_owned(),
