@@ -1,7 +1,7 @@
 //! A position among front-coded keys: one key put together, or many keys of a block.
 
 use super::buffer::KeyBuffer;
-use super::{BLOCKS, FrontKeys, damaged, no_block};
+use super::{Front, FrontKeys, no_block};
 use crate::batch::LentKeys;
 use crate::error::Corruption;
 use crate::range::Direction;
@@ -27,7 +27,15 @@ pub(in super::super) struct FrontWalk {
     ordinal: u64,
     /// The place of the key among those that are decoded.
     slot: usize,
+    /// Keys decoded since it was sent somewhere, as far as they are counted.
+    passed: usize,
 }
+
+/// What part of all keys that a walk has come by may be decoded at once.
+const SHARE: usize = 4;
+
+/// Keys that are counted at most.
+const MOST_PASSED: usize = 1024;
 
 impl FrontWalk {
     /// The key it stands on.
@@ -50,7 +58,7 @@ impl FrontWalk {
         let (number, slot) = front.place(ordinal);
         let block = keys.block(&front, number)?;
         block.put_together(slot, front.prefix, &mut self.key).ok_or_else(|| no_block(number))?;
-        (self.ordinal, self.slot) = (ordinal, 0);
+        (self.ordinal, self.slot, self.passed) = (ordinal, 0, 0);
         Ok(Some(ordinal))
     }
 
@@ -92,70 +100,17 @@ impl FrontWalk {
         strings: &mut Strings,
     ) -> Option<Result<Range<u64>, Corruption>> {
         let next = direction.step(self.ordinal, 1).filter(|next| *next < keys.len())?;
-        let mut decode = |most| {
-            strings.clear();
-            self.decode_from(keys, direction, next, most, strings)
-        };
-        // Of damage further on, nothing is known before it is reached.
-        let decoded = decode(most).or_else(|_| decode(0));
-        Some(decoded.inspect_err(|_| strings.clear()))
-    }
-
-    fn decode_from(
-        &self,
-        keys: FrontKeys<'_>,
-        direction: Direction,
-        next: u64,
-        most: usize,
-        strings: &mut Strings,
-    ) -> Result<Range<u64>, Corruption> {
-        let unordered = || damaged(BLOCKS, next as usize, "keys are strictly ascending");
-        let front = keys.front()?;
-        let (number, slot) = front.place(next);
-        let room = MOST_TEXT / self.key().len().max(1);
-        let more = (most.min(room) >> front.shift).saturating_sub(1);
-        let decode = |number: u64, strings: &mut Strings| {
-            let block = keys.block(&front, number)?;
-            block.decode(front.prefix, strings, |_| ()).ok_or_else(unordered)
-        };
-        if direction == Direction::Backward {
-            let first = number.saturating_sub(more as u64);
-            // Of keys that become longer on the way, those that are farthest are left for the next time.
-            let mut kept = first;
-            for number in first..=number {
-                if strings.text_len() > MOST_TEXT {
-                    strings.clear();
-                    kept = number;
-                }
-                decode(number, strings)?;
+        let decoded = decode_next(keys, self.key(), direction, next, most, strings);
+        Some(decoded.map(|ordinals| match direction {
+            Direction::Forward => {
+                strings.bounds.drain(..(next - ordinals.start) as usize);
+                next..ordinals.end
             }
-            let kept = kept << front.shift;
-            strings.bounds.truncate((next - kept) as usize + 2);
-            let last = strings.get(strings.len().saturating_sub(1));
-            return if self.key() > last { Ok(kept..next + 1) } else { Err(unordered()) };
-        }
-        if let Some(before) = slot.checked_sub(1) {
-            let block = keys.block(&front, number)?;
-            block
-                .decode_from(before, self.key(), front.prefix.len(), strings)
-                .filter(|()| strings.len() > 1)
-                .ok_or_else(unordered)?;
-        } else {
-            decode(number, strings)?;
-            if self.key() >= strings.get(0) {
-                return Err(unordered());
+            Direction::Backward => {
+                strings.bounds.truncate((next - ordinals.start) as usize + 2);
+                ordinals.start..next + 1
             }
-        }
-        for number in (number + 1..front.tree.shape.blocks).take(more) {
-            if strings.text_len() > MOST_TEXT {
-                break;
-            }
-            decode(number, strings)?;
-        }
-        if slot > 0 {
-            strings.bounds.remove(0);
-        }
-        Ok(next..next + strings.len() as u64)
+        }))
     }
 
     /// Moves to the last of these keys in this direction, of which there are some, and which were found
@@ -203,27 +158,8 @@ impl FrontWalk {
     ) -> Result<Option<u64>, Corruption> {
         match self.ordinal.checked_add(1).filter(|next| *next < keys.len()) {
             None => Ok(None),
-            Some(ordinal) if self.decoded.len() == 0 => self.go_on(keys, ordinal),
-            Some(ordinal) => self.enter(keys, ordinal, |last, key| last < key),
+            Some(ordinal) => self.enter(keys, Direction::Forward, ordinal),
         }
-    }
-
-    /// As [`next`](Self::next), from a key that has been put together.
-    fn go_on(&mut self, keys: FrontKeys<'_>, ordinal: u64) -> Result<Option<u64>, Corruption> {
-        let front = keys.front()?;
-        let (number, slot) = front.place(ordinal);
-        let Some(before) = slot.checked_sub(1) else {
-            return self.enter(keys, ordinal, |last, key| last < key);
-        };
-        let block = keys.block(&front, number)?;
-        let (key, prefix_len) = (self.key.as_slice(), front.prefix.len());
-        let decoded = block.decode_from(before, key, prefix_len, &mut self.decoded);
-        if decoded.is_none() || self.decoded.len() < 2 {
-            self.decoded.clear();
-            return Err(damaged(BLOCKS, ordinal as usize, "keys are strictly ascending"));
-        }
-        (self.ordinal, self.slot) = (ordinal, 1);
-        Ok(Some(ordinal))
     }
 
     /// Moves to the next smaller key.
@@ -233,33 +169,118 @@ impl FrontWalk {
     ) -> Result<Option<u64>, Corruption> {
         match self.ordinal.checked_sub(1) {
             None => Ok(None),
-            Some(ordinal) => self.enter(keys, ordinal, |last, key| last > key),
+            Some(ordinal) => self.enter(keys, Direction::Backward, ordinal),
         }
     }
 
-    /// Decodes the block of `ordinal` and moves there, where the key must be ordered like this
-    /// beside the one it stands on.
+    /// Moves to the key of this ordinal, which comes next in this direction, and decodes what follows it.
     fn enter(
         &mut self,
         keys: FrontKeys<'_>,
+        direction: Direction,
         ordinal: u64,
-        is_ordered: impl Fn(&[u8], &[u8]) -> bool,
     ) -> Result<Option<u64>, Corruption> {
         let mut before = std::mem::take(&mut self.before);
         before.clear();
         before.extend_from_slice(self.key());
         self.before = before;
-        // Whatever happens, it does not stand in that block any more.
-        self.decoded.clear();
-        let front = keys.front()?;
-        let (number, slot) = front.place(ordinal);
-        let block = keys.block(&front, number)?;
-        let is_sound = block.decode(front.prefix, &mut self.decoded, |_| ()).is_some();
-        if !is_sound || !is_ordered(&self.before, self.decoded.get(slot)) {
-            self.decoded.clear();
-            return Err(damaged(BLOCKS, ordinal as usize, "keys are strictly ascending"));
-        }
-        (self.ordinal, self.slot) = (ordinal, slot);
+        // Whatever happens, it does not stand among those that were decoded any more.
+        let most = self.passed / SHARE;
+        let decoded = decode_next(keys, &self.before, direction, ordinal, most, &mut self.decoded)?;
+        self.passed = (self.passed + self.decoded.len()).min(MOST_PASSED);
+        (self.ordinal, self.slot) = (ordinal, (ordinal - decoded.start) as usize);
         Ok(Some(ordinal))
     }
+}
+
+/// Decodes the key `next`, which comes next to `last` in this direction, into `strings`, with others of its block,
+/// or of as many whole ones as have `most` together. Answers the ordinals of all.
+fn decode_next(
+    keys: FrontKeys<'_>,
+    last: &[u8],
+    direction: Direction,
+    next: u64,
+    most: usize,
+    strings: &mut Strings,
+) -> Result<Range<u64>, Corruption> {
+    let mut decode = |most: usize| {
+        strings.clear();
+        // Keys nearby are likely about as long.
+        let most = most.min(MOST_TEXT / last.len().max(1));
+        match direction {
+            Direction::Forward => decode_up(keys, last, next, most, strings),
+            Direction::Backward => decode_down(keys, last, next, most, strings),
+        }
+    };
+    // Of damage further on, nothing is known before it is reached.
+    decode(most).or_else(|_| decode(0)).inspect_err(|_| strings.clear())
+}
+
+fn decode_up(
+    keys: FrontKeys<'_>,
+    last: &[u8],
+    next: u64,
+    most: usize,
+    strings: &mut Strings,
+) -> Result<Range<u64>, Corruption> {
+    let front = keys.front()?;
+    let (number, slot) = front.place(next);
+    let is_behind = if let Some(before) = slot.checked_sub(1) {
+        // What is in the block before it need not be decoded.
+        let block = keys.block(&front, number)?;
+        block.decode_from(before, last, front.prefix.len(), strings).is_some() && strings.len() > 1
+    } else {
+        decode_block(keys, &front, number, strings)?;
+        last < strings.get(0)
+    };
+    if !is_behind {
+        return Err(no_block(number));
+    }
+    let more = (most >> front.shift).saturating_sub(1);
+    for number in (number + 1..front.tree.shape.blocks).take(more) {
+        if strings.text_len() > MOST_TEXT {
+            break;
+        }
+        decode_block(keys, &front, number, strings)?;
+    }
+    let first = next - u64::from(slot > 0);
+    Ok(first..first + strings.len() as u64)
+}
+
+fn decode_down(
+    keys: FrontKeys<'_>,
+    last: &[u8],
+    next: u64,
+    most: usize,
+    strings: &mut Strings,
+) -> Result<Range<u64>, Corruption> {
+    let front = keys.front()?;
+    let (number, _) = front.place(next);
+    let more = (most >> front.shift).saturating_sub(1) as u64;
+    let farthest = number.saturating_sub(more);
+    let mut first = farthest;
+    for number in farthest..=number {
+        // If keys become longer, those that are farthest are left for the next time.
+        if strings.text_len() > MOST_TEXT {
+            strings.clear();
+            first = number;
+        }
+        decode_block(keys, &front, number, strings)?;
+    }
+    let first = first << front.shift;
+    if last <= strings.get((next - first) as usize) {
+        return Err(no_block(number));
+    }
+    Ok(first..first + strings.len() as u64)
+}
+
+/// Appends the keys of a block, which ascend, and are greater than those that are there.
+fn decode_block(
+    keys: FrontKeys<'_>,
+    front: &Front<'_>,
+    number: u64,
+    strings: &mut Strings,
+) -> Result<(), Corruption> {
+    let block = keys.block(front, number)?;
+    block.decode(front.prefix, strings, |_| ()).ok_or_else(|| no_block(number))
 }
