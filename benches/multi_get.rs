@@ -9,7 +9,7 @@
 
 mod common;
 
-use common::keys::{ByteKeys, IntegerKeys, KeyList, Keys, random_integers, words};
+use common::keys::{ByteKeys, IntegerKeys, KeyList, Keys, made, random_integers, urls, words};
 use common::options::{BenchOptions, bench_main};
 use common::probe::time;
 use common::random::{Random, value_of};
@@ -65,38 +65,6 @@ fn names(count: usize, random: &mut Random) -> Result<ByteKeys, String> {
             key.extend_from_slice(parts.key(random.below(limit)));
         }
     }))
-}
-
-/// Addresses of pages, about 80 bytes each.
-fn urls(count: usize, random: &mut Random) -> Result<ByteKeys, String> {
-    let parts = words(20_000, random)?;
-    Ok(made(count, random, |random, key| {
-        key.extend_from_slice(b"https://www.");
-        let host = random.below(2_000) + 1;
-        key.extend_from_slice(parts.key(random.below(host)));
-        key.extend_from_slice(b".example.com");
-        for _ in 0..4 {
-            key.push(b'/');
-            let limit = random.below(parts.len()) + 1;
-            key.extend_from_slice(parts.key(random.below(limit)));
-        }
-        key.extend_from_slice(format!("?page={}", random.below(1_000_000)).as_bytes());
-    }))
-}
-
-/// `count` distinct keys in random order.
-fn made(count: usize, random: &mut Random, make: impl Fn(&mut Random, &mut Vec<u8>)) -> ByteKeys {
-    let mut keys = ByteKeys::default();
-    while keys.len() < count {
-        let mut key = Vec::new();
-        for _ in 0..count - keys.len() {
-            key.clear();
-            make(random, &mut key);
-            keys.push(&key);
-        }
-        keys = keys.distinct_shuffled(Some(count), random).0;
-    }
-    keys
 }
 
 /// Places in towns of very different sizes.

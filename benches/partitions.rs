@@ -1,14 +1,15 @@
 //! What folding key ranges one by one costs while a map grows and changes: the rate and the pauses
 //! of writes, entries encoded per write, peak memory, and gets with some entries in the deltas.
 //!
-//! `cargo bench --bench partitions`; `-- --entries N` for other sizes, `-- --quick` for small ones.
+//! `cargo bench --bench partitions`; `-- --entries N` for other sizes, `-- --quick` for small ones. The
+//! environment variable `MEMKV_MEASURE` names one of the key sets: words, URLs or uniform.
 //! Wrong answers end the bench with code 1; figures never do.
 #![allow(clippy::disallowed_methods, reason = "measuring needs the clock")]
 
 mod common;
 
 use common::alloc::{CountingAllocator, heap_count, reset_peak, start_counting};
-use common::keys::{random_integers, words};
+use common::keys::{random_integers, urls, words};
 use common::options::{BenchOptions, bench_main};
 use common::peers::{Ours, Peer, PeerMut, Peers};
 use common::probe::{Subject, load, time};
@@ -36,19 +37,35 @@ fn main() -> ExitCode {
 fn run(options: &BenchOptions) -> Result<(), String> {
     let entries = options.entries.unwrap_or(if options.quick { 30_000 } else { 1_000_000 });
     let mut random = Random::new(options.seed);
-    let words = words(entries, &mut random)?;
-    let integers = random_integers(entries, &mut random);
     println!("{entries} entries, random u64 values, random order");
-    println!("\nwords and pairs of words");
-    time_writes(&words, options.seed)?;
-    println!("\nrandom u64");
-    time_writes(&integers, options.seed)?;
+    let is_wanted = |name| std::env::var("MEMKV_MEASURE").map_or(true, |only| only == name);
+    let mut text = Vec::new();
+    if is_wanted("words") {
+        text.push(("words and pairs of words", words(entries, &mut random)?));
+    }
+    if is_wanted("URLs") {
+        text.push(("URLs", urls(entries, &mut random)?));
+    }
+    let integers = is_wanted("uniform").then(|| random_integers(entries, &mut random));
+    for (name, keys) in &text {
+        println!("\n{name}");
+        time_writes(keys, options.seed)?;
+    }
+    if let Some(integers) = &integers {
+        println!("\nrandom u64");
+        time_writes(integers, options.seed)?;
+    }
     // Counting costs time, and cannot be stopped.
     start_counting();
-    println!("\nwords and pairs of words");
-    count_memory(&words, options.seed)?;
-    println!("\nrandom u64");
-    count_memory(&integers, options.seed)
+    for (name, keys) in &text {
+        println!("\n{name}");
+        count_memory(keys, options.seed)?;
+    }
+    if let Some(integers) = &integers {
+        println!("\nrandom u64");
+        count_memory(integers, options.seed)?;
+    }
+    Ok(())
 }
 
 /// Loads maps in random order, folding included, and a `BTreeMap` beside them.
@@ -215,10 +232,11 @@ fn overwrite<L: Peers>(
     let per_entry = |bytes: isize| (bytes - before) as f64 / writes;
     print_state(name, map, per_entry(live), per_entry(peak), keys.len());
     println!(
-        "{:<28} {:.2} entries encoded per write, peak {:.2} of what it took before",
+        "{:<28} {:.2} entries encoded per write, peak {:.2} of what it took before, {:.2} of what it takes now",
         "",
         (map.numbers().entries_encoded - encoded) as f64 / writes,
-        (peak - before) as f64 / (steady - before).max(1) as f64
+        (peak - before) as f64 / (steady - before).max(1) as f64,
+        (peak - before) as f64 / (live - before).max(1) as f64
     );
 }
 

@@ -203,6 +203,42 @@ pub(crate) fn shipped_words() -> ByteKeys {
     ByteKeys::from_lines(include_bytes!("../data/words.txt"))
 }
 
+/// Addresses of pages, about 80 bytes each.
+pub(crate) fn urls(count: usize, random: &mut Random) -> Result<ByteKeys, String> {
+    let parts = words(20_000, random)?;
+    Ok(made(count, random, |random, key| {
+        key.extend_from_slice(b"https://www.");
+        let host = random.below(2_000) + 1;
+        key.extend_from_slice(parts.key(random.below(host)));
+        key.extend_from_slice(b".example.com");
+        for _ in 0..4 {
+            key.push(b'/');
+            let limit = random.below(parts.len()) + 1;
+            key.extend_from_slice(parts.key(random.below(limit)));
+        }
+        key.extend_from_slice(format!("?page={}", random.below(1_000_000)).as_bytes());
+    }))
+}
+
+/// `count` distinct keys in random order.
+pub(crate) fn made(
+    count: usize,
+    random: &mut Random,
+    make: impl Fn(&mut Random, &mut Vec<u8>),
+) -> ByteKeys {
+    let mut keys = ByteKeys::default();
+    while keys.len() < count {
+        let mut key = Vec::new();
+        for _ in 0..count - keys.len() {
+            key.clear();
+            make(random, &mut key);
+            keys.push(&key);
+        }
+        keys = keys.distinct_shuffled(Some(count), random).0;
+    }
+    keys
+}
+
 /// `count` distinct keys from the shipped words, in random order. Where the list is too short,
 /// pairs `word-word` of words of 4 to 8 letters are added, which makes about 14 bytes a key.
 pub(crate) fn words(count: usize, random: &mut Random) -> Result<ByteKeys, String> {
