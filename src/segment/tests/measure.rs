@@ -7,7 +7,10 @@
 
 use super::*;
 use crate::batch::{Batch, Widths};
+use crate::directory::Directory;
+use crate::partition::Partition;
 use crate::range::Direction;
+use crate::sync::Arc;
 use crate::testing::rng::Rng;
 use std::fmt::Write as _;
 use std::fs;
@@ -220,11 +223,12 @@ fn measure_segment(
     let (build_ns, segments) = time(keys.len(), || {
         sorted.chunks(part).map(|keys| build(keys, choice)).collect::<Vec<_>>()
     });
-    let starts: Vec<&[u8]> = keys.chunks(part).map(|keys| keys[0].as_slice()).collect();
-    let place = |key: &[u8]| match segments.len() {
-        1 => 0,
-        _ => starts.partition_point(|start| *start <= key).saturating_sub(1),
-    };
+    // A map finds a segment by this too; what else its partitions have is not needed for it.
+    let blank = || Arc::new(Partition::new(ValueWidth::Fixed(8)));
+    let starts = keys.chunks(part).skip(1).map(|keys| (Box::from(&*keys[0]), blank()));
+    let first = std::iter::once((Box::default(), blank()));
+    let directory = Directory::new(first.chain(starts).collect());
+    let place = |key: &[u8]| if segments.len() == 1 { 0 } else { directory.position(key) };
     let get = |key: &[u8]| {
         let segment = &segments[place(key)];
         let buf = ValueBuf::default();
