@@ -257,7 +257,7 @@ pub(crate) struct Batch {
 }
 
 /// What part of all strings that a walk has taken may be taken at once.
-const SHARE: usize = 4;
+const SHARE: usize = 8;
 
 /// Strings to be taken at once, if they are not side by side.
 const MOST_STRINGS: usize = 128;
@@ -571,6 +571,7 @@ impl Batch {
 
     /// As [`take_from`](Self::take_from), of entries whose keys are strings: about as many as it is told, or
     /// those that are side by side.
+    #[inline]
     pub(crate) fn take_strings<R>(
         &mut self,
         direction: Direction,

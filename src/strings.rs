@@ -45,12 +45,14 @@ impl Strings {
     /// The one of this number, whatever follows it, and its length.
     #[inline]
     pub(crate) fn text(&self, i: usize) -> (&[u8], usize) {
-        let Some([start, end, ..]) = self.bounds.get(i..) else { return (&[], 0) };
-        let (start, end) = (*start as usize, *end as usize);
-        match self.bytes.get(start..) {
-            Some(text) => (text, end.saturating_sub(start).min(text.len())),
-            None => (&[], 0),
+        if let Some([start, end, ..]) = self.bounds.get(i..)
+            && let Some(text) = self.bytes.get(*start as usize..)
+            && let Some(len) = end.checked_sub(*start)
+            && len as usize <= text.len()
+        {
+            return (text, len as usize);
         }
+        (&[], 0)
     }
 
     /// All of them.

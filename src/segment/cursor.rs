@@ -335,6 +335,7 @@ fn keep_keys(
 }
 
 /// The same of strings.
+#[inline]
 fn keep_strings(
     strings: &mut Strings,
     ordinals: &mut Range<u64>,

@@ -9,7 +9,7 @@ use crate::strings::Strings;
 use std::ops::Range;
 
 /// Bytes of keys that are decoded at once, unless a block has more: they stay in the nearest cache.
-const MOST_TEXT: usize = 2048;
+const MOST_TEXT: usize = 4096;
 
 /// A position.
 ///
@@ -32,7 +32,7 @@ pub(in super::super) struct FrontWalk {
 }
 
 /// What part of all keys that a walk has come by may be decoded at once.
-const SHARE: usize = 4;
+const SHARE: usize = 8;
 
 /// Keys that are counted at most.
 const MOST_PASSED: usize = 1024;
@@ -216,6 +216,7 @@ fn decode_next(
     decode(most).or_else(|_| decode(0)).inspect_err(|_| strings.clear())
 }
 
+#[inline]
 fn decode_up(
     keys: FrontKeys<'_>,
     last: &[u8],
@@ -275,6 +276,7 @@ fn decode_down(
 }
 
 /// Appends the keys of a block, which ascend, and are greater than those that are there.
+#[inline]
 fn decode_block(
     keys: FrontKeys<'_>,
     front: &Front<'_>,
