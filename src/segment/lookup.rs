@@ -5,7 +5,7 @@
 //! way as [`Segment::get`], made from the same parts, and gives the same answer or error.
 
 use super::format::Layout;
-use super::front::{DirectSearch, FrontSearch};
+use super::front::{DirectSearch, FrontSearch, Wanted};
 use super::int::IntSearch;
 use super::values::Values;
 use super::wide::WideSearch;
@@ -15,12 +15,14 @@ use crate::error::Corruption;
 
 /// A get under way, or nothing yet.
 pub(crate) struct Lookup<'s, 'k> {
+    /// What a search of text goes by.
+    wanted: Wanted<'k>,
     at: At<'s, 'k>,
 }
 
 /// Where a get is.
 enum At<'s, 'k> {
-    Front(Source<'s>, FrontSearch<'s, 'k>),
+    Front(Source<'s>, FrontSearch<'s>),
     Int(Source<'s>, Values<'s>, IntSearch<'s>),
     Direct(Source<'s>, DirectSearch<'s, 'k>),
     Wide(Source<'s>, WideSearch<'s>),
@@ -51,17 +53,18 @@ impl<'s, 'k> Lookup<'s, 'k> {
     /// Nothing yet.
     #[inline]
     pub(crate) fn none() -> Self {
-        Self { at: At::Absent }
+        Self { wanted: Wanted::none(), at: At::Absent }
     }
 
-    /// Makes this a get of `key`. It is made where it stays, being too large to be handed around.
+    /// Makes this, which is nothing yet, a get of `key`. It is made where it stays, being too large to be handed
+    /// around.
     #[inline]
     pub(crate) fn begin(&mut self, segment: &'s Segment, key: &'k [u8]) -> Result<(), Corruption> {
         let known = segment.known()?;
         let source = Source { segment, layout: &known.layout };
         match segment.keys_of(known) {
             Keys::Front(keys) => {
-                if let Some(search) = keys.begin(key)? {
+                if let Some(search) = keys.begin(key, &mut self.wanted)? {
                     self.at = At::Front(source, search);
                 }
             }
@@ -93,7 +96,7 @@ impl<'s, 'k> Lookup<'s, 'k> {
     pub(crate) fn hasten(&mut self) {
         if let At::Front(_, search) = &mut self.at {
             // Damage is met again in the same step.
-            let _ = search.step(|_| ());
+            let _ = search.step(&self.wanted, |_| ());
         }
     }
 
@@ -103,7 +106,7 @@ impl<'s, 'k> Lookup<'s, 'k> {
     pub(crate) fn find(&mut self) -> Result<Option<Ordinal>, Corruption> {
         let found = loop {
             let found = match &mut self.at {
-                At::Front(_, search) => search.step(|_| ())?,
+                At::Front(_, search) => search.step(&self.wanted, |_| ())?,
                 At::Int(_, _, search) => search.step(|_| ())?,
                 At::Direct(_, search) => search.step(|_| ())?.map(|found| found.map_err(|_| 0)),
                 At::Wide(_, search) => search.step(|_| ())?,
@@ -128,7 +131,9 @@ impl<'s, 'k> Lookup<'s, 'k> {
         's: 'b,
     {
         let (source, found) = match &mut self.at {
-            At::Front(source, search) => (*source, search.step(|first| source.expect(first))?),
+            At::Front(source, search) => {
+                (*source, search.step(&self.wanted, |first| source.expect(first))?)
+            }
             At::Int(source, values, search) => {
                 let (source, values) = (*source, *values);
                 let found = search.step(|near| values.prefetch(near))?;

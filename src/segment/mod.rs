@@ -51,7 +51,7 @@ use crate::stats::SegmentStats;
 use crate::sync::{Arc, OnceLock};
 use bits::Bits;
 use format::{Codec, Layout, Section};
-use front::{DirectKeys, Form, FrontHead, FrontKeys};
+use front::{DirectKeys, Form, FrontHead, FrontKeys, Wanted};
 use fst::FstKeys;
 use int::{IntHead, IntKeys};
 use plain::PlainKeys;
@@ -361,7 +361,7 @@ impl Segment {
         let Ok(known) = self.known() else { return };
         // What these begin is dropped. Damage will be met again.
         match self.keys_of(known) {
-            Keys::Front(keys) => drop(keys.begin(key)),
+            Keys::Front(keys) => drop(keys.begin(key, &mut Wanted::none())),
             Keys::Int(keys) => drop(keys.begin(key)),
             Keys::Direct(keys) => drop(keys.begin(key)),
             Keys::Wide(keys) => drop(keys.begin(key)),
@@ -374,7 +374,7 @@ impl Segment {
     #[inline]
     pub(crate) fn ask_for_bound(&self, key: &[u8]) {
         match self.keys() {
-            Ok(Keys::Direct(keys)) => drop(keys.front.begin(key)),
+            Ok(Keys::Direct(keys)) => drop(keys.front.begin(key, &mut Wanted::none())),
             _ => self.ask(key),
         }
     }

@@ -29,27 +29,26 @@ mod verify;
 mod walk;
 mod wanted;
 
-pub(super) use buffer::KeyBuffer;
-pub(super) use build::{FinishedFront, FrontStage};
-pub(super) use find::{DirectKeys, DirectSearch, find};
-pub(super) use forms::Form;
-pub(super) use pass::FrontBlock;
-pub(super) use recode::Coding;
-pub(super) use source::{Behind, Slot, SourceBlocks};
-pub(super) use splice::SpliceStage;
-pub(super) use walk::FrontWalk;
-
-use super::format::Section;
+pub(super) use super::format::Section;
 use crate::arena::{CACHE_LINE, prefetch};
 use crate::blocks::Bytes;
 use crate::bytes::strip_prefix;
 use crate::error::Corruption;
 use block::{MAX_BLOCK_LEN, MAX_KEYS};
+pub(super) use buffer::KeyBuffer;
+pub(super) use build::{FinishedFront, FrontStage};
+pub(super) use find::{DirectKeys, DirectSearch, find};
+pub(super) use forms::Form;
 use forms::KeyBlock;
+pub(super) use pass::FrontBlock;
+pub(super) use recode::Coding;
+pub(super) use source::{Behind, Slot, SourceBlocks};
+pub(super) use splice::SpliceStage;
 use std::ops::RangeInclusive;
 use symbols::{SymbolList, Symbols, TABLE_LEN};
 use tree::{Leaf, Reached, Shape, Tree};
-use wanted::Wanted;
+pub(super) use walk::FrontWalk;
+pub(super) use wanted::Wanted;
 
 /// Keys of a block, as the power of two, unless a test wants others.
 pub(super) const BLOCK_SHIFT: u32 = 4;
@@ -256,14 +255,18 @@ impl<'a> FrontKeys<'a> {
     }
 
     /// Begins a search that asks for memory a step before it reads it; `None` if it is known at once
-    /// that `key` is not there.
+    /// that `key` is not there. `wanted` becomes what the search goes by.
     #[inline]
-    pub(super) fn begin(self, key: &[u8]) -> Result<Option<FrontSearch<'a, '_>>, Corruption> {
+    pub(super) fn begin<'k>(
+        self,
+        key: &'k [u8],
+        wanted: &mut Wanted<'k>,
+    ) -> Result<Option<FrontSearch<'a>>, Corruption> {
         let Ok((front, rest)) = self.enter(key)? else { return Ok(None) };
-        let wanted = Wanted::new(rest);
-        let leaf = front.tree.descend(&wanted)?;
+        wanted.set(rest);
+        let leaf = front.tree.descend(wanted)?;
         front.tree.ask_for(leaf);
-        Ok(Some(FrontSearch { keys: self, front, wanted, at: At::Leaf(leaf) }))
+        Ok(Some(FrontSearch { keys: self, at: At::Leaf(leaf) }))
     }
 
     /// What a search for `key` goes by, and the key without the prefix; `Err` with the next larger
@@ -355,10 +358,8 @@ struct Span {
 }
 
 /// A search under way. Between two steps, what the next one reads has time to arrive.
-pub(super) struct FrontSearch<'a, 'k> {
+pub(super) struct FrontSearch<'a> {
     keys: FrontKeys<'a>,
-    front: Front<'a>,
-    wanted: Wanted<'k>,
     at: At,
 }
 
@@ -368,15 +369,17 @@ enum At {
     Block(Span),
 }
 
-impl FrontSearch<'_, '_> {
-    /// Goes on; the answer, as that of [`FrontKeys::search`], after the last step. `expect` is told
-    /// once, before that, of the first of the ordinals that it may be.
+impl FrontSearch<'_> {
+    /// Goes on, by what it was begun with; the answer, as that of [`FrontKeys::search`], after the last step.
+    /// `expect` is told once, before that, of the first of the ordinals that it may be.
     #[inline]
     pub(super) fn step(
         &mut self,
+        wanted: &Wanted<'_>,
         expect: impl FnOnce(u64),
     ) -> Result<Option<Result<u64, u64>>, Corruption> {
-        let Self { keys, front, wanted, at } = self;
+        let Self { keys, at } = self;
+        let front = &keys.front()?;
         match *at {
             At::Leaf(leaf) => {
                 let reached = front.tree.arrive(leaf, wanted)?;

@@ -8,20 +8,34 @@ const WORD: usize = 8;
 
 /// A key, and zeros behind it. What would be a loop over the bytes that are left, or a call, is one
 /// word then, without a branch on their number. SCRATCHPAD.md section 3.2.
-pub(super) struct Wanted<'k> {
+pub(in super::super) struct Wanted<'k> {
     key: &'k [u8],
     /// Its first bytes, and zeros.
     start: [u8; COPIED],
 }
 
 impl<'k> Wanted<'k> {
+    /// The empty key.
+    #[inline]
+    pub(in super::super) fn none() -> Self {
+        Self { key: &[], start: [0; COPIED] }
+    }
+
     /// A key.
     #[inline]
     pub(super) fn new(key: &'k [u8]) -> Self {
-        let mut start = [0; COPIED];
+        let mut wanted = Self::none();
+        wanted.set(key);
+        wanted
+    }
+
+    /// Makes this a key: where it stays, since to hand it on takes longer than to make it.
+    #[inline]
+    pub(super) fn set(&mut self, key: &'k [u8]) {
         let len = key.len().min(COPIED);
-        start[..len].copy_from_slice(&key[..len]);
-        Self { key, start }
+        self.start = [0; COPIED];
+        self.start[..len].copy_from_slice(&key[..len]);
+        self.key = key;
     }
 
     /// The key.
