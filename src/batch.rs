@@ -499,7 +499,11 @@ impl Batch {
         let lent = lent.map(|lent| match lent.keys {
             LentKeys::Numbers(..) => lent.nearest(direction, Self::most(NUMBER_LEN, lent.width)),
             LentKeys::Fixed(_, len) => lent.nearest(direction, Self::most(len, lent.width)),
-            LentKeys::Strings(..) => lent,
+            LentKeys::Strings(..) => {
+                // Twice what they have on average is what the nearest may have.
+                let each = 2 * lent.bytes_len().div_ceil(lent.len().max(1)).max(1);
+                lent.nearest(direction, (MOST_BYTES / each).max(FEWEST))
+            }
         });
         let taken = lent.filter(|lent| lent.len() >= FEWEST && lent.bytes_len() <= MOST_BYTES);
         let taken = taken.and_then(|lent| self.copy(lent).map(|()| lent.len()));
@@ -748,6 +752,30 @@ mod tests {
                 } else {
                     assert!(above < FEWEST);
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn of_many_bytes_of_strings_the_nearest_are_taken() {
+        for (count, key_len, width) in [(200, 8, 255), (128, 400, 8), (256, 1, 64)] {
+            let bytes: Vec<u8> = (0..count).flat_map(|i| vec![i as u8; key_len]).collect();
+            let ends: Vec<u32> = (1..=count).map(|i| (i * key_len) as u32).collect();
+            let values = vec![7; count * width];
+            let keys = LentKeys::Strings(&bytes, 0, &ends);
+            let lent = Lent::new(keys, LentValues::Bytes(&values), width);
+            assert!(lent.bytes_len() > MOST_BYTES);
+            for direction in [Direction::Forward, Direction::Backward] {
+                let mut batch = Batch::new(true);
+                let taken = batch.fill(Some(lent), direction).expect("some");
+                assert!(taken >= MOST_BYTES / 4 / (key_len + width) && taken < count);
+                let keys: Vec<u8> =
+                    rest(&mut batch, width, direction).into_iter().map(|(key, _)| key[0]).collect();
+                let nearest: Vec<u8> = match direction {
+                    Direction::Forward => (0..taken).map(|i| i as u8).collect(),
+                    Direction::Backward => (0..taken).map(|i| (count - 1 - i) as u8).collect(),
+                };
+                assert_eq!(keys, nearest);
             }
         }
     }

@@ -697,7 +697,7 @@ impl<K: Key, V: Value> LendingIter<K, V> {
     ///
     /// # Complexity
     /// O(1). Nothing is allocated for a key or value that is a `String` or `Vec<u8>` and not longer than
-    /// all before it.
+    /// all before it, or than 32 bytes.
     ///
     /// # Panics
     /// If stored bytes turn out to be damaged; see [`try_next_ref`](Self::try_next_ref).

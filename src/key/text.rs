@@ -124,7 +124,7 @@ impl Key for Vec<u8> {
     #[inline]
     fn decode_start_into(&mut self, bytes: &[u8], len: usize) -> Result<(), KeyError> {
         // A copy of a short key's length is a guess at that length; one of a fixed length is none, and a third
-        // of what a walk over short keys takes is spared. SCRATCHPAD.md section 3.9.
+        // of what a walk over short keys takes is spared. SCRATCHPAD.md section 3.14.
         if len <= SHORT
             && let Some(chunk) = bytes.first_chunk::<SHORT>()
         {

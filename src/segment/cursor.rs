@@ -204,12 +204,18 @@ impl<S: Deref<Target = Segment>> SegmentCursor<S> {
     ) -> Option<Result<bool, Corruption>> {
         let Self { segment, walk: Walk::Front(walk), .. } = self else { return None };
         let Known { layout, head } = segment.known().ok()?;
-        let (KeyHead::Front(head) | KeyHead::Direct(head)) = head else { return None };
-        if !layout.is_base() || segment.width == ValueWidth::Bytes {
+        let (KeyHead::Front(head) | KeyHead::Direct(head), ValueWidth::Fixed(width)) =
+            (head, segment.width)
+        else {
+            return None;
+        };
+        if !layout.is_base() {
             return None;
         }
+        let for_values = Batch::most(1, width.into());
         let keys = segment.front_keys(layout, *head);
         let copied = batch.take_strings(direction, |most, strings, out| {
+            let most = most.min(for_values);
             let mut ordinals = match walk.ahead(keys, direction, most, strings)? {
                 Ok(ordinals) => ordinals,
                 Err(corruption) => return Some(Err(corruption)),

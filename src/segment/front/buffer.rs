@@ -12,7 +12,7 @@ use crate::bytes::common_prefix;
 use crate::key::MAX_KEY_LEN;
 use crate::strings::Strings;
 
-/// The keys of a block, whole.
+/// The keys of blocks, whole.
 impl Strings {
     /// Makes room for so many bytes of a block's keys.
     pub(super) fn try_reserve_keys(&mut self, bytes: usize) -> Result<(), OutOfMemory> {
@@ -80,7 +80,7 @@ impl Strings {
         if shared < end - start && self.bytes.get(start + shared) >= self.bytes.get(at) {
             return None;
         }
-        // At most 32 keys of 65,535 bytes.
+        // Of at most a few kilobytes and 32 keys of 65,535 bytes.
         self.bounds.push((at + len) as u32);
         Some(())
     }
@@ -109,7 +109,7 @@ impl Strings {
         if added.get(met) <= before.get(met) {
             return None;
         }
-        // At most 32 keys of 65,535 bytes.
+        // Of at most a few kilobytes and 32 keys of 65,535 bytes.
         self.bounds.push((at + len) as u32);
         Some(shared + met)
     }

@@ -114,7 +114,7 @@ impl Block<'_> {
             }
             at += len;
             (start, end) = (end, target + added);
-            // At most 32 keys of 65,535 bytes.
+            // Of at most a few kilobytes and 32 keys of 65,535 bytes.
             keys.bounds.push(end as u32);
             note(shared);
         }

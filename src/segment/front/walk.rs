@@ -8,19 +8,19 @@ use crate::range::Direction;
 use crate::strings::Strings;
 use std::ops::Range;
 
-/// Bytes of keys that are decoded at once, unless a block has more: they stay in the nearest cache.
+/// Bytes of keys from which on no further block is decoded at once: they stay in the nearest cache.
 const MOST_TEXT: usize = 4096;
 
 /// A position.
 ///
 /// A move to a key puts that one together. With the first step up from there all keys behind it in
-/// its block are decoded, with a step down or into another block all of a block, and then a step is a
-/// number that changes. SCRATCHPAD.md sections 3.2 and 3.6.
+/// its block are decoded, with a step down or into another block all of a block, of several once it has come
+/// by many keys, and then a step is a number that changes. SCRATCHPAD.md sections 3.2, 3.6 and 3.14.
 #[derive(Default)]
 pub(in super::super) struct FrontWalk {
     /// The key it stands on, unless keys are decoded.
     key: KeyBuffer,
-    /// Neighbouring keys of the block, that one among them, if they are decoded; else none.
+    /// Neighbouring keys, that one among them, if they are decoded; else none.
     decoded: Strings,
     /// The key it stood on before it came to the block.
     before: Vec<u8>,
@@ -34,8 +34,8 @@ pub(in super::super) struct FrontWalk {
 /// What part of all keys that a walk has come by may be decoded at once.
 const SHARE: usize = 8;
 
-/// Keys that are counted at most.
-const MOST_PASSED: usize = 1024;
+/// Keys that are counted at most: 128 may be decoded at once.
+const MOST_PASSED: usize = 128 * SHARE;
 
 impl FrontWalk {
     /// The key it stands on.
@@ -260,13 +260,15 @@ fn decode_down(
     let more = (most >> front.shift).saturating_sub(1) as u64;
     let farthest = number.saturating_sub(more);
     let mut first = farthest;
-    for number in farthest..=number {
-        // If keys become longer, those that are farthest are left for the next time.
-        if strings.text_len() > MOST_TEXT {
+    for block in farthest..=number {
+        // If keys are much longer than the last one, all but the nearest are left for the next time.
+        if strings.text_len() > 4 * MOST_TEXT {
             strings.clear();
+            decode_block(keys, &front, number, strings)?;
             first = number;
+            break;
         }
-        decode_block(keys, &front, number, strings)?;
+        decode_block(keys, &front, block, strings)?;
     }
     let first = first << front.shift;
     if last <= strings.get((next - first) as usize) {
