@@ -29,26 +29,27 @@ mod verify;
 mod walk;
 mod wanted;
 
-pub(super) use super::format::Section;
+pub(super) use buffer::KeyBuffer;
+pub(super) use build::{FinishedFront, FrontStage};
+pub(super) use find::{DirectKeys, DirectSearch, find};
+pub(super) use forms::Form;
+pub(super) use pass::FrontBlock;
+pub(super) use recode::Coding;
+pub(super) use source::{Behind, Slot, SourceBlocks};
+pub(super) use splice::SpliceStage;
+pub(super) use walk::FrontWalk;
+pub(super) use wanted::Wanted;
+
+use super::format::Section;
 use crate::arena::{CACHE_LINE, prefetch};
 use crate::blocks::Bytes;
 use crate::bytes::strip_prefix;
 use crate::error::Corruption;
 use block::{MAX_BLOCK_LEN, MAX_KEYS};
-pub(super) use buffer::KeyBuffer;
-pub(super) use build::{FinishedFront, FrontStage};
-pub(super) use find::{DirectKeys, DirectSearch, find};
-pub(super) use forms::Form;
 use forms::KeyBlock;
-pub(super) use pass::FrontBlock;
-pub(super) use recode::Coding;
-pub(super) use source::{Behind, Slot, SourceBlocks};
-pub(super) use splice::SpliceStage;
 use std::ops::RangeInclusive;
 use symbols::{SymbolList, Symbols, TABLE_LEN};
 use tree::{Leaf, Reached, Shape, Tree};
-pub(super) use walk::FrontWalk;
-pub(super) use wanted::Wanted;
 
 /// Keys of a block, as the power of two, unless a test wants others.
 pub(super) const BLOCK_SHIFT: u32 = 4;
