@@ -26,6 +26,13 @@ pub(crate) enum LentKeys<'a> {
 }
 
 impl LentKeys<'_> {
+    /// What part of all strings that a walk has come by are decoded at once, if they do not stand in one block: so
+    /// wherever it ends, most of what was decoded has been of use.
+    pub(crate) const SHARE: usize = 8;
+
+    /// Strings that are counted for that: 128 are decoded at once.
+    pub(crate) const COUNTED: usize = 128 * Self::SHARE;
+
     /// Number of keys.
     pub(crate) fn len(self) -> usize {
         match self {
@@ -255,12 +262,6 @@ pub(crate) struct Batch {
     /// Strings that were taken since something was thrown away, as far as they are counted.
     taken: usize,
 }
-
-/// What part of all strings that a walk has taken may be taken at once.
-const SHARE: usize = 8;
-
-/// Strings to be taken at once, if they are not side by side.
-const MOST_STRINGS: usize = 128;
 
 /// Fewer entries are not worth a copy.
 const FEWEST: usize = 3;
@@ -582,15 +583,14 @@ impl Batch {
         fill: impl FnOnce(usize, &mut Strings, Option<&mut Vec<u8>>) -> Option<R>,
     ) -> Option<R> {
         self.clear();
-        // Of what a walk decodes, it should use all but a small part, wherever it ends.
-        let most = self.taken / SHARE;
+        let most = self.taken / LentKeys::SHARE;
         let filled = fill(most, &mut self.strings, self.has_values.then_some(&mut self.bytes));
         if filled.is_none() {
             self.clear();
             return None;
         }
         (self.key_len, self.values) = (0, 0);
-        self.taken = (self.taken + self.strings.len()).min(MOST_STRINGS * SHARE);
+        self.taken = (self.taken + self.strings.len()).min(LentKeys::COUNTED);
         self.lay_out(direction, self.strings.len());
         filled
     }

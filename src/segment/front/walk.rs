@@ -31,12 +31,6 @@ pub(in super::super) struct FrontWalk {
     passed: usize,
 }
 
-/// What part of all keys that a walk has come by may be decoded at once.
-const SHARE: usize = 8;
-
-/// Keys that are counted at most: 128 may be decoded at once.
-const MOST_PASSED: usize = 128 * SHARE;
-
 impl FrontWalk {
     /// The key it stands on.
     #[inline]
@@ -185,9 +179,9 @@ impl FrontWalk {
         before.extend_from_slice(self.key());
         self.before = before;
         // Whatever happens, it does not stand among those that were decoded any more.
-        let most = self.passed / SHARE;
+        let most = self.passed / LentKeys::SHARE;
         let decoded = decode_next(keys, &self.before, direction, ordinal, most, &mut self.decoded)?;
-        self.passed = (self.passed + self.decoded.len()).min(MOST_PASSED);
+        self.passed = (self.passed + self.decoded.len()).min(LentKeys::COUNTED);
         (self.ordinal, self.slot) = (ordinal, (ordinal - decoded.start) as usize);
         Ok(Some(ordinal))
     }
