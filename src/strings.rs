@@ -36,10 +36,8 @@ impl Strings {
     /// The one of this number; empty if there is none.
     #[inline]
     pub(crate) fn get(&self, i: usize) -> &[u8] {
-        match self.bounds.get(i..) {
-            Some([start, end, ..]) => self.bytes.get(*start as usize..*end as usize).unwrap_or(&[]),
-            _ => &[],
-        }
+        let (text, len) = self.text(i);
+        text.get(..len).unwrap_or(&[])
     }
 
     /// The one of this number, whatever follows it, and its length.

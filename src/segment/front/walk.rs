@@ -253,18 +253,15 @@ fn decode_down(
     let (number, _) = front.place(next);
     let more = (most >> front.shift).saturating_sub(1) as u64;
     let farthest = number.saturating_sub(more);
-    let mut first = farthest;
     for block in farthest..=number {
         // If keys are much longer than the last one, all but the nearest are left for the next time.
         if strings.text_len() > 4 * MOST_TEXT {
             strings.clear();
-            decode_block(keys, &front, number, strings)?;
-            first = number;
-            break;
+            return decode_down(keys, last, next, 0, strings);
         }
         decode_block(keys, &front, block, strings)?;
     }
-    let first = first << front.shift;
+    let first = farthest << front.shift;
     if last <= strings.get((next - first) as usize) {
         return Err(no_block(number));
     }
