@@ -712,11 +712,21 @@ pub(crate) fn entry_bulk(key: &[u8], entry: Entry<'_>) -> u64 {
     bulk_of(key.len() as u64, value_len(entry.value))
 }
 
-/// What keys and values of so many bytes count for where partitions end. Values are copied, keys are put
-/// together, compared and encoded: a byte of those takes as long as some eight of values.
-pub(crate) fn bulk_of(key_bytes: u64, value_bytes: u64) -> u64 {
-    8 * key_bytes + value_bytes
+/// What a key and a value of so many bytes count for where partitions end.
+pub(crate) fn bulk_of(key_len: u64, value_len: u64) -> u64 {
+    key_bulk(key_len) + value_len
 }
+
+/// What a key of so many bytes counts for. Values are copied, keys are put together, compared and encoded: a byte
+/// of those takes as long as some eight of values, but where a key is long it shares most of that with the
+/// one before it. SCRATCHPAD.md section 2.4.
+pub(super) fn key_bulk(len: u64) -> u64 {
+    let first = len.min(FIRST_BYTES);
+    8 * first + (len - first) / 2
+}
+
+/// Bytes of a key that count for more than others.
+const FIRST_BYTES: u64 = 16;
 
 /// The value, unless the entry is a tombstone.
 fn present(entry: Entry<'_>) -> Option<ValueRef<'_>> {

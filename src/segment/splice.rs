@@ -3,7 +3,7 @@
 //! A fold meets a tenth of a base's keys, and what was in the delta. To unpack the others, and with symbols
 //! to write them again, was most of what it took. SCRATCHPAD.md sections 2.2 and 2.8.
 
-use super::build::{SegmentBuilder, bulk_of, entry_bulk, shared_with};
+use super::build::{SegmentBuilder, bulk_of, entry_bulk, key_bulk, shared_with};
 use super::front::{Behind, FrontKeys, KeyBuffer, Slot, SourceBlocks, SpliceStage};
 use super::{CodecChoice, Keys, Known, Ordinal, Room, Segment};
 use crate::arena::{OutOfMemory, replace};
@@ -98,7 +98,7 @@ pub(crate) fn splice(
         pieces: Vec::new(),
         bound: Box::default(),
         ended: 0,
-        key_bytes: 0,
+        key_bulk: 0,
         last: Last::Told,
         last_key: KeyBuffer::default(),
         passed_key: KeyBuffer::default(),
@@ -194,8 +194,8 @@ struct Splice<'s, 'b> {
     bound: Box<[u8]>,
     /// Entries of those that have ended.
     ended: u64,
-    /// Bytes of the keys of the piece on its way, which are counted if there are to be several.
-    key_bytes: u64,
+    /// What the keys of the piece on its way count for, if there are to be several.
+    key_bulk: u64,
     last: Last,
     last_key: KeyBuffer,
     /// The newer key that was looked at last, if it was not appended.
@@ -216,7 +216,7 @@ impl Splice<'_, '_> {
     #[inline]
     fn bulk(&self, keys: u64) -> Option<u64> {
         let Divided { width, .. } = self.divided?;
-        Some(bulk_of(self.key_bytes, (self.rest.len() + keys) * width))
+        Some(self.key_bulk + (self.rest.len() + keys) * width)
     }
 
     /// Whether the piece takes another entry; so many of its entries have only keys yet.
@@ -255,7 +255,7 @@ impl Splice<'_, '_> {
             bulk,
             copied: mem::take(&mut self.copied),
         });
-        self.key_bytes = 0;
+        self.key_bulk = 0;
         Ok(())
     }
 
@@ -372,7 +372,7 @@ impl Splice<'_, '_> {
             if self.stage.is_empty() && self.ended > 0 {
                 self.bound = key[..=shared].into();
             }
-            self.key_bytes += key.len() as u64;
+            self.key_bulk += key_bulk(key.len() as u64);
             self.stage.push(key, shared)?;
             self.rest.push_value(key, entry)?;
             self.last_key.set(key)?;
@@ -441,7 +441,7 @@ impl Splice<'_, '_> {
             }
             self.last = Last::Slot(slot);
             if self.divided.is_some() {
-                self.key_bytes += self.source.key_len(slot);
+                self.key_bulk += key_bulk(self.source.key_len(slot));
             }
             return Ok(());
         }
@@ -451,13 +451,9 @@ impl Splice<'_, '_> {
     /// Appends a key of the block, which shares more with the newer one before it than with the one before
     /// that.
     fn pass_rest(&mut self, slot: usize, shared: usize) -> Result<(), Error> {
-        let cut = shared - self.source.shared(slot);
-        match self.stage.unpack(&self.source, slot)? {
-            Some(len) if cut < len && shared + len - cut <= MAX_KEY_LEN => {
-                self.stage.pass_rest(shared, cut, len);
-                Ok(())
-            }
-            _ => Err(self.source.damaged().into()),
+        match self.stage.pass_rest(&self.source, slot, shared)? {
+            Some(()) => Ok(()),
+            None => Err(self.source.damaged().into()),
         }
     }
 
@@ -469,10 +465,12 @@ impl Splice<'_, '_> {
         if self.stage.is_empty() && self.ended > 0 {
             self.bound = key[..=shared].into();
         }
-        self.key_bytes += key.len() as u64;
-        self.stage.push(key, shared)?;
+        self.key_bulk += key_bulk(key.len() as u64);
         self.last = Last::Slot(slot);
-        Ok(())
+        match self.stage.pass_key(&self.source, slot, key, shared)? {
+            Some(()) => Ok(()),
+            None => Err(self.source.damaged().into()),
+        }
     }
 
     /// Puts the key of a slot together, which comes next. Answers what it shares with the last one, `known` if

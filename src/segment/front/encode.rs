@@ -233,6 +233,17 @@ impl Encoder {
         other.filter(|other| other.len() > cut.len()).unwrap_or(cut)
     }
 
+    /// The longest symbol of all that text starts with, of which there are `left` bytes, at least one, and all of
+    /// them in `word` if they are less than eight.
+    #[inline]
+    pub(super) fn next(&self, word: u64, left: u32) -> Cut {
+        match left {
+            0 | 1 => self.last(word as u8),
+            _ if self.has_others() => self.longest_of_all(word, left),
+            _ => self.longest(word, left),
+        }
+    }
+
     /// The symbol of the last byte of a text.
     #[inline]
     pub(super) fn last(&self, byte: u8) -> Cut {

@@ -13,6 +13,7 @@ mod direct;
 mod encode;
 mod find;
 mod forms;
+mod parts;
 mod pass;
 mod recode;
 mod source;

@@ -2,9 +2,12 @@
 
 use super::block::{Block, MAX_KEYS, Suffix, Text};
 use super::buffer::KeyBuffer;
+use super::encode::Encoder;
+use super::parts::Parts;
 use super::symbols::{Met, Piece};
 use super::wanted::Wanted;
 use super::{BLOCK_SHIFT, Form, Front, FrontKeys, KeyBlock, no_block};
+use crate::arena::OutOfMemory;
 use crate::bytes::common_prefix;
 use crate::error::{Corruption, Error};
 use crate::key::MAX_KEY_LEN;
@@ -201,6 +204,41 @@ impl<'a> SourceBlocks<'a> {
             }
         }
         not_there(self.len, (matched, 0))
+    }
+
+    /// Appends what is stored of the key at `slot` from a byte on, which is behind the prefix; `None` if it is
+    /// damaged. `encoder` is that of the symbols, if there are any.
+    pub(super) fn put_rest(
+        &self,
+        slot: usize,
+        start: usize,
+        encoder: Option<&Encoder>,
+        parts: &mut Parts,
+    ) -> Result<Option<()>, OutOfMemory> {
+        // Of the pieces, only those that give it some bytes from there on.
+        let mut wanted = 1u32 << slot;
+        let mut least = self.shared(slot);
+        for before in (0..slot).rev() {
+            if least <= start {
+                break;
+            }
+            if self.shared(before) < least {
+                least = self.shared(before);
+                wanted |= 1 << before;
+            }
+        }
+        while wanted != 0 {
+            let slot = wanted.trailing_zeros() as usize;
+            wanted &= wanted - 1;
+            let from = self.shared(slot);
+            let next = wanted.trailing_zeros() as usize;
+            let end = (wanted != 0).then(|| self.shared(next) - from);
+            let part = parts.push(self.piece(slot), start.saturating_sub(from), end, encoder)?;
+            if part.is_none() {
+                return Ok(None);
+            }
+        }
+        Ok(Some(()))
     }
 
     /// The key at `slot`.

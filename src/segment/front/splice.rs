@@ -8,10 +8,11 @@
 
 use super::super::int::MAX_WIDTH;
 use super::block::{MAX_KEYS, Text};
-use super::buffer::{REACH, copy_chunks, copy_piece};
+use super::buffer::{REACH, copy_chunks};
 use super::build::{FinishedFront, Separators};
 use super::cut::{Codes, Span};
 use super::encode::Encoder;
+use super::parts::Parts;
 use super::recode::{CodedBlocks, put_chained};
 use super::source::SourceBlocks;
 use super::{BLOCK_SHIFT, FrontKeys};
@@ -35,13 +36,17 @@ struct Pieces<'s> {
     shared: [u16; KEYS],
     /// Of each key: what is stored of it, if that is copied.
     stored: [Text<'s>; KEYS],
-    /// The others, one after the other: where the text is of what is stored of them, and which they are.
+    /// New ones, one after the other: where the text is of what is stored of them, and which they are.
     spans: [Span; KEYS],
     slots: [u8; KEYS],
     texts: usize,
     /// Their text, and room behind it.
     text: Vec<u8>,
     used: usize,
+    /// What is stored of the others, where that of each ends, and which they are.
+    parts: Parts,
+    ends: [(u32, u8); KEYS],
+    put: usize,
 }
 
 impl Pieces<'_> {
@@ -57,12 +62,16 @@ impl Pieces<'_> {
             texts: 0,
             text: Vec::new(),
             used: 0,
+            parts: Parts::default(),
+            ends: [(0, 0); KEYS],
+            put: 0,
         }
     }
 
     /// Forgets all keys.
     fn clear(&mut self) {
-        (self.keys, self.texts, self.used) = (0, 0, 0);
+        (self.keys, self.texts, self.used, self.put) = (0, 0, 0, 0);
+        self.parts.clear();
     }
 
     /// Sees to it that there is room for so many bytes of text.
@@ -87,14 +96,31 @@ impl Pieces<'_> {
         slot
     }
 
-    /// Has the text from `start` on, so many bytes from where there is room, be what is stored of a key.
+    /// Has so many bytes of text, from where there is room, be what is stored of a key.
     #[inline]
-    fn add_text(&mut self, slot: usize, start: usize, len: usize) {
+    fn add_text(&mut self, slot: usize, len: usize) {
         // There are 16 keys of some 65,535 bytes at most.
-        self.spans[self.texts] = ((self.used + start) as u32, (self.used + len) as u32);
+        self.spans[self.texts] = (self.used as u32, (self.used + len) as u32);
         self.slots[self.texts] = slot as u8;
         self.texts += 1;
         self.used += len;
+    }
+
+    /// Has what was appended last to the parts be what is stored of a key.
+    #[inline]
+    fn add_parts(&mut self, slot: usize) {
+        self.ends[self.put] = (self.parts.len() as u32, slot as u8);
+        self.put += 1;
+    }
+
+    /// What is stored of each key that is made of parts, and its slot.
+    fn parts(&self) -> impl Iterator<Item = (usize, Text<'_>)> {
+        let mut start = 0;
+        self.ends[..self.put].iter().map(move |&(end, slot)| {
+            let (from, end) = (start, end as usize);
+            start = end;
+            (usize::from(slot), self.parts.get(from..end))
+        })
     }
 }
 
@@ -166,21 +192,63 @@ impl<'s, 'b> SpliceStage<'s, 'b> {
 
     /// Appends a key that is greater than the one before it, and shares so many bytes with that.
     pub(in super::super) fn push(&mut self, key: &[u8], shared: usize) -> Result<(), OutOfMemory> {
+        let (slot, from) = self.begin(key, shared)?;
+        let (block, text) = (&mut self.block, &key[from..]);
+        block.reserve(text.len())?;
+        copy_chunks(&mut block.text[block.used..], text, text.len()).ok_or(OutOfMemory)?;
+        block.add_text(slot, text.len());
+        Ok(())
+    }
+
+    /// Appends the key of another block's slot, `key`, which is greater than the one before it, and shares so
+    /// many bytes with that; `None` if it is damaged.
+    pub(in super::super) fn pass_key(
+        &mut self,
+        source: &SourceBlocks<'s>,
+        slot: usize,
+        key: &[u8],
+        shared: usize,
+    ) -> Result<Option<()>, OutOfMemory> {
+        if self.prefix.len() < source.prefix().len()
+            && (self.is_at_start() || shared < source.prefix().len())
+        {
+            // What is not stored anywhere is part of it.
+            return self.push(key, shared).map(Some);
+        }
+        let (to, from) = self.begin(key, shared)?;
+        self.put_rest(source, slot, to, from)
+    }
+
+    /// Begins a key, and a block if it has to be the first of one. Answers its slot, and from which byte on it is
+    /// stored.
+    fn begin(&mut self, key: &[u8], shared: usize) -> Result<(usize, usize), OutOfMemory> {
         let is_head = self.is_at_start();
         if is_head && !self.is_empty() {
             self.start_block(&key[..=shared])?;
         }
-        let text = if is_head { &key[self.prefix.len()..] } else { &key[shared..] };
-        let block = &mut self.block;
         if is_head {
-            block.common = key.len();
+            self.block.common = key.len();
         }
-        block.reserve(text.len())?;
-        copy_chunks(&mut block.text[block.used..], text, text.len()).ok_or(OutOfMemory)?;
-        let slot = block.add(if is_head { key.len() } else { shared });
-        block.add_text(slot, 0, text.len());
         self.note_len(key.len());
-        Ok(())
+        Ok(if is_head {
+            (self.block.add(key.len()), self.prefix.len())
+        } else {
+            (self.block.add(shared), shared)
+        })
+    }
+
+    /// Has the rest of a key of another block, from a byte on, be what is stored of one.
+    fn put_rest(
+        &mut self,
+        source: &SourceBlocks<'s>,
+        slot: usize,
+        to: usize,
+        from: usize,
+    ) -> Result<Option<()>, OutOfMemory> {
+        let Self { block, encoder, .. } = self;
+        let put = source.put_rest(slot, from, encoder.as_ref(), &mut block.parts)?;
+        block.add_parts(to);
+        Ok(put)
     }
 
     /// Ends the block before the next one, of whose keys `separator` is the start of the first.
@@ -236,24 +304,20 @@ impl<'s, 'b> SpliceStage<'s, 'b> {
         count
     }
 
-    /// Puts the text of a key's suffix where that of the next key goes, and answers how long it is; `None`
-    /// if it is damaged.
-    pub(in super::super) fn unpack(
+    /// Appends a key of another block behind another one of this block, with which it shares so many bytes, which
+    /// is more than it shares with the one before it there; `None` if it is damaged.
+    pub(in super::super) fn pass_rest(
         &mut self,
-        source: &SourceBlocks<'_>,
+        source: &SourceBlocks<'s>,
         slot: usize,
-    ) -> Result<Option<usize>, OutOfMemory> {
-        let (block, suffix) = (&mut self.block, source.piece(slot));
-        block.reserve(suffix.bound())?;
-        Ok(copy_piece(&mut block.text[block.used..], suffix))
-    }
-
-    /// Appends a key behind another one of the same block, with which it shares so many bytes. Its rest is what
-    /// was unpacked last, of `len` bytes, behind the first `cut` of them.
-    pub(in super::super) fn pass_rest(&mut self, shared: usize, cut: usize, len: usize) {
-        let slot = self.block.add(shared);
-        self.block.add_text(slot, cut, len);
-        self.note_len(shared + len - cut);
+        shared: usize,
+    ) -> Result<Option<()>, OutOfMemory> {
+        if self.encoder.is_none() {
+            self.note_len(source.key_len(slot) as usize);
+        }
+        let (to, before) = (self.block.add(shared), self.block.parts.len());
+        let put = self.put_rest(source, slot, to, shared)?;
+        Ok(put.filter(|()| self.block.parts.len() > before))
     }
 
     #[inline]
@@ -276,6 +340,9 @@ impl<'s, 'b> SpliceStage<'s, 'b> {
         let Self { block, encoder, codes, encoded, out, prefix, .. } = self;
         let (keys, spans) = (block.keys, &block.spans[..block.texts]);
         let mut stored: [Text<'_>; KEYS] = block.stored;
+        for (slot, parts) in block.parts() {
+            stored[slot] = parts;
+        }
         let slots = block.slots.iter().map(|slot| usize::from(*slot));
         if let Some(encoder) = encoder {
             codes.encode(encoder, &block.text, spans)?;

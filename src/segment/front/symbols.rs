@@ -312,8 +312,33 @@ impl<'a> Coded<'a> {
 
     /// Each code.
     #[inline]
-    fn codes(self) -> &'a [u8] {
+    pub(super) fn codes(self) -> &'a [u8] {
         self.bytes.get(..self.len).unwrap_or(&[])
+    }
+
+    /// Whether each code stands for some bytes.
+    pub(super) fn is_whole(self) -> bool {
+        let mut at = 0;
+        while at < self.codes().len() {
+            match self.symbol_at(at) {
+                Some((_, len, behind)) if len > 0 => at = behind,
+                _ => return false,
+            }
+        }
+        true
+    }
+
+    /// What the code at a place stands for, and how many bytes of that count; and where the next one is. `None` if
+    /// there is no code.
+    #[inline]
+    pub(super) fn symbol_at(self, at: usize) -> Option<(u64, usize, usize)> {
+        match *self.codes().get(at)? {
+            ESCAPE => Some((u64::from(*self.codes().get(at + 1)?), 1, at + 2)),
+            code => {
+                let (word, len) = self.symbols.symbol(code);
+                Some((word, len, at + 1))
+            }
+        }
     }
 
     /// Whether they stand for `text`.

@@ -1,11 +1,12 @@
 //! Proves front-coded keys right: they ascend, and all bytes are those that we would write.
 
 use super::super::points::{PointHash, PointTable};
-use super::block::BlockStage;
+use super::block::{Block, BlockStage, MAX_KEYS};
 use super::cut::{Codes, REACH};
 use super::encode::Encoder;
 use super::forms::KeyBlock;
-use super::recode::recode;
+use super::recode::{put_chained, recode};
+use super::symbols::Piece;
 use super::tree::{FAN, LEVELS, NODE_LEN, TreeBuilder, TreeSink};
 use super::{
     ALIGN, BLOCK_SHIFT, BLOCKS, DirectKeys, Form, Front, FrontKeys, INDEX, PREFIX_AT, TAILS,
@@ -35,8 +36,11 @@ impl FrontKeys<'_> {
             let is_empty = front.prefix.is_empty();
             return if is_empty { Ok(()) } else { Err(damaged(INDEX, 0, PREFIX).into()) };
         }
-        let encoder = self.symbol_list()?;
-        let encoder = encoder.map(|list| Encoder::new(list.as_slice())).transpose()?;
+        // Of a base that was put together from another one: what all keys share beyond the prefix may be left in
+        // them, and codes may be others than the text would be cut into at once.
+        let may_be_spliced = front.form == Form::Chained && front.shift == BLOCK_SHIFT;
+        let symbols = self.symbol_list()?.filter(|_| !may_be_spliced);
+        let encoder = symbols.map(|list| Encoder::new(list.as_slice())).transpose()?;
         let (mut codes, mut coded) = (Codes::default(), Vec::new());
         let mut expected = Expected { keys: self, front, nodes: [0; LEVELS], tails: 0 };
         let mut tree = TreeBuilder::new();
@@ -47,10 +51,10 @@ impl FrontKeys<'_> {
             if front.tree.offset(number)? != end {
                 return Err(damaged(INDEX, number as usize, "blocks follow each other").into());
             }
-            let block = self.block(&front, number)?;
-            let room = block.room(front.prefix.len());
+            let stored = self.block(&front, number)?;
+            let room = stored.room(front.prefix.len());
             keys.try_reserve_keys(room.ok_or_else(|| no_block(number))?)?;
-            block.decode(front.prefix, &mut keys, |_| ()).ok_or_else(|| no_block(number))?;
+            stored.decode(front.prefix, &mut keys, |_| ()).ok_or_else(|| no_block(number))?;
             if number > 0 {
                 let first = keys.get(0);
                 let shared = common_prefix(&last, first);
@@ -74,6 +78,13 @@ impl FrontKeys<'_> {
                     return Err(no_block(number).into());
                 }
                 block = &coded;
+            } else if let KeyBlock::Chained(stored) = &stored
+                && stored.symbols.is_some()
+            {
+                if !rewrite_codes(stored, &stage, front.prefix.len(), &mut coded)? {
+                    return Err(no_block(number).into());
+                }
+                block = &coded;
             }
             let bytes = self.blocks.get(end as usize..self.blocks.len())?;
             if !bytes.starts_with(block) {
@@ -87,9 +98,7 @@ impl FrontKeys<'_> {
             replace(&mut last, key)?;
         }
         tree.finish(&mut expected)?;
-        // What all keys share beyond it is left where a base was put together from another one.
-        let may_be_shorter = front.form == Form::Chained && front.shift == BLOCK_SHIFT;
-        if shortest < front.prefix.len() || shortest > front.prefix.len() && !may_be_shorter {
+        if shortest < front.prefix.len() || shortest > front.prefix.len() && !may_be_spliced {
             return Err(damaged(INDEX, 0, PREFIX).into());
         }
         if end != self.blocks.len() as u64 || expected.tails != self.tails.len() {
@@ -132,6 +141,33 @@ fn rewrite(
         return stage.put_suffixes(written);
     }
     stage.put_whole(front.prefix.len(), written)
+}
+
+/// Writes a block of codes again, of keys that are in `stage`, with the codes that it has; false if one of these has no
+/// symbol.
+fn rewrite_codes(
+    block: &Block<'_>,
+    stage: &BlockStage,
+    prefix_len: usize,
+    written: &mut Vec<u8>,
+) -> Result<bool, OutOfMemory> {
+    let (mut shared, mut stored) = ([0; MAX_KEYS], [(&[][..], 0); MAX_KEYS]);
+    stored[0] = block.start().1;
+    let mut count = 1;
+    for ((_, suffix), (met, _)) in block.steps().zip(stage.steps()) {
+        (stored[count], shared[count]) = (suffix, met as u16);
+        count += 1;
+    }
+    let stored = &stored[..count];
+    let is_whole = |&(codes, len)| match Piece::new(codes, len, block.symbols).plain() {
+        Ok(_) => true,
+        Err(coded) => coded.is_whole(),
+    };
+    if !stored.iter().all(is_whole) {
+        return Ok(false);
+    }
+    let common = stage.common();
+    put_chained(common - prefix_len, (&shared[..count], common), stored, written)
 }
 
 /// The last leaf has zeros for the blocks that it does not have.

@@ -41,7 +41,8 @@ fn bulk_of(model: &Model, width: ValueWidth) -> u64 {
         Some(len) if width == ValueWidth::Bytes && len > 1024 => 0,
         len => len.unwrap_or(0),
     };
-    let bulk = |(key, owned): (&Vec<u8>, &Owned)| 8 * key.len() + value_len(&owned.value);
+    let of_key = |len: usize| if len > 16 { 128 + (len - 16) / 2 } else { 8 * len };
+    let bulk = |(key, owned): (&Vec<u8>, &Owned)| of_key(key.len()) + value_len(&owned.value);
     model.iter().map(bulk).sum::<usize>() as u64
 }
 
