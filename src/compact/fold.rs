@@ -299,7 +299,12 @@ pub(super) fn about_bytes(layers: &Layers) -> u64 {
 fn even_share(all: u64, each: u64) -> u64 {
     let each = each.max(1);
     let twice = each.saturating_mul(2);
-    if all > twice { all.div_ceil(all.div_ceil(each)) } else { twice }
+    if all <= twice {
+        return twice;
+    }
+    // A little more than that: `all` may be an estimate, and what is left over would be a piece by itself.
+    let share = all.div_ceil(all / each);
+    share + share / 32
 }
 
 /// The entries of some layers after those of others.

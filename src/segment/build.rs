@@ -218,7 +218,7 @@ impl<'b> SegmentBuilder<'b> {
     }
 
     /// What they count for where partitions end: the bytes of their values, large ones not counted, and
-    /// eight times those of their keys. Where a run had tombstones, these may count as values of the width
+    /// what those of their keys count for. Where a run had tombstones, these may count as values of the width
     /// that all have.
     pub(crate) fn bulk(&self) -> u64 {
         self.bulk
