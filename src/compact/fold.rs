@@ -193,13 +193,13 @@ fn spliced(
         let bulk = even_share(all_bulk, PIECE_BYTES).min(limits.bytes);
         parts = Some(Room { entries: limits.entries, bulk });
     };
-    let Spliced { pieces, changed_keys, .. } = spliced;
+    let Spliced { pieces, changed_keys, worn_keys, .. } = spliced;
     let written = pieces.iter().map(|piece| piece.segment.len()).sum();
     if written != layers.live {
         return Err(miscounted(written));
     }
     let copied: u64 = pieces.iter().map(|piece| piece.copied).sum();
-    let changed_keys = layers.changed_keys + changed_keys;
+    let changed_keys = layers.changed_keys + changed_keys + worn_keys;
     let is_divided = pieces.len() > 1;
     let pieces = pieces.into_iter().map(|SplicedPiece { bound, segment, bulk, copied }| {
         let live = segment.len();

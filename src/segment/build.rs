@@ -718,15 +718,16 @@ pub(crate) fn bulk_of(key_len: u64, value_len: u64) -> u64 {
 }
 
 /// What a key of so many bytes counts for. Values are copied, keys are put together, compared and encoded: a byte
-/// of those takes as long as some eight of values, but where a key is long it shares most of that with the
-/// one before it. SCRATCHPAD.md section 2.4.
+/// of those takes as long as some eight of values. But to a key of up to about a hundred bytes more is done by the
+/// key than by the byte: of the bytes between, each counts for half of one. SCRATCHPAD.md section 2.8.
 pub(super) fn key_bulk(len: u64) -> u64 {
-    let first = len.min(FIRST_BYTES);
-    8 * first + (len - first) / 2
+    let between = len.clamp(FEW_BYTES, MANY_BYTES) - FEW_BYTES;
+    8 * (len - between.min(len)) + between / 2
 }
 
-/// Bytes of a key that count for more than others.
-const FIRST_BYTES: u64 = 16;
+/// Bytes of a key that count for half as much as one of a value: those behind as many, and before as many.
+const FEW_BYTES: u64 = 16;
+const MANY_BYTES: u64 = 112;
 
 /// The value, unless the entry is a tombstone.
 fn present(entry: Entry<'_>) -> Option<ValueRef<'_>> {

@@ -30,6 +30,8 @@ pub(crate) struct Spliced {
     pub(crate) gone_bulk: u64,
     /// Keys that are new or gone. If there are any, written at once it might be another image.
     pub(crate) changed_keys: u64,
+    /// For how many more it counts that symbols were cut.
+    pub(crate) worn_keys: u64,
 }
 
 /// One of the bases.
@@ -107,6 +109,7 @@ pub(crate) fn splice(
         new_bulk: 0,
         gone_bulk: 0,
         changed_keys,
+        worn_keys: 0,
         copied: 0,
     };
     newer.first();
@@ -136,14 +139,15 @@ pub(crate) fn splice(
     }
     let bulk = splice.bulk(0);
     let Splice { stage, rest, mut pieces, bound, copied, gone_bulk, changed_keys, .. } = splice;
-    let new_bulk = splice.new_bulk + rest.bulk();
+    let (new_bulk, mut worn_keys) = (splice.new_bulk + rest.bulk(), splice.worn_keys);
     if rest.len() > 0 {
+        worn_keys += stage.worn_keys(rest.len());
         let Some(keys) = stage.finish()? else { return Ok(Outcome::Refused) };
         let segment = Arc::new(rest.finish_with(keys)?);
         pieces.try_reserve(1).map_err(|_| OutOfMemory)?;
         pieces.push(SplicedPiece { bound, segment, bulk, copied });
     }
-    Ok(Outcome::Spliced(Spliced { pieces, new_bulk, gone_bulk, changed_keys }))
+    Ok(Outcome::Spliced(Spliced { pieces, new_bulk, gone_bulk, changed_keys, worn_keys }))
 }
 
 /// Makes `prefix`, which is what the stored keys share, what newer ones share too.
@@ -206,6 +210,7 @@ struct Splice<'s, 'b> {
     new_bulk: u64,
     gone_bulk: u64,
     changed_keys: u64,
+    worn_keys: u64,
     /// Of the piece on its way.
     copied: u64,
 }
@@ -241,6 +246,7 @@ impl Splice<'_, '_> {
         let stage = mem::replace(&mut self.stage, stage);
         let rest = SegmentBuilder::new(self.base.width, self.bump, CodecChoice::Plain)?;
         let bulk = self.bulk(0);
+        self.worn_keys += stage.worn_keys(self.rest.len());
         let rest = mem::replace(&mut self.rest, rest);
         let Some(keys) = stage.finish()? else {
             self.is_refused = true;

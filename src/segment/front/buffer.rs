@@ -7,6 +7,7 @@
 use super::block::{MAX_KEYS, Text};
 use super::spread::SPREAD_LEN;
 use super::symbols::Piece;
+use super::weave::WIDEST;
 use crate::arena::OutOfMemory;
 use crate::bytes::common_prefix;
 use crate::key::MAX_KEY_LEN;
@@ -17,7 +18,7 @@ impl Strings {
     /// Makes room for so many bytes of a block's keys.
     pub(super) fn try_reserve_keys(&mut self, bytes: usize) -> Result<(), OutOfMemory> {
         self.clear();
-        self.try_reserve(bytes.saturating_add(SPREAD_LEN + REACH))
+        self.try_reserve(bytes.saturating_add(SPREAD_LEN + WIDEST))
     }
 
     /// Makes room for this many bytes of keys.

@@ -29,6 +29,7 @@ mod unfold;
 mod verify;
 mod walk;
 mod wanted;
+mod weave;
 
 pub(super) use buffer::KeyBuffer;
 pub(super) use build::{FinishedFront, FrontStage};

@@ -2,7 +2,7 @@
 //!
 //! To decode codes and to encode their text again was a third of what it took to splice long keys. So codes are
 //! copied as far as their symbols go, and of one that is needed in part, these few bytes are encoded by
-//! themselves: it may be more codes than for all of the text at once. SCRATCHPAD.md section 2.8.
+//! themselves: seven take up to 14 codes. SCRATCHPAD.md section 2.8.
 
 use super::block::Text;
 use super::buffer::{REACH, copy_chunks};
@@ -20,6 +20,8 @@ pub(super) struct Parts {
     /// With room behind it.
     bytes: Vec<u8>,
     used: usize,
+    /// Codes more than symbols, where these were cut.
+    more: usize,
 }
 
 impl Parts {
@@ -28,9 +30,10 @@ impl Parts {
         self.used
     }
 
-    /// Forgets all of them.
-    pub(super) fn clear(&mut self) {
+    /// Forgets all of them. Answers how many codes more they had than symbols that were cut.
+    pub(super) fn clear(&mut self) -> usize {
         self.used = 0;
+        std::mem::take(&mut self.more)
     }
 
     /// The bytes there, and whatever follows them.
@@ -103,7 +106,7 @@ impl Parts {
     /// Appends codes of the first bytes of a word, where there is room for them.
     #[inline]
     fn encode(&mut self, mut word: u64, len: usize, encoder: &Encoder) {
-        let mut left = len as u32;
+        let (mut left, before) = (len as u32, self.used);
         while left > 0 {
             let cut = encoder.next(word, left);
             if let Some([code, byte]) = self.bytes.get_mut(self.used..self.used + 2) {
@@ -114,6 +117,7 @@ impl Parts {
             word = word.checked_shr(8 * cut.len()).unwrap_or(0);
             left = left.saturating_sub(cut.len());
         }
+        self.more += (self.used - before).saturating_sub(1);
     }
 
     /// Appends bytes, whatever follows them, where there is room.

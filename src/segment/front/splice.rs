@@ -2,9 +2,9 @@
 //! have there.
 //!
 //! What is stored of a key depends on the one before it and, where a block begins, on what all keys
-//! share. So between two keys that are new or gone, suffixes are copied; only what comes behind those,
-//! and the heads of blocks, are written anew. All that is new in a block is encoded together. Symbols
-//! stay what they are.
+//! share. So between two keys that are new or gone, suffixes are copied; what comes behind those, and the
+//! heads of blocks, are put together from what is stored of them and of the keys before
+//! ([`parts`](super::parts)). New keys of a block are encoded together. Symbols stay what they are.
 
 use super::super::int::MAX_WIDTH;
 use super::block::{MAX_KEYS, Text};
@@ -26,6 +26,9 @@ use std::ops::Range;
 const KEYS: usize = 1 << BLOCK_SHIFT;
 
 const _: () = assert!(KEYS <= MAX_KEYS);
+
+/// Codes that there may be more where symbols were cut, as a part of all bytes of blocks.
+const MOST_MORE: usize = 16;
 
 /// A block being put together, of what is stored elsewhere and of text.
 struct Pieces<'s> {
@@ -68,10 +71,10 @@ impl Pieces<'_> {
         }
     }
 
-    /// Forgets all keys.
-    fn clear(&mut self) {
+    /// Forgets all keys. Answers how many codes more they had than symbols that were cut.
+    fn clear(&mut self) -> usize {
         (self.keys, self.texts, self.used, self.put) = (0, 0, 0, 0);
-        self.parts.clear();
+        self.parts.clear()
     }
 
     /// Sees to it that there is room for so many bytes of text.
@@ -139,6 +142,8 @@ pub(in super::super) struct SpliceStage<'s, 'b> {
     out: Vec<u8>,
     /// Bytes of text that were encoded, and of their codes.
     encoded: (usize, usize),
+    /// Codes more than symbols, where these were cut.
+    more_codes: usize,
     /// The lengths of the shortest and the longest key, unless there are symbols.
     lens: (usize, usize),
     /// Each key could be written.
@@ -167,6 +172,7 @@ impl<'s, 'b> SpliceStage<'s, 'b> {
             codes: Codes::default(),
             out: Vec::new(),
             encoded: (0, 0),
+            more_codes: 0,
             lens: (usize::MAX, 0),
             is_whole: true,
         })
@@ -326,14 +332,22 @@ impl<'s, 'b> SpliceStage<'s, 'b> {
     }
 
     /// Whether the keys of the blocks so far are still as they would be stored if all were written at once, as
-    /// far as that can be told in passing: each can be written, symbols do not make the new ones longer, and
-    /// text is not numbers.
+    /// far as that can be told in passing: each can be written, symbols do not make the new ones longer, those that
+    /// were cut leave few codes more, and text is not numbers.
     fn is_worth_it(&self) -> bool {
         let (text, codes) = self.encoded;
         let (shortest, longest) = self.lens;
         let is_numbers =
             self.encoder.is_none() && shortest == longest && (1..=MAX_WIDTH).contains(&longest);
-        self.is_whole && codes <= text && !is_numbers
+        let has_few_more = self.more_codes <= self.stored.blocks.len() / MOST_MORE;
+        self.is_whole && codes <= text && has_few_more && !is_numbers
+    }
+
+    /// For how many keys that come or go it counts that there are more codes now than symbols were cut: if a fourth of
+    /// all were, for all keys.
+    pub(in super::super) fn worn_keys(&self, keys: u64) -> u64 {
+        let worn = 4 * self.more_codes as u64 * keys;
+        worn.checked_div(self.stored.blocks.len() as u64).unwrap_or(0)
     }
 
     fn close_block(&mut self) -> Result<(), OutOfMemory> {
@@ -359,7 +373,7 @@ impl<'s, 'b> SpliceStage<'s, 'b> {
         let shared = (&block.shared[..keys], block.common);
         let common = block.common - prefix.len();
         self.is_whole &= put_chained(common, shared, &stored[..keys], out)?;
-        block.clear();
+        self.more_codes += block.clear();
         self.stored.push(&self.out)
     }
 

@@ -1,7 +1,7 @@
 //! The text of many codes at once, one behind the other, and where that of each begins.
 //!
 //! ```text
-//! text (512 times 8), and room behind it | for each code the place of its text (514 times 2)
+//! for each code the place of its text (258 times 2) | text (256 times 8), and room behind it
 //! ```
 
 use super::buffer::{REACH, copy_piece};
@@ -11,19 +11,22 @@ use crate::strings::Strings;
 use std::ops::Range;
 
 /// Codes at most.
-const RUN: usize = 512;
+pub(super) const RUN: usize = 256;
 
 /// Bytes that their text has at most.
 const TEXT_LEN: usize = RUN * SYMBOL_LEN;
 
-/// Room behind the text, so that it can be copied in whole chunks.
-const PLACES_AT: usize = TEXT_LEN + REACH;
+/// With room behind it, so that it can be copied in whole chunks.
+const ROOM: usize = TEXT_LEN + REACH;
 
 /// Bytes of a place.
 const PLACE_LEN: usize = 2;
 
+/// Bytes of all places, behind which the text is.
+const PLACES_LEN: usize = (RUN + 2) * PLACE_LEN;
+
 /// Bytes of both.
-pub(super) const SPREAD_LEN: usize = PLACES_AT + (RUN + 2) * PLACE_LEN;
+pub(super) const SPREAD_LEN: usize = PLACES_LEN + ROOM;
 
 /// Where the first key of a block is put when it is decoded with others: behind the text of their codes.
 #[inline]
@@ -43,8 +46,8 @@ impl Symbols<'_> {
     ///
     /// No step depends on a code, unless that is an escape.
     #[inline(never)]
-    fn spread(self, codes: &[u8], len: usize, target: &mut [u8; SPREAD_LEN]) {
-        let Some((text, places)) = target.split_first_chunk_mut() else { return };
+    pub(super) fn spread(self, codes: &[u8], len: usize, target: &mut [u8; SPREAD_LEN]) {
+        let Some((places, text)) = target.split_last_chunk_mut() else { return };
         let places = places.as_chunks_mut::<PLACE_LEN>().0;
         let (whole, rest) = codes.as_chunks();
         let (groups, behind) = places.split_at_mut(len.next_multiple_of(GROUP).min(RUN));
@@ -71,7 +74,7 @@ impl Symbols<'_> {
     fn spread_group(
         self,
         group: &[u8; GROUP],
-        text: &mut [u8; PLACES_AT],
+        text: &mut [u8; ROOM],
         (mut at, is_escaped): End,
         places: &mut Places,
     ) -> End {
@@ -93,7 +96,7 @@ impl Symbols<'_> {
     fn spread_each(
         self,
         group: [u8; GROUP],
-        text: &mut [u8; PLACES_AT],
+        text: &mut [u8; ROOM],
         (mut at, mut is_escaped): End,
         places: &mut Places,
     ) -> End {
@@ -113,7 +116,7 @@ impl Symbols<'_> {
 
 /// Puts a word down, and answers its place. Of a forged table text may have any length: it goes round then.
 #[inline]
-fn put(text: &mut [u8; PLACES_AT], at: usize, word: u64) -> [u8; PLACE_LEN] {
+fn put(text: &mut [u8; ROOM], at: usize, word: u64) -> [u8; PLACE_LEN] {
     let start = at % TEXT_LEN;
     text[start..start + SYMBOL_LEN].copy_from_slice(&word.to_le_bytes());
     (at as u16).to_le_bytes()
@@ -122,12 +125,16 @@ fn put(text: &mut [u8; PLACES_AT], at: usize, word: u64) -> [u8; PLACE_LEN] {
 /// Where the text of `len` codes from this one on is, and how long it is; `None` if there are none, or the
 /// last of them is an escape, or has no bytes for another reason.
 #[inline]
-fn text_of(spread: &[u8; SPREAD_LEN], first: usize, len: usize) -> Option<(usize, usize)> {
-    let places = spread[PLACES_AT..].as_chunks::<PLACE_LEN>().0;
+pub(super) fn text_of(
+    spread: &[u8; SPREAD_LEN],
+    first: usize,
+    len: usize,
+) -> Option<(usize, usize)> {
+    let places = spread[..PLACES_LEN].as_chunks::<PLACE_LEN>().0;
     let place = |i: usize| places.get(i).map(|place| usize::from(u16::from_le_bytes(*place)));
     let (from, to) = (place(first)?, place(first + len)?);
     let last = place((first + len).checked_sub(1)?)?;
-    (last < to && from < to).then(|| (from, to - from))
+    (last < to && from < to).then(|| (PLACES_LEN + from, to - from))
 }
 
 /// Codes of a block, the text of which is put down in front of its keys, run by run.
@@ -254,9 +261,9 @@ mod tests {
         let table = Symbols::of(&table).expect("a whole table");
         let mut spread = [0; SPREAD_LEN];
         table.spread(&[0, ESCAPE, b'a', 9, 0], 5, &mut spread);
-        assert_eq!(text_of(&spread, 0, 1), Some((0, 1)));
+        assert_eq!(text_of(&spread, 0, 1), Some((PLACES_LEN, 1)));
         assert_eq!(text_of(&spread, 0, 2), None, "an escape ends it");
-        assert_eq!(text_of(&spread, 0, 3), Some((0, 2)));
+        assert_eq!(text_of(&spread, 0, 3), Some((PLACES_LEN, 2)));
         assert_eq!(text_of(&spread, 3, 1), None, "no symbol");
         assert_eq!(text_of(&spread, 4, 0), None, "no codes");
         assert_eq!(text_of(&spread, RUN, 2), None, "more than there may be");

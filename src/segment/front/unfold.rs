@@ -1,4 +1,5 @@
-//! Decodes the keys of a chained block, one behind the other, in few steps.
+//! Decodes the keys of a chained block, one behind the other, in few steps; those of short ones as
+//! [rows](super::weave).
 //!
 //! What is known for all of them stays in registers: whether they are codes, where the next suffix is, and
 //! where the last key is. SCRATCHPAD.md section 3.9.
@@ -22,13 +23,17 @@ impl Block<'_> {
         note: &mut impl FnMut(usize),
     ) -> Option<()> {
         match self.symbols {
-            None => self.unfold_text(prefix_len, keys, note),
-            Some(symbols) => self.unfold_codes(symbols, prefix_len, keys, note),
+            None => self
+                .weave_text(prefix_len, keys, note)
+                .or_else(|| self.unfold_text(prefix_len, keys, note)),
+            Some(symbols) => self
+                .weave_codes(symbols, prefix_len, keys, note)
+                .or_else(|| self.unfold_codes(symbols, prefix_len, keys, note)),
         }
     }
 
     #[inline(never)]
-    fn unfold_text(
+    pub(super) fn unfold_text(
         self,
         prefix_len: usize,
         keys: &mut Strings,
@@ -44,7 +49,7 @@ impl Block<'_> {
     /// The text of many codes is put in front of the keys at once, whatever the lengths of suffixes: no jump
     /// depends on these then. SCRATCHPAD.md section 3.9.
     #[inline(never)]
-    fn unfold_codes(
+    pub(super) fn unfold_codes(
         self,
         symbols: Symbols<'_>,
         prefix_len: usize,

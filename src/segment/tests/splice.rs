@@ -18,7 +18,7 @@ struct Whole {
 }
 
 fn spliced(base: &Segment, newer: &Segment) -> Option<Whole> {
-    let Spliced { mut pieces, new_bulk, gone_bulk, changed_keys } = divided(base, newer, None)?;
+    let Spliced { mut pieces, new_bulk, gone_bulk, changed_keys, .. } = divided(base, newer, None)?;
     let piece = pieces.pop();
     assert!(pieces.is_empty());
     let copied = piece.as_ref().map_or(0, |piece| piece.copied);
@@ -41,7 +41,11 @@ fn bulk_of(model: &Model, width: ValueWidth) -> u64 {
         Some(len) if width == ValueWidth::Bytes && len > 1024 => 0,
         len => len.unwrap_or(0),
     };
-    let of_key = |len: usize| if len > 16 { 128 + (len - 16) / 2 } else { 8 * len };
+    let of_key = |len: usize| match len {
+        0..=16 => 8 * len,
+        17..=112 => 128 + (len - 16) / 2,
+        _ => 128 + 48 + 8 * (len - 112),
+    };
     let bulk = |(key, owned): (&Vec<u8>, &Owned)| of_key(key.len()) + value_len(&owned.value);
     model.iter().map(bulk).sum::<usize>() as u64
 }
