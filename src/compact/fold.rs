@@ -302,9 +302,10 @@ fn even_share(all: u64, each: u64) -> u64 {
     if all <= twice {
         return twice;
     }
-    // A little more than that: `all` may be an estimate, and what is left over would be a piece by itself.
+    // The last one gets less: `all` may be an estimate, of which nothing must be left over; and partitions of one size
+    // would all come to be divided, and have their overlays folded, at the same time.
     let share = all.div_ceil(all / each);
-    share + share / 32
+    share + share / 8
 }
 
 /// The entries of some layers after those of others.

@@ -5,7 +5,8 @@
 //! ```
 //! The last code has no symbol: it says that the next byte stands for itself. The stored symbols
 //! ascend, first by their bytes, then by their length; codes behind the last one have zeros. Text is
-//! cut from its start on, and each time the longest symbol is taken that it goes on with.
+//! cut from its start on, and each time the longest symbol is taken that it goes on with; but codes that are
+//! copied from other keys may be cut elsewhere.
 
 use super::wanted::Wanted;
 use crate::bytes::common_prefix;

@@ -1,4 +1,5 @@
-//! Proves front-coded keys right: they ascend, and all bytes are those that we would write.
+//! Proves front-coded keys right: they ascend, and all bytes are those that we would write, but that codes of
+//! chained blocks may be others for the same text, as they are where bases are put together from others.
 
 use super::super::points::{PointHash, PointTable};
 use super::block::{Block, BlockStage, MAX_KEYS};
