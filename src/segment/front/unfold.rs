@@ -43,7 +43,7 @@ impl Block<'_> {
         let copy = |bytes: &mut [u8], target, at, len| {
             copy_chunks(bytes.get_mut(target..)?, tail.get(at..)?, len)
         };
-        self.unfold::<true>(prefix_len, keys, note, |_, at, len, _| Some((at, len)), copy)
+        self.unfold(prefix_len, keys, note, |_, at, len, _| Some((at, len)), copy)
     }
 
     /// The text of many codes is put in front of the keys at once, whatever the lengths of suffixes: no jump
@@ -58,14 +58,14 @@ impl Block<'_> {
     ) -> Option<()> {
         let mut runs = Runs::new(symbols, self.tail, self.len);
         let find = |keys: &mut Strings, at, len, is_long| runs.find(keys, at, len, is_long);
-        self.unfold::<false>(prefix_len, keys, note, find, repeat_chunks)
+        self.unfold(prefix_len, keys, note, find, repeat_chunks)
     }
 
     /// Puts keys together. `find` tells where the text of a suffix is and how long, of which it is known where
     /// it is stored and how long it is there; `copy` copies it.
     #[expect(clippy::inline_always, reason = "whether they are codes is known outside of a loop")]
     #[inline(always)]
-    fn unfold<const IS_PLAIN: bool>(
+    fn unfold(
         self,
         prefix_len: usize,
         keys: &mut Strings,
@@ -78,10 +78,6 @@ impl Block<'_> {
         let mut at = block_end - self.rest.bytes.len();
         let &[.., start, end] = &*keys.bounds else { return None };
         let (mut start, mut end) = (start as usize, end as usize);
-        // The first bytes of a key are read where they were written longest ago: what has just been written in
-        // two pieces would be waited for.
-        let (mut origin, mut valid) = (start, 0);
-        let mut falls = 0;
         for &tag in self.rest.tags {
             let (mut shared, mut len) = (usize::from(tag >> 4), usize::from(tag & 15));
             let mut is_long = false;
@@ -101,20 +97,13 @@ impl Block<'_> {
             if shared + added > MAX_KEY_LEN {
                 return None;
             }
-            origin = if !IS_PLAIN || shared > valid { start } else { origin };
-            valid = shared;
             let target = end + shared;
             keys.reserve(target + added);
             let bytes = &mut *keys.bytes;
-            repeat_chunks(bytes, end, origin, shared)?;
+            repeat_chunks(bytes, end, start, shared)?;
             copy(bytes, target, from, added)?;
-            // Greater than the one before it: its first new byte says so, if that has one there. Of short keys, where
-            // that is as good as thrown by a coin, no jump depends on it.
-            let has_more = shared < end - start;
-            if IS_PLAIN {
-                let [was, is] = [*bytes.get(start + shared)?, *bytes.get(target)?];
-                falls |= u8::from(has_more) & u8::from(was >= is);
-            } else if has_more && bytes.get(start + shared) >= bytes.get(target) {
+            // Greater than the one before it: its first new byte says so, if that has one there.
+            if shared < end - start && bytes.get(start + shared) >= bytes.get(target) {
                 return None;
             }
             at += len;
@@ -123,6 +112,6 @@ impl Block<'_> {
             keys.bounds.push(end as u32);
             note(shared);
         }
-        (falls == 0).then_some(())
+        Some(())
     }
 }
