@@ -302,8 +302,8 @@ fn even_share(all: u64, each: u64) -> u64 {
     if all <= twice {
         return twice;
     }
-    // The last one gets less: `all` may be an estimate, of which nothing must be left over; and partitions of one size
-    // would all come to be divided, and have their overlays folded, at the same time.
+    // Of two, the second gets less: `all` may be an estimate, of which nothing should be left over; and partitions of
+    // one size would all come to be divided, and have their overlays folded, at the same time.
     let share = all.div_ceil(all / each);
     share + share / 8
 }

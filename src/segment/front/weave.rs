@@ -8,10 +8,9 @@ use super::block::{Block, HALF_MAX, MAX_KEYS};
 use super::spread::{RUN, SPREAD_LEN, text_of};
 use super::symbols::Symbols;
 use crate::strings::Strings;
-use std::array;
 
 /// Bytes of the widest row.
-pub(super) const WIDEST: usize = 128;
+pub(super) const WIDEST: usize = 64;
 
 /// Rows that begin with ones, as many as any key shares, and end with zeros.
 static MASKS: [u8; 2 * WIDEST] = {
@@ -24,9 +23,12 @@ static MASKS: [u8; 2 * WIDEST] = {
     masks
 };
 
-/// Whether the last key has more bytes than these.
-fn is_longer(keys: &Strings, most: u32) -> bool {
-    matches!(&*keys.bounds, [.., start, end] if end - start > most)
+/// Bytes of the last key at most: rows of 128 bytes take as long as pieces.
+const LONGEST: usize = 48;
+
+/// Whether the last key has more.
+fn is_longer(keys: &Strings) -> bool {
+    matches!(&*keys.bounds, [.., start, end] if (end - start) as usize > LONGEST)
 }
 
 /// Where keys go, and the last one that is there.
@@ -43,7 +45,8 @@ struct Target<'a> {
 
 impl Block<'_> {
     /// As [`decode_rest`](Self::decode_rest), of text. `None` also where keys are too long for it, there is no room for
-    /// them yet, or the block stands too close to an end; nothing has changed then.
+    /// them yet, or a suffix stands too close to the start or the end of the bytes; there are no other keys then.
+    /// What has been done until then is lost.
     #[inline(never)]
     pub(super) fn weave_text(
         self,
@@ -54,7 +57,6 @@ impl Block<'_> {
         let find = |at, len| Some((at, len));
         self.weave_keys(keys, 0, note, |width, _, target| match width {
             32 => self.weave::<32>(prefix_len, self.tail, find, target),
-            64 => self.weave::<64>(prefix_len, self.tail, find, target),
             _ => self.weave::<WIDEST>(prefix_len, self.tail, find, target),
         })
     }
@@ -70,8 +72,8 @@ impl Block<'_> {
     ) -> Option<()> {
         let len = self.rest.bytes.len();
         let first = self.len - len;
-        // Of keys that are longer, what it takes to find their suffixes is most of it.
-        if len > RUN || is_longer(keys, 48) {
+        // Codes are not spread for longer ones.
+        if len > RUN || is_longer(keys) {
             return None;
         }
         let codes = self.tail.get(first..)?;
@@ -81,7 +83,7 @@ impl Block<'_> {
             let find = |at: usize, len| text_of(spread, at - first, len);
             match width {
                 32 => self.weave::<32>(prefix_len, spread, find, target),
-                _ => self.weave::<64>(prefix_len, spread, find, target),
+                _ => self.weave::<WIDEST>(prefix_len, spread, find, target),
             }
         })
     }
@@ -102,8 +104,7 @@ impl Block<'_> {
         // Most of the others are about as long.
         let width = match end - start {
             0..=20 => 32,
-            21..=48 => 64,
-            49..=104 => WIDEST,
+            21..=LONGEST => WIDEST,
             _ => return None,
         };
         let (front, bytes) = keys.bytes.split_at_mut_checked(before)?;
@@ -157,7 +158,12 @@ impl Block<'_> {
             // Greater than the one before it: its first new byte says so, if that has one there. No jump depends on it.
             let is_less = *bytes.get(start + shared)? >= *source.get(from)?;
             falls |= (shared < end - start) & is_less;
-            row = array::from_fn(|i| row[i] & mask[i] | rest[i] & !mask[i]);
+            // Not by a closure: where that is not inlined, it is a call for each byte.
+            let mut i = 0;
+            while i < W {
+                row[i] = row[i] & mask[i] | rest[i] & !mask[i];
+                i += 1;
+            }
             *bytes.get_mut(end..)?.first_chunk_mut()? = row;
             at += len;
             (start, end) = (end, end + shared + added);
