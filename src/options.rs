@@ -75,9 +75,10 @@ pub struct Options {
     /// than twice as many divides it, and one that leaves less than a quarter joins it with a
     /// neighbour, if both have at most half as many. Partitions of larger keys and values are divided
     /// before that: at 8 MiB, where a byte of a key counts for eight, but for those behind the first 16
-    /// and before the 113th, each of which counts for half a byte (116,509 entries of `u64` both, 49,000 of
-    /// 85 bytes of text), so that folds take some milliseconds each. A saved file depends on this, on the profiles that its segments were made for, and on the entries, on nothing else. At
-    /// least 1. Default: 65,536.
+    /// and before the 113th, each of which counts for half a byte (116,509 entries of `u64` both, 49,000
+    /// of 85 bytes of text), so that folds take some milliseconds each. A saved file depends on this, on
+    /// the profiles that its segments were made for, and on the entries, on nothing else. At least 1.
+    /// Default: 65,536.
     pub partition_entries: usize,
     /// What segments are made for. Those of an opened file stay as they were saved until a fold has to
     /// write them; [`compact`](crate::MemKV::compact) writes text anew that was made for something else,

@@ -144,8 +144,9 @@ impl<K: Key, V: Value> MemKV<K, V> {
     }
 
     /// Folds all that is in the delta and the overlay into the base, and returns when that is
-    /// done: the smallest state of the map, but for some hundredths where text was copied from older bases. Bases made for another
-    /// [`profile`](crate::Options::profile), by whoever saved the file, are written anew.
+    /// done: the smallest state of the map, but for some hundredths where text was copied from older
+    /// bases. Bases made for another [`profile`](crate::Options::profile), by whoever saved the file, are
+    /// written anew.
     ///
     /// Never needed for correctness: with [`Compaction::Background`](crate::Compaction::Background)
     /// folding happens by itself. Other threads read and write meanwhile.

@@ -722,7 +722,7 @@ pub(crate) fn bulk_of(key_len: u64, value_len: u64) -> u64 {
 /// key than by the byte: of the bytes between, each counts for half of one. SCRATCHPAD.md section 2.8.
 pub(super) fn key_bulk(len: u64) -> u64 {
     let between = len.clamp(FEW_BYTES, MANY_BYTES) - FEW_BYTES;
-    8 * (len - between.min(len)) + between / 2
+    8 * (len - between) + between / 2
 }
 
 /// Bytes of a key that count for half as much as one of a value: those behind as many, and before as many.
