@@ -457,10 +457,9 @@ impl Splice<'_, '_> {
     /// Appends a key of the block, which shares more with the newer one before it than with the one before
     /// that.
     fn pass_rest(&mut self, slot: usize, shared: usize) -> Result<(), Error> {
-        match self.stage.pass_rest(&self.source, slot, shared)? {
-            Some(()) => Ok(()),
-            None => Err(self.source.damaged().into()),
-        }
+        self.stage
+            .pass_rest(&self.source, slot, shared)?
+            .ok_or_else(|| self.source.damaged().into())
     }
 
     /// Appends a key of the block, which is put together for that. It shares `known` bytes with the last one,
@@ -473,10 +472,9 @@ impl Splice<'_, '_> {
         }
         self.key_bulk += key_bulk(key.len() as u64);
         self.last = Last::Slot(slot);
-        match self.stage.pass_key(&self.source, slot, key, shared)? {
-            Some(()) => Ok(()),
-            None => Err(self.source.damaged().into()),
-        }
+        self.stage
+            .pass_key(&self.source, slot, key, shared)?
+            .ok_or_else(|| self.source.damaged().into())
     }
 
     /// Puts the key of a slot together, which comes next. Answers what it shares with the last one, `known` if

@@ -199,6 +199,34 @@ impl KeyBuffer {
     }
 }
 
+/// Bytes, one piece behind the other, and room behind them for whole chunks.
+#[derive(Default)]
+pub(super) struct Appended {
+    pub(super) bytes: Vec<u8>,
+    pub(super) used: usize,
+}
+
+impl Appended {
+    /// Sees to it that there is room for so many bytes.
+    #[inline]
+    pub(super) fn try_reserve(&mut self, len: usize) -> Result<(), OutOfMemory> {
+        let room = self.used + len + REACH;
+        if room > self.bytes.len() {
+            self.bytes.try_reserve(room.max(2 * self.bytes.len()) - self.bytes.len())?;
+            self.bytes.resize(self.bytes.capacity(), 0);
+        }
+        Ok(())
+    }
+
+    /// Appends the first `len` of some bytes, where there is room; `None` if there is none.
+    #[inline]
+    pub(super) fn copy(&mut self, bytes: &[u8], len: usize) -> Option<()> {
+        copy_chunks(self.bytes.get_mut(self.used..)?, bytes, len)?;
+        self.used += len;
+        Some(())
+    }
+}
+
 /// Bytes of a block of short keys, for which there is room from the first one on: to grow key by key
 /// would take half of the time of a short walk. SCRATCHPAD.md section 3.6.
 const FEW_KEYS: usize = 2048 - REACH;

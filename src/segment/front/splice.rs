@@ -8,7 +8,7 @@
 
 use super::super::int::MAX_WIDTH;
 use super::block::{MAX_KEYS, Text};
-use super::buffer::{REACH, copy_chunks};
+use super::buffer::Appended;
 use super::build::{FinishedFront, Separators};
 use super::cut::{Codes, Span};
 use super::encode::Encoder;
@@ -43,9 +43,8 @@ struct Pieces<'s> {
     spans: [Span; KEYS],
     slots: [u8; KEYS],
     texts: usize,
-    /// Their text, and room behind it.
-    text: Vec<u8>,
-    used: usize,
+    /// Their text.
+    text: Appended,
     /// What is stored of the others, where that of each ends, and which they are.
     parts: Parts,
     ends: [(u32, u8); KEYS],
@@ -63,8 +62,7 @@ impl Pieces<'_> {
             spans: [(0, 0); KEYS],
             slots: [0; KEYS],
             texts: 0,
-            text: Vec::new(),
-            used: 0,
+            text: Appended::default(),
             parts: Parts::default(),
             ends: [(0, 0); KEYS],
             put: 0,
@@ -73,19 +71,8 @@ impl Pieces<'_> {
 
     /// Forgets all keys. Answers how many codes more they had than symbols that were cut.
     fn clear(&mut self) -> usize {
-        (self.keys, self.texts, self.used, self.put) = (0, 0, 0, 0);
+        (self.keys, self.texts, self.text.used, self.put) = (0, 0, 0, 0);
         self.parts.clear()
-    }
-
-    /// Sees to it that there is room for so many bytes of text.
-    #[inline]
-    fn reserve(&mut self, len: usize) -> Result<(), OutOfMemory> {
-        let room = self.used + len + REACH;
-        if room > self.text.len() {
-            self.text.try_reserve(room.max(2 * self.text.len()) - self.text.len())?;
-            self.text.resize(self.text.capacity(), 0);
-        }
-        Ok(())
     }
 
     /// Appends a key, which shares so many bytes with the one before it. Answers its slot.
@@ -99,14 +86,17 @@ impl Pieces<'_> {
         slot
     }
 
-    /// Has so many bytes of text, from where there is room, be what is stored of a key.
+    /// Has a text be what is stored of a key.
     #[inline]
-    fn add_text(&mut self, slot: usize, len: usize) {
+    fn add_text(&mut self, slot: usize, text: &[u8]) -> Result<(), OutOfMemory> {
+        self.text.try_reserve(text.len())?;
+        let start = self.text.used as u32;
+        self.text.copy(text, text.len()).ok_or(OutOfMemory)?;
         // There are 16 keys of some 65,535 bytes at most.
-        self.spans[self.texts] = (self.used as u32, (self.used + len) as u32);
+        self.spans[self.texts] = (start, self.text.used as u32);
         self.slots[self.texts] = slot as u8;
         self.texts += 1;
-        self.used += len;
+        Ok(())
     }
 
     /// Has what was appended last to the parts be what is stored of a key.
@@ -199,11 +189,7 @@ impl<'s, 'b> SpliceStage<'s, 'b> {
     /// Appends a key that is greater than the one before it, and shares so many bytes with that.
     pub(in super::super) fn push(&mut self, key: &[u8], shared: usize) -> Result<(), OutOfMemory> {
         let (slot, from) = self.begin(key, shared)?;
-        let (block, text) = (&mut self.block, &key[from..]);
-        block.reserve(text.len())?;
-        copy_chunks(&mut block.text[block.used..], text, text.len()).ok_or(OutOfMemory)?;
-        block.add_text(slot, text.len());
-        Ok(())
+        self.block.add_text(slot, &key[from..])
     }
 
     /// Appends the key of another block's slot, `key`, which is greater than the one before it, and shares so
@@ -232,15 +218,12 @@ impl<'s, 'b> SpliceStage<'s, 'b> {
         if is_head && !self.is_empty() {
             self.start_block(&key[..=shared])?;
         }
-        if is_head {
-            self.block.common = key.len();
-        }
         self.note_len(key.len());
-        Ok(if is_head {
-            (self.block.add(key.len()), self.prefix.len())
-        } else {
-            (self.block.add(shared), shared)
-        })
+        if !is_head {
+            return Ok((self.block.add(shared), shared));
+        }
+        self.block.common = key.len();
+        Ok((self.block.add(key.len()), self.prefix.len()))
     }
 
     /// Has the rest of a key of another block, from a byte on, be what is stored of one.
@@ -359,7 +342,7 @@ impl<'s, 'b> SpliceStage<'s, 'b> {
         }
         let slots = block.slots.iter().map(|slot| usize::from(*slot));
         if let Some(encoder) = encoder {
-            codes.encode(encoder, &block.text, spans)?;
+            codes.encode(encoder, &block.text.bytes, spans)?;
             for (slot, codes) in slots.zip(codes.texts()) {
                 stored[slot] = codes;
                 encoded.1 += codes.1;
@@ -367,7 +350,7 @@ impl<'s, 'b> SpliceStage<'s, 'b> {
             encoded.0 += spans.iter().map(|(start, end)| (end - start) as usize).sum::<usize>();
         } else {
             for (slot, &(start, end)) in slots.zip(spans) {
-                stored[slot] = (&block.text[start as usize..], (end - start) as usize);
+                stored[slot] = (&block.text.bytes[start as usize..], (end - start) as usize);
             }
         }
         let shared = (&block.shared[..keys], block.common);

@@ -26,11 +26,6 @@ static MASKS: [u8; 2 * WIDEST] = {
 /// Bytes of the last key at most: rows of 128 bytes take as long as pieces.
 const LONGEST: usize = 48;
 
-/// Whether the last key has more.
-fn is_longer(keys: &Strings) -> bool {
-    matches!(&*keys.bounds, [.., start, end] if (end - start) as usize > LONGEST)
-}
-
 /// Where keys go, and the last one that is there.
 struct Target<'a> {
     bytes: &'a mut [u8],
@@ -72,8 +67,7 @@ impl Block<'_> {
     ) -> Option<()> {
         let len = self.rest.bytes.len();
         let first = self.len - len;
-        // Codes are not spread for longer ones.
-        if len > RUN || is_longer(keys) {
+        if len > RUN {
             return None;
         }
         let codes = self.tail.get(first..)?;
