@@ -27,7 +27,7 @@ use crate::strings::Strings;
 pub(super) const HALF_MAX: usize = 15;
 
 /// First byte of a length of two more bytes; shorter ones are their one byte.
-const LONG: u8 = 255;
+pub(super) const LONG: u8 = 255;
 
 /// Most keys of a block.
 pub(super) const MAX_KEYS: usize = 32;

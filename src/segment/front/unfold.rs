@@ -4,12 +4,13 @@
 //! What is known for all of them stays in registers: whether they are codes, where the next suffix is, and
 //! where the last key is. SCRATCHPAD.md section 3.9.
 
-use super::block::{Block, HALF_MAX, take_len_at};
+use super::block::{Block, HALF_MAX, LONG, take_len_at};
 use super::buffer::{copy_chunks, repeat_chunks};
 use super::spread::Runs;
 use super::symbols::Symbols;
 use crate::key::MAX_KEY_LEN;
 use crate::strings::Strings;
+use std::hint::select_unpredictable;
 
 impl Block<'_> {
     /// Decodes the keys that are left behind the last one of `keys`, which is the one before them and has
@@ -43,7 +44,7 @@ impl Block<'_> {
         let copy = |bytes: &mut [u8], target, at, len| {
             copy_chunks(bytes.get_mut(target..)?, tail.get(at..)?, len)
         };
-        self.unfold(prefix_len, keys, note, |_, at, len, _| Some((at, len)), copy)
+        self.unfold::<false>(prefix_len, keys, note, |_, at, len, _| Some((at, len)), copy)
     }
 
     /// The text of many codes is put in front of the keys at once, whatever the lengths of suffixes: no jump
@@ -58,14 +59,14 @@ impl Block<'_> {
     ) -> Option<()> {
         let mut runs = Runs::new(symbols, self.tail, self.len);
         let find = |keys: &mut Strings, at, len, is_long| runs.find(keys, at, len, is_long);
-        self.unfold(prefix_len, keys, note, find, repeat_chunks)
+        self.unfold::<true>(prefix_len, keys, note, find, repeat_chunks)
     }
 
     /// Puts keys together. `find` tells where the text of a suffix is and how long, of which it is known where
     /// it is stored and how long it is there; `copy` copies it.
     #[expect(clippy::inline_always, reason = "whether they are codes is known outside of a loop")]
     #[inline(always)]
-    fn unfold(
+    fn unfold<const CODED: bool>(
         self,
         prefix_len: usize,
         keys: &mut Strings,
@@ -82,11 +83,22 @@ impl Block<'_> {
             let (mut shared, mut len) = (usize::from(tag >> 4), usize::from(tag & 15));
             let mut is_long = false;
             for half in [&mut shared, &mut len] {
-                if *half == HALF_MAX {
+                let is_max = *half == HALF_MAX;
+                // Of codes there are about as often 16 and more as less, of text it is mostly the same: no jump
+                // depends on the former.
+                let extra = match CODED {
+                    true => select_unpredictable(is_max, tail.get(at).copied().unwrap_or(0), 0),
+                    false if is_max => *tail.get(at)?,
+                    false => 0,
+                };
+                if extra == LONG {
                     let (extra, behind) = take_len_at(tail, at)?;
                     *half += extra;
-                    is_long |= behind > at + 1;
+                    is_long = true;
                     at = behind;
+                } else {
+                    *half += usize::from(extra);
+                    at += usize::from(is_max);
                 }
             }
             (shared, len) = (least + shared, len + 1);
