@@ -74,8 +74,8 @@ pub struct Options {
     /// Entries of a partition, the key range that is folded at once: a fold that would write more
     /// than twice as many divides it, and one that leaves less than a quarter joins it with a
     /// neighbour, if both have at most half as many. Partitions of larger keys and values are divided
-    /// before that: at 8 MiB, where a byte of a key counts for eight, but for those behind the first 16
-    /// and before the 113th, each of which counts for half a byte (116,509 entries of `u64` both, 49,000
+    /// before that: at 7 MiB, where a byte of a key counts for eight, but for those behind the first 16
+    /// and before the 113th, each of which counts for half a byte (101,945 entries of `u64` both, 43,000
     /// of 85 bytes of text), so that folds take some milliseconds each. A saved file depends on this, on
     /// the profiles that its segments were made for, and on the entries, on nothing else. At least 1.
     /// Default: 65,536.

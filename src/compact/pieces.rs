@@ -11,7 +11,7 @@ use bumpalo::Bump;
 /// What the entries of a partition are meant to count for at most: the bytes of their values, without
 /// large ones, and eight times those of their keys, of long ones less. A fold of so many takes some
 /// milliseconds.
-pub(super) const PIECE_BYTES: u64 = 4 << 20;
+pub(super) const PIECE_BYTES: u64 = 7 << 19;
 
 /// Where a piece ends: with the entry that brings it to one of these.
 #[derive(Clone, Copy, Debug)]

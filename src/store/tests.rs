@@ -359,7 +359,7 @@ fn a_damaged_map_is_not_saved_as_a_sound_one() {
 #[test]
 fn an_open_reads_a_few_blocks_however_large_the_store() {
     let folder = folder();
-    for (count, partitions) in [(3_000, 1), (400_000, 9)] {
+    for (count, partitions) in [(3_000, 1), (400_000, 10)] {
         let path = folder.path().join("map");
         let entries = (0..count).map(|n| (format!("key {n:07}"), vec![]));
         let map = Map::from_sorted(entries).expect("memory for a test");
