@@ -126,7 +126,7 @@ mod tests {
             first += usize::from(is_handed && order.lock()[0] == "waiter");
         }
         // One that gets no processor for as long as others look after it loses its turn.
-        assert!(first > handed / 2, "{first} of {handed}");
+        assert!(first > ROUNDS / 2, "{first} of {handed}");
     }
 
     #[test]
