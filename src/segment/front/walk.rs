@@ -2,6 +2,7 @@
 
 use super::buffer::KeyBuffer;
 use super::{Front, FrontKeys, no_block};
+use crate::arena::{CACHE_LINE, prefetch};
 use crate::batch::LentKeys;
 use crate::error::Corruption;
 use crate::range::Direction;
@@ -253,6 +254,7 @@ fn decode_down(
     let (number, _) = front.place(next);
     let more = (most >> front.shift).saturating_sub(1) as u64;
     let farthest = number.saturating_sub(more);
+    ask(keys, &front, farthest.saturating_sub(more + 1)..farthest);
     for block in farthest..=number {
         // If keys are much longer than the last one, all but the nearest are left for the next time.
         if strings.text_len() > 4 * MOST_TEXT {
@@ -266,6 +268,21 @@ fn decode_down(
         return Err(no_block(number));
     }
     Ok(first..first + strings.len() as u64)
+}
+
+/// Asks for the memory of some blocks below those that are decoded, which are likely to come next: nothing but
+/// this asks for memory downwards, where each run of blocks is read upwards. SCRATCHPAD.md section 3.14.
+#[inline]
+fn ask(keys: FrontKeys<'_>, front: &Front<'_>, blocks: Range<u64>) {
+    let Some(last) = blocks.end.checked_sub(1) else { return };
+    let span = |block| keys.span(front, front.tree.reach(block));
+    // Damage will be met again.
+    if let (Ok(first), Ok(last)) = (span(blocks.start), span(last)) {
+        let lines = (first.start..last.end).step_by(CACHE_LINE);
+        for line in lines.take(MOST_TEXT / CACHE_LINE) {
+            prefetch(keys.blocks.admitted(), line);
+        }
+    }
 }
 
 /// Appends the keys of a block, which ascend, and are greater than those that are there.
