@@ -54,15 +54,8 @@ impl Core {
         }
         let (mut left, mut retired) = (asked, Numbers::default());
         while let Some(first) = left.into_iter().next() {
-            let mut same = Numbers::default();
-            for number in left {
-                if positions[number] == positions[first] {
-                    same.insert(number);
-                }
-            }
-            for number in same {
-                left.remove(number);
-            }
+            let same = left.and(Numbers::which(|number| positions[number] == positions[first]));
+            left = left.without(same);
             let partition = &directory.partitions()[positions[first]];
             if !partition.begin_batch(keys, same, batch, answer) {
                 for number in same {

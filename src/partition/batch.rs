@@ -5,7 +5,7 @@ use super::{Layers, Partition};
 use crate::entry::ValueBuf;
 use crate::error::Corruption;
 use crate::filter::KeyHash;
-use crate::segment::{Lookup, Segment, Soon, SoonSearch, Stepped};
+use crate::segment::{Lookup, Segment, Soon, SoonSearch, Stepped, TextBegun, TextSearch};
 use crate::sync::{Arc, read_soon};
 
 /// Keys that are looked up at once. SCRATCHPAD.md section 3.4.
@@ -28,6 +28,24 @@ impl Numbers {
     #[inline]
     pub(crate) fn insert(&mut self, number: usize) {
         self.0 |= 1 << number;
+    }
+
+    /// Those of a whole batch for which this is so: all are looked at, without a jump.
+    #[inline]
+    pub(crate) fn which(is_so: impl Fn(usize) -> bool) -> Self {
+        Self((0..BATCH).fold(0, |numbers, number| numbers | u32::from(is_so(number)) << number))
+    }
+
+    /// Those that are among both.
+    #[inline]
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// Those that are not among the others.
+    #[inline]
+    pub(crate) fn without(self, others: Self) -> Self {
+        Self(self.0 & !others.0)
     }
 
     /// One less.
@@ -182,15 +200,50 @@ impl Batch {
         open: &mut Numbers,
         answer: &mut impl FnMut(usize, &[u8]),
     ) -> Result<(), Corruption> {
+        let mut search = Search { keys, segments: [None; BATCH], left: Numbers::default() };
+        for number in *open {
+            if let Some(segment) = self.of(number).and_then(|layers| segment_of(layers, number)) {
+                search.segments[number] = Some(segment);
+                search.left.insert(number);
+            }
+        }
+        let mut found = |number: usize, value: Option<&[u8]>| {
+            open.remove(number);
+            if let Some(value) = value {
+                answer(number, value);
+            }
+        };
+        // Where one has numbers, most others have.
+        let first = search.left.into_iter().next().and_then(|first| search.segments[first]);
+        if first.is_some_and(Segment::has_numbers) {
+            search.of_numbers(&mut found);
+        }
+        if !search.left.is_empty() {
+            search.of_text(&mut found);
+        }
+        if search.left.is_empty() { Ok(()) } else { search.of_any(&mut found) }
+    }
+}
+
+/// Gets of some keys, each in a segment of its own, that wait for memory together. What they find is told
+/// with the number of the key: the value, if there is not a tombstone.
+struct Search<'s, 'k> {
+    keys: &'s [&'k [u8]],
+    segments: [Option<&'s Segment>; BATCH],
+    /// Keys that nothing is known about yet, each of which has a segment.
+    left: Numbers,
+}
+
+impl Search<'_, '_> {
+    /// Those that are in segments of numbers, in few steps, as far as that is possible.
+    #[inline]
+    fn of_numbers(&mut self, found: &mut impl FnMut(usize, Option<&[u8]>)) {
         // Not copies of a constant: these would be copied whole.
         let mut searches: [Option<SoonSearch<'_>>; BATCH] = std::array::from_fn(|_| None);
         let (mut soon, mut later) = (Numbers::default(), Numbers::default());
-        for number in *open {
-            let Some(segment) = self.of(number).and_then(|layers| segment_of(layers, number))
-            else {
-                continue;
-            };
-            segment.begin_soon(keys[number], &mut searches[number]);
+        for number in self.left {
+            let Some(segment) = self.segments[number] else { continue };
+            segment.begin_soon(self.keys[number], &mut searches[number]);
             if searches[number].is_some() { soon.insert(number) } else { later.insert(number) }
         }
         for number in soon {
@@ -199,50 +252,56 @@ impl Batch {
         for number in soon {
             let Some(search) = &searches[number] else { continue };
             match search.settle() {
-                Soon::Value(value) => {
-                    open.remove(number);
-                    answer(number, &value.to_le_bytes()[..search.width()]);
-                }
+                Soon::Value(value) => found(number, Some(&value.to_le_bytes()[..search.width()])),
                 Soon::Absent => {}
                 Soon::Removed | Soon::Unknown => later.insert(number),
             }
         }
-        if later.is_empty() {
-            return Ok(());
-        }
-        self.search_on(segment_of, keys, later, open, answer)
+        self.left = later;
     }
 
-    /// The same for some of them, which take more steps.
+    /// The same of text.
     #[inline(never)]
-    fn search_on(
-        &self,
-        segment_of: impl for<'l> Fn(&'l Layers, usize) -> Option<&'l Segment>,
-        keys: &[&[u8]],
-        numbers: Numbers,
-        open: &mut Numbers,
-        answer: &mut impl FnMut(usize, &[u8]),
-    ) -> Result<(), Corruption> {
-        let mut lookups: [Lookup<'_, '_>; BATCH] = std::array::from_fn(|_| Lookup::none());
-        let mut pending = Numbers::default();
-        for number in numbers {
-            if let Some(layers) = self.of(number)
-                && let Some(segment) = segment_of(layers, number)
-            {
-                lookups[number].begin(segment, keys[number])?;
-                pending.insert(number);
+    fn of_text(&mut self, found: &mut impl FnMut(usize, Option<&[u8]>)) {
+        let mut searches: [TextSearch<'_, '_>; BATCH] = std::array::from_fn(|_| TextSearch::none());
+        let (mut soon, mut later) = (Numbers::default(), Numbers::default());
+        for number in self.left {
+            let Some(segment) = self.segments[number] else { continue };
+            match searches[number].begin(segment, self.keys[number]) {
+                TextBegun::UnderWay => soon.insert(number),
+                TextBegun::Absent => {}
+                TextBegun::Unknown => later.insert(number),
             }
         }
-        while !pending.is_empty() {
-            for number in pending {
+        for number in soon {
+            searches[number].narrow();
+        }
+        for number in soon {
+            match searches[number].settle() {
+                (Soon::Value(value), width) => found(number, Some(&value.to_le_bytes()[..width])),
+                (Soon::Absent, _) => {}
+                (Soon::Removed | Soon::Unknown, _) => later.insert(number),
+            }
+        }
+        self.left = later;
+    }
+
+    /// The same of any segments, in as many steps as these take.
+    #[inline(never)]
+    fn of_any(&mut self, found: &mut impl FnMut(usize, Option<&[u8]>)) -> Result<(), Corruption> {
+        let mut lookups: [Lookup<'_, '_>; BATCH] = std::array::from_fn(|_| Lookup::none());
+        for number in self.left {
+            if let Some(segment) = self.segments[number] {
+                lookups[number].begin(segment, self.keys[number])?;
+            }
+        }
+        while !self.left.is_empty() {
+            for number in self.left {
                 let buf = ValueBuf::default();
-                let Stepped::Done(found) = lookups[number].step(&buf)? else { continue };
-                pending.remove(number);
-                if let Some(entry) = found {
-                    open.remove(number);
-                    if let Some(value) = entry.live() {
-                        answer(number, value);
-                    }
+                let Stepped::Done(entry) = lookups[number].step(&buf)? else { continue };
+                self.left.remove(number);
+                if let Some(entry) = entry {
+                    found(number, entry.live());
                 }
             }
         }

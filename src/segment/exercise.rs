@@ -329,6 +329,27 @@ fn exercise_lookups(segment: &Segment, probes: &[Vec<u8>]) {
         assert_eq!(search.settle(), segment.soon(probe));
     }
     for probe in probes {
+        let mut search = TextSearch::none();
+        let said = match search.begin(segment, probe) {
+            TextBegun::Unknown => continue,
+            TextBegun::Absent => Soon::Absent,
+            TextBegun::UnderWay => {
+                search.narrow();
+                search.settle().0
+            }
+        };
+        let buf = ValueBuf::default();
+        let found = segment.get(probe, &buf).map(|found| found.and_then(Entry::live));
+        match said {
+            Soon::Value(value) => {
+                assert_eq!(found, Ok(Some(&value.to_le_bytes()[..segment.number_width()])));
+            }
+            Soon::Absent => assert_eq!(found, Ok(None)),
+            Soon::Unknown => assert!(found.is_err()),
+            Soon::Removed => panic!("{probe:?} of a segment without tombstones"),
+        }
+    }
+    for probe in probes {
         let bufs = [ValueBuf::default(), ValueBuf::default()];
         let mut asked = 0;
         let below = segment.get_below(probe, &bufs[0], &mut || {

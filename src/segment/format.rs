@@ -244,8 +244,13 @@ pub(super) struct Layout {
 impl Layout {
     /// Whether all entries are values with nothing live below.
     pub(super) fn is_base(&self) -> bool {
-        let is_left_out = |section| self.span(section).is_empty();
-        is_left_out(Section::Tombstones) && is_left_out(Section::LiveBelow)
+        !self.has_tombstones() && self.span(Section::LiveBelow).is_empty()
+    }
+
+    /// Whether not all entries are values.
+    #[inline]
+    pub(super) fn has_tombstones(&self) -> bool {
+        !self.span(Section::Tombstones).is_empty()
     }
 
     /// Lays out sections of the given lengths; `None` if the image could not be addressed.

@@ -26,6 +26,7 @@ mod soon;
 mod splice;
 #[cfg(test)]
 mod tests;
+mod text;
 mod values;
 mod verify;
 mod wide;
@@ -41,6 +42,7 @@ pub(crate) use lookup::{Lookup, Stepped};
 pub(crate) use pass::{Pass, Room};
 pub(crate) use soon::{Soon, SoonPlace, SoonSearch};
 pub(crate) use splice::{Outcome, Spliced, SplicedPiece, splice};
+pub(crate) use text::{TextBegun, TextSearch};
 
 use crate::arena::Buffer;
 use crate::blocks::{Blocks, Bytes};

@@ -8,7 +8,7 @@
 )]
 
 use super::bits::bit_at;
-use super::format::Section;
+use super::format::{Layout, Section};
 use super::int::{IntKeys, IntSearch, Near};
 use super::{Frame, KeyHead, Segment};
 use crate::arena::{CACHE_LINE, prefetch};
@@ -96,21 +96,12 @@ impl Segment {
     fn numbers_above(&self) -> Option<(IntKeys<'_>, Column<'_>, &[u8])> {
         let Frame::Known(known) = &self.frame else { return None };
         let (layout, KeyHead::Int(head)) = (&known.layout, &known.head) else { return None };
-        let (Some(image), ValueWidth::Fixed(width)) = (self.image.bytes().open(), layout.width)
-        else {
-            return None;
-        };
-        let width = usize::from(width);
-        if width > MAX_NUMBER {
-            return None;
-        }
+        let image = self.image.bytes().open()?;
         let section = |section| Bytes::heap(image).part(layout.span(section));
         let (index, pieces) = (section(Section::PieceIndex), section(Section::Pieces));
         let keys = IntKeys::new(*head, index, pieces, self.len());
-        let array = section(Section::Values).admitted();
-        let packed = layout.has_numbers.then_some(layout.entries);
         let tombstones = section(Section::Tombstones).admitted();
-        Some((keys, Column { array, width, packed }, tombstones))
+        Some((keys, Column::new(image, layout)?, tombstones))
     }
 }
 
@@ -194,6 +185,18 @@ pub(super) struct Column<'a> {
 }
 
 impl<'a> Column<'a> {
+    /// The values of a segment on the heap, if they are such.
+    #[inline(always)]
+    pub(super) fn new(image: &'a [u8], layout: &Layout) -> Option<Self> {
+        let ValueWidth::Fixed(width) = layout.width else { return None };
+        let width = usize::from(width);
+        if width > MAX_NUMBER {
+            return None;
+        }
+        let array = Bytes::heap(image).part(layout.span(Section::Values)).admitted();
+        Some(Self { array, width, packed: layout.has_numbers.then_some(layout.entries) })
+    }
+
     #[inline]
     fn packed(&self, count: u64) -> Numbers<'a> {
         Numbers::new(Bytes::heap(self.array), count, self.width, Section::Values.part())

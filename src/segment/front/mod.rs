@@ -265,11 +265,8 @@ impl<'a> FrontKeys<'a> {
         key: &'k [u8],
         wanted: &mut Wanted<'k>,
     ) -> Result<Option<FrontSearch<'a>>, Corruption> {
-        let Ok((front, rest)) = self.enter(key)? else { return Ok(None) };
-        wanted.set(rest);
-        let leaf = front.tree.descend(wanted)?;
-        front.tree.ask_for(leaf);
-        Ok(Some(FrontSearch { keys: self, at: At::Leaf(leaf) }))
+        let mut search = FrontSearch::new(self);
+        Ok(search.begin(key, wanted)?.then_some(search))
     }
 
     /// What a search for `key` goes by, and the key without the prefix; `Err` with the next larger
@@ -368,11 +365,34 @@ pub(super) struct FrontSearch<'a> {
 
 /// Where a search is.
 enum At {
+    /// Before its first step.
+    Start,
     Leaf(Leaf),
     Block(Span),
 }
 
-impl FrontSearch<'_> {
+impl<'a> FrontSearch<'a> {
+    /// A search that is not begun.
+    #[inline]
+    pub(super) fn new(keys: FrontKeys<'a>) -> Self {
+        Self { keys, at: At::Start }
+    }
+
+    /// As [`FrontKeys::begin`], where this stays. Whether the key may be there.
+    #[inline]
+    pub(super) fn begin<'k>(
+        &mut self,
+        key: &'k [u8],
+        wanted: &mut Wanted<'k>,
+    ) -> Result<bool, Corruption> {
+        let Ok((front, rest)) = self.keys.enter(key)? else { return Ok(false) };
+        wanted.set(rest);
+        let leaf = front.tree.descend(wanted)?;
+        front.tree.ask_for(leaf);
+        self.at = At::Leaf(leaf);
+        Ok(true)
+    }
+
     /// Goes on, by what it was begun with; the answer, as that of [`FrontKeys::search`], after the last step.
     /// `expect` is told once, before that, of the first of the ordinals that it may be.
     #[inline]
@@ -384,12 +404,17 @@ impl FrontSearch<'_> {
         let Self { keys, at } = self;
         let front = &keys.front()?;
         match *at {
+            // Nobody goes on with what was not begun.
+            At::Start => Ok(None),
             At::Leaf(leaf) => {
                 let reached = front.tree.arrive(leaf, wanted)?;
                 expect(reached.block << front.shift);
                 let span = keys.span(front, reached)?;
-                for line in (span.start..span.end).step_by(CACHE_LINE).take(ASKED_LINES) {
+                let mut line = span.start;
+                let end = span.end.min(span.start + ASKED_LINES * CACHE_LINE);
+                while line < end {
                     prefetch(keys.blocks.admitted(), line);
+                    line += CACHE_LINE;
                 }
                 *at = At::Block(span);
                 Ok(None)
