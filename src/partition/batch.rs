@@ -218,7 +218,8 @@ impl Batch {
         if first.is_some_and(Segment::has_numbers) {
             search.of_numbers(&mut found);
         }
-        if !search.left.is_empty() {
+        let mut left = search.left.into_iter().filter_map(|number| search.segments[number]);
+        if left.any(Segment::has_text) {
             search.of_text(&mut found);
         }
         if search.left.is_empty() { Ok(()) } else { search.of_any(&mut found) }

@@ -28,6 +28,14 @@ pub(crate) enum TextBegun {
     Unknown,
 }
 
+impl Segment {
+    /// Whether a [`TextSearch`] may say something.
+    #[inline]
+    pub(crate) fn has_text(&self) -> bool {
+        matches!(&self.frame, Frame::Known(known) if matches!(known.head, KeyHead::Front(_)))
+    }
+}
+
 impl<'s, 'k> TextSearch<'s, 'k> {
     /// Nothing yet.
     #[inline]
