@@ -213,13 +213,10 @@ impl Batch {
                 answer(number, value);
             }
         };
-        // Where one has numbers, most others have.
-        let first = search.left.into_iter().next().and_then(|first| search.segments[first]);
-        if first.is_some_and(Segment::has_numbers) {
+        if search.has_any(Segment::has_numbers) {
             search.of_numbers(&mut found);
         }
-        let mut left = search.left.into_iter().filter_map(|number| search.segments[number]);
-        if left.any(Segment::has_text) {
+        if search.has_any(Segment::has_text) {
             search.of_text(&mut found);
         }
         if search.left.is_empty() { Ok(()) } else { search.of_any(&mut found) }
@@ -236,6 +233,12 @@ struct Search<'s, 'k> {
 }
 
 impl Search<'_, '_> {
+    /// Whether this is so of the segment of any key that is left.
+    #[inline]
+    fn has_any(&self, is_so: impl Fn(&Segment) -> bool) -> bool {
+        self.left.into_iter().filter_map(|number| self.segments[number]).any(is_so)
+    }
+
     /// Those that are in segments of numbers, in few steps, as far as that is possible.
     #[inline]
     fn of_numbers(&mut self, found: &mut impl FnMut(usize, Option<&[u8]>)) {

@@ -331,7 +331,8 @@ fn exercise_lookups(segment: &Segment, probes: &[Vec<u8>]) {
     for probe in probes {
         let mut search = TextSearch::none();
         let said = match search.begin(segment, probe) {
-            TextBegun::Unknown => continue,
+            TextBegun::Unknown if !segment.has_text() => continue,
+            TextBegun::Unknown => Soon::Unknown,
             TextBegun::Absent => Soon::Absent,
             TextBegun::UnderWay => {
                 search.narrow();

@@ -247,7 +247,7 @@ impl Layout {
         !self.has_tombstones() && self.span(Section::LiveBelow).is_empty()
     }
 
-    /// Whether not all entries are values.
+    /// Whether there is a column of tombstones: else all entries are values.
     #[inline]
     pub(super) fn has_tombstones(&self) -> bool {
         !self.span(Section::Tombstones).is_empty()

@@ -185,7 +185,7 @@ pub(super) struct Column<'a> {
 }
 
 impl<'a> Column<'a> {
-    /// The values of a segment on the heap, if they are such.
+    /// The values of a segment whose image is in memory, if they are such.
     #[inline(always)]
     pub(super) fn new(image: &'a [u8], layout: &Layout) -> Option<Self> {
         let ValueWidth::Fixed(width) = layout.width else { return None };

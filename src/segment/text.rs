@@ -4,7 +4,8 @@
 //! [`Lookup`](super::Lookup) does so for any segment. Here what follows from its kind is made once for a
 //! key, and there are as many passes as waits: SCRATCHPAD.md section 3.4.
 
-use super::front::{FrontSearch, Wanted};
+use super::format::Layout;
+use super::front::{FrontHead, FrontSearch, Wanted};
 use super::int::Near;
 use super::soon::{Column, Soon};
 use super::{Frame, KeyHead, Segment};
@@ -29,10 +30,19 @@ pub(crate) enum TextBegun {
 }
 
 impl Segment {
-    /// Whether a [`TextSearch`] may say something.
+    /// Whether a [`TextSearch`] says something, unless bytes are damaged.
     #[inline]
     pub(crate) fn has_text(&self) -> bool {
-        matches!(&self.frame, Frame::Known(known) if matches!(known.head, KeyHead::Front(_)))
+        self.text().is_some()
+    }
+
+    /// Head, sections and values, if the segment is of that kind.
+    #[inline]
+    fn text(&self) -> Option<(FrontHead, &Layout, Column<'_>)> {
+        let Frame::Known(known) = &self.frame else { return None };
+        let (layout, KeyHead::Front(head)) = (&known.layout, &known.head) else { return None };
+        let values = Column::new(self.image.bytes().open()?, layout)?;
+        (!layout.has_tombstones()).then_some((*head, layout, values))
     }
 }
 
@@ -47,15 +57,8 @@ impl<'s, 'k> TextSearch<'s, 'k> {
     /// for what tells its blocks apart. It is made where it stays, being too large to be handed around.
     #[inline]
     pub(crate) fn begin(&mut self, segment: &'s Segment, key: &'k [u8]) -> TextBegun {
-        let Frame::Known(known) = &segment.frame else { return TextBegun::Unknown };
-        let (layout, KeyHead::Front(head)) = (&known.layout, &known.head) else {
-            return TextBegun::Unknown;
-        };
-        let Some(image) = segment.image.bytes().open() else { return TextBegun::Unknown };
-        let Some(values) = Column::new(image, layout).filter(|_| !layout.has_tombstones()) else {
-            return TextBegun::Unknown;
-        };
-        let search = FrontSearch::new(segment.front_keys(layout, *head));
+        let Some((head, layout, values)) = segment.text() else { return TextBegun::Unknown };
+        let search = FrontSearch::new(segment.front_keys(layout, head));
         let (search, _) = self.under_way.insert((search, values));
         match search.begin(key, &mut self.wanted) {
             Ok(true) => TextBegun::UnderWay,

@@ -404,8 +404,10 @@ impl<'a> FrontSearch<'a> {
         let Self { keys, at } = self;
         let front = &keys.front()?;
         match *at {
-            // Nobody goes on with what was not begun.
-            At::Start => Ok(None),
+            At::Start => {
+                debug_assert!(false, "nobody goes on with what was not begun");
+                Ok(Some(Err(0)))
+            }
             At::Leaf(leaf) => {
                 let reached = front.tree.arrive(leaf, wanted)?;
                 expect(reached.block << front.shift);

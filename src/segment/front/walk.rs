@@ -270,17 +270,18 @@ fn decode_down(
     Ok(first..first + strings.len() as u64)
 }
 
-/// Asks for the memory of some blocks below those that are decoded, which are likely to come next: nothing but
-/// this asks for memory downwards, where each run of blocks is read upwards. SCRATCHPAD.md section 3.14.
+/// Asks for the memory of some blocks below those that are decoded, which are likely to come next, or of the nearest
+/// of these: nothing but this asks for memory downwards, where each run of blocks is read upwards. Of a file,
+/// nothing is asked for that may not be needed. SCRATCHPAD.md section 3.14.
 #[inline]
-fn ask(keys: FrontKeys<'_>, front: &Front<'_>, blocks: Range<u64>) {
-    let Some(last) = blocks.end.checked_sub(1) else { return };
+fn ask(keys: FrontKeys<'_>, front: &Front<'_>, below: Range<u64>) {
+    let (Some(bytes), Some(last)) = (keys.blocks.open(), below.end.checked_sub(1)) else { return };
     let span = |block| keys.span(front, front.tree.reach(block));
     // Damage will be met again.
-    if let (Ok(first), Ok(last)) = (span(blocks.start), span(last)) {
-        let lines = (first.start..last.end).step_by(CACHE_LINE);
-        for line in lines.take(MOST_TEXT / CACHE_LINE) {
-            prefetch(keys.blocks.admitted(), line);
+    if let (Ok(first), Ok(last)) = (span(below.start), span(last)) {
+        let start = first.start.max(last.end.saturating_sub(MOST_TEXT));
+        for line in (start..last.end).step_by(CACHE_LINE) {
+            prefetch(bytes, line);
         }
     }
 }
