@@ -329,28 +329,6 @@ fn exercise_lookups(segment: &Segment, probes: &[Vec<u8>]) {
         assert_eq!(search.settle(), segment.soon(probe));
     }
     for probe in probes {
-        let mut search = TextSearch::none();
-        let said = match search.begin(segment, probe) {
-            TextBegun::Unknown if !segment.has_text() => continue,
-            TextBegun::Unknown => Soon::Unknown,
-            TextBegun::Absent => Soon::Absent,
-            TextBegun::UnderWay => {
-                search.narrow();
-                search.settle().0
-            }
-        };
-        let buf = ValueBuf::default();
-        let found = segment.get(probe, &buf).map(|found| found.and_then(Entry::live));
-        match said {
-            Soon::Value(value) => {
-                assert_eq!(found, Ok(Some(&value.to_le_bytes()[..segment.number_width()])));
-            }
-            Soon::Absent => assert_eq!(found, Ok(None)),
-            Soon::Unknown => assert!(found.is_err()),
-            Soon::Removed => panic!("{probe:?} of a segment without tombstones"),
-        }
-    }
-    for probe in probes {
         let bufs = [ValueBuf::default(), ValueBuf::default()];
         let mut asked = 0;
         let below = segment.get_below(probe, &bufs[0], &mut || {
@@ -363,7 +341,10 @@ fn exercise_lookups(segment: &Segment, probes: &[Vec<u8>]) {
     for probe in probes {
         let buf = ValueBuf::default();
         let found = segment.get(probe, &buf).map(|found| found.map(Entry::live));
-        for soon in [segment.soon(probe), segment.soon_above(probe)] {
+        let text = soon_of_text(segment, probe);
+        assert!(text != Soon::Unknown || !segment.has_text() || found.is_err());
+        assert_ne!(text, Soon::Removed, "there are no tombstones");
+        for soon in [segment.soon(probe), segment.soon_above(probe), text] {
             match soon {
                 Soon::Value(value) => {
                     let value = &value.to_le_bytes()[..segment.number_width()];
@@ -373,6 +354,19 @@ fn exercise_lookups(segment: &Segment, probes: &[Vec<u8>]) {
                 Soon::Absent => assert_eq!(found, Ok(None)),
                 Soon::Unknown => {}
             }
+        }
+    }
+}
+
+/// What the passes over text say about a key.
+fn soon_of_text(segment: &Segment, key: &[u8]) -> Soon {
+    let mut search = TextSearch::none();
+    match search.begin(segment, key) {
+        TextBegun::Unknown => Soon::Unknown,
+        TextBegun::Absent => Soon::Absent,
+        TextBegun::UnderWay => {
+            search.narrow();
+            search.settle().0
         }
     }
 }

@@ -243,6 +243,7 @@ pub(super) struct Layout {
 
 impl Layout {
     /// Whether all entries are values with nothing live below.
+    #[inline]
     pub(super) fn is_base(&self) -> bool {
         !self.has_tombstones() && self.span(Section::LiveBelow).is_empty()
     }

@@ -626,10 +626,8 @@ impl Segment {
         self.check_ordinal(ordinal)?;
         let layout = self.layout()?;
         // A base has neither column, and walks come here with each entry that they stand on.
-        let is_plain = layout.span(Section::Tombstones).is_empty()
-            && layout.span(Section::LiveBelow).is_empty();
         if let (true, ValueWidth::Fixed(width), false) =
-            (is_plain, layout.width, layout.has_numbers)
+            (layout.is_base(), layout.width, layout.has_numbers)
         {
             let array = self.section(layout, Section::Values);
             let value = Values::place_in_array(array, usize::from(width), ordinal.0)?;

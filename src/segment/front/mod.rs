@@ -412,11 +412,9 @@ impl<'a> FrontSearch<'a> {
                 let reached = front.tree.arrive(leaf, wanted)?;
                 expect(reached.block << front.shift);
                 let span = keys.span(front, reached)?;
-                let mut line = span.start;
                 let end = span.end.min(span.start + ASKED_LINES * CACHE_LINE);
-                while line < end {
+                for line in (span.start..end).step_by(CACHE_LINE) {
                     prefetch(keys.blocks.admitted(), line);
-                    line += CACHE_LINE;
                 }
                 *at = At::Block(span);
                 Ok(None)
