@@ -88,6 +88,7 @@ pub(crate) enum LentValues<'a> {
 impl LentValues<'_> {
     /// Appends those of `range`, of `width` bytes each, to `out`; `None` if they are damaged or there
     /// is no memory.
+    #[inline]
     pub(crate) fn copy(self, range: Range<usize>, width: usize, out: &mut Vec<u8>) -> Option<()> {
         match self {
             Self::Bytes(bytes) => {

@@ -213,7 +213,7 @@ impl<S: Deref<Target = Segment>> SegmentCursor<S> {
             return None;
         }
         let for_values = Batch::most(1, width.into());
-        let keys = segment.front_keys(layout, *head);
+        let keys = &segment.front_keys(layout, *head);
         let copied = batch.take_strings(direction, |most, strings, out| {
             let most = most.min(for_values);
             let mut ordinals = match walk.ahead(keys, direction, most, strings)? {
@@ -225,14 +225,24 @@ impl<S: Deref<Target = Segment>> SegmentCursor<S> {
                 return Some(Ok(None));
             }
             // Those that cannot be read are not passed over either where keys alone are wanted.
-            let (values, width) = segment.values(layout).lend(ordinals.clone())?;
+            let values = segment.values(layout);
+            let (lent, width) = values.lend(ordinals.clone())?;
             if let Some(out) = out {
-                values.copy(0..strings.len(), width, out)?;
+                lent.copy(0..strings.len(), width, out)?;
             }
             // Last, since until then nothing must have changed.
-            Some(Ok(Some(walk.stand_behind(direction, &ordinals, strings)?)))
+            let last = walk.stand_behind(direction, &ordinals, strings)?;
+            Some(Ok(Some((last, values.place(last)))))
         })?;
-        Some(copied.and_then(|last| self.land_behind(last)))
+        Some(copied.and_then(|last| {
+            let Some((last, place)) = last else { return Ok(false) };
+            self.standing = None;
+            self.status = place.map(|value| {
+                let located = Located { kind: EntryKind::Value, below: Below::Absent, value };
+                self.standing = Some((Ordinal(last), located));
+            });
+            self.status.map(|()| true)
+        }))
     }
 
     /// Stands on the last entry that was copied, if any was; whether one was.
@@ -378,10 +388,10 @@ impl Walk {
             ) => match way {
                 Move::To(goal) => {
                     let ordinal = goal.ordinal(keys.len(), |key| keys.search(key, |_| ()))?;
-                    walk.go_to(keys, ordinal)
+                    walk.go_to(&keys, ordinal)
                 }
-                Move::Next => walk.next(keys),
-                Move::Prev => walk.prev(keys),
+                Move::Next => walk.next(&keys),
+                Move::Prev => walk.prev(&keys),
             },
             (Self::Int(walk), Keys::Int(keys)) => match way {
                 Move::To(Goal::Seek(key)) => {
@@ -546,7 +556,7 @@ impl<S: Deref<Target = Segment>> Cursor for SegmentCursor<S> {
             _ if count == 0 => return,
             Walk::Front(walk) => match self.segment.keys() {
                 Ok(Keys::Front(keys) | Keys::Direct(DirectKeys { front: keys, .. })) => {
-                    walk.pass(keys, direction, count)
+                    walk.pass(&keys, direction, count)
                 }
                 _ => return,
             },

@@ -222,6 +222,7 @@ impl<'a> Values<'a> {
 
     /// The values of these entries, which there are, and the bytes of each; `None` if they have not
     /// all as many, or cannot be read.
+    #[inline]
     pub(super) fn lend(self, entries: Range<u64>) -> Option<(LentValues<'a>, usize)> {
         match self {
             Self::Fixed { width, array } => {

@@ -45,7 +45,7 @@ impl Strings {
         };
         self.reserve(start + parts.iter().map(|part| part.bound()).sum::<usize>());
         let mut end = start;
-        for part in parts {
+        for part in parts.into_iter().filter(|part| part.bound() > 0) {
             end += copy_piece(self.bytes.get_mut(end..)?, part)?;
         }
         if end - start > MAX_KEY_LEN {
@@ -138,8 +138,18 @@ impl KeyBuffer {
 
     /// Makes it this key, of at most 65,535 bytes.
     pub(in super::super) fn set(&mut self, key: &[u8]) -> Result<(), OutOfMemory> {
-        self.try_reserve(key.len())?;
-        self.replace(0, Piece::new(key, key.len(), None)).ok_or(OutOfMemory)
+        self.set_text((key, key.len()))
+    }
+
+    /// The same, whatever follows the key.
+    #[inline]
+    pub(super) fn set_text(&mut self, (key, len): Text<'_>) -> Result<(), OutOfMemory> {
+        if len + REACH > self.bytes.len() {
+            self.try_reserve(len)?;
+        }
+        copy_chunks(&mut self.bytes, key, len).ok_or(OutOfMemory)?;
+        self.len = len;
+        Ok(())
     }
 
     /// Makes it this key, of at most 65,535 bytes, which shares so many with the one that it is.
@@ -286,18 +296,18 @@ pub(super) fn repeat_chunks(
     len: usize,
 ) -> Option<()> {
     if len <= CHUNK
-        && let Some(chunk) = bytes.get(from..)?.first_chunk::<CHUNK>().copied()
-        && let Some(to) = bytes.get_mut(target..)?.first_chunk_mut()
+        && let Some(chunk) = part::<CHUNK>(bytes, from).copied()
+        && let Some(to) = part_mut(bytes, target)
     {
         *to = chunk;
     } else if len <= REACH
-        && let Some(chunk) = bytes.get(from..)?.first_chunk::<REACH>().copied()
-        && let Some(to) = bytes.get_mut(target..)?.first_chunk_mut()
+        && let Some(chunk) = part::<REACH>(bytes, from).copied()
+        && let Some(to) = part_mut(bytes, target)
     {
         *to = chunk;
     } else if len <= 2 * REACH
-        && let Some(chunk) = bytes.get(from..)?.first_chunk::<{ 2 * REACH }>().copied()
-        && let Some(to) = bytes.get_mut(target..)?.first_chunk_mut()
+        && let Some(chunk) = part::<{ 2 * REACH }>(bytes, from).copied()
+        && let Some(to) = part_mut(bytes, target)
     {
         *to = chunk;
     } else {
@@ -306,6 +316,44 @@ pub(super) fn repeat_chunks(
         bytes.copy_within(from..end, target);
     }
     Some(())
+}
+
+/// The same, from other bytes.
+#[inline]
+pub(super) fn copy_part(
+    bytes: &mut [u8],
+    target: usize,
+    source: &[u8],
+    from: usize,
+    len: usize,
+) -> Option<()> {
+    if len <= CHUNK
+        && let (Some(to), Some(chunk)) = (part_mut::<CHUNK>(bytes, target), part(source, from))
+    {
+        *to = *chunk;
+    } else if len <= REACH
+        && let (Some(to), Some(chunk)) = (part_mut::<REACH>(bytes, target), part(source, from))
+    {
+        *to = *chunk;
+    } else {
+        let source = source.get(from..)?.get(..len)?;
+        bytes.get_mut(target..)?.get_mut(..len)?.copy_from_slice(source);
+    }
+    Some(())
+}
+
+/// So many bytes from a place on, which is below 4 GiB: one comparison tells whether they are there.
+#[inline]
+pub(super) fn part<const N: usize>(bytes: &[u8], at: usize) -> Option<&[u8; N]> {
+    let at = at as u32 as usize;
+    bytes.get(at..at + N)?.first_chunk()
+}
+
+/// The same, to be written.
+#[inline]
+pub(super) fn part_mut<const N: usize>(bytes: &mut [u8], at: usize) -> Option<&mut [u8; N]> {
+    let at = at as u32 as usize;
+    bytes.get_mut(at..at + N)?.first_chunk_mut()
 }
 
 #[cfg(test)]

@@ -310,6 +310,8 @@ impl<'a> FrontKeys<'a> {
     }
 
     /// The block of this number, which exists.
+    #[expect(clippy::inline_always, reason = "what a walk has made for itself is not copied then")]
+    #[inline(always)]
     fn block(&self, front: &Front<'a>, number: u64) -> Result<KeyBlock<'a>, Corruption> {
         let span = self.span(front, front.tree.reach(number))?;
         self.block_in(front, span)
@@ -328,7 +330,8 @@ impl<'a> FrontKeys<'a> {
     }
 
     /// The block that is there.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "what a walk has made for itself is not copied then")]
+    #[inline(always)]
     fn block_in(&self, front: &Front<'a>, span: Span) -> Result<KeyBlock<'a>, Corruption> {
         let (tail, keys) = self.tail(front, span)?;
         let len = span.end - span.start;

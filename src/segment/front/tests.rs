@@ -215,10 +215,10 @@ fn forged_fields_give_answers_or_errors() {
         for probe in &probes {
             let found = reader.search(probe, |_| ());
             if let Ok(Ok(at) | Err(at)) = found
-                && walk.go_to(reader, Some(at)).is_ok_and(|landed| landed.is_some())
+                && walk.go_to(&reader, Some(at)).is_ok_and(|landed| landed.is_some())
             {
-                let _ = walk.next(reader);
-                let _ = walk.prev(reader);
+                let _ = walk.next(&reader);
+                let _ = walk.prev(&reader);
             }
             // A changed letter may make other keys, which are as good.
             assert!(!is_sound || found.is_ok());
@@ -250,8 +250,8 @@ fn ahead(
     most: usize,
 ) -> Option<Result<Decoded, Corruption>> {
     let (mut walk, mut strings) = (FrontWalk::default(), Strings::default());
-    walk.go_to(reader, Some(at)).expect("a sound block");
-    let ordinals = walk.ahead(reader, direction, most, &mut strings)?;
+    walk.go_to(&reader, Some(at)).expect("a sound block");
+    let ordinals = walk.ahead(&reader, direction, most, &mut strings)?;
     Some(ordinals.map(|ordinals| (ordinals, strings.iter().map(<[u8]>::to_vec).collect())))
 }
 

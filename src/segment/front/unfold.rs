@@ -5,7 +5,7 @@
 //! where the last key is. SCRATCHPAD.md section 3.9.
 
 use super::block::{Block, HALF_MAX, LONG, take_len_at};
-use super::buffer::{copy_chunks, repeat_chunks};
+use super::buffer::{copy_part, repeat_chunks};
 use super::spread::Runs;
 use super::symbols::Symbols;
 use crate::key::MAX_KEY_LEN;
@@ -41,9 +41,7 @@ impl Block<'_> {
         note: &mut impl FnMut(usize),
     ) -> Option<()> {
         let tail = self.tail;
-        let copy = |bytes: &mut [u8], target, at, len| {
-            copy_chunks(bytes.get_mut(target..)?, tail.get(at..)?, len)
-        };
+        let copy = |bytes: &mut [u8], target, at, len| copy_part(bytes, target, tail, at, len);
         self.unfold::<false>(prefix_len, keys, note, |_, at, len, _| Some((at, len)), copy)
     }
 

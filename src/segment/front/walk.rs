@@ -42,7 +42,7 @@ impl FrontWalk {
     /// Moves to key `ordinal`, if there is one.
     pub(in super::super) fn go_to(
         &mut self,
-        keys: FrontKeys<'_>,
+        keys: &FrontKeys<'_>,
         ordinal: Option<u64>,
     ) -> Result<Option<u64>, Corruption> {
         let Some(ordinal) = ordinal.filter(|ordinal| *ordinal < keys.len()) else {
@@ -89,7 +89,7 @@ impl FrontWalk {
     /// of as many whole ones as have `most` together. Answers their ordinals, or `None` if there are no more.
     pub(in super::super) fn ahead(
         &self,
-        keys: FrontKeys<'_>,
+        keys: &FrontKeys<'_>,
         direction: Direction,
         most: usize,
         strings: &mut Strings,
@@ -121,7 +121,7 @@ impl FrontWalk {
             Direction::Forward => (ordinals.end.checked_sub(1)?, strings.len().checked_sub(1)?),
             Direction::Backward => (ordinals.start, 0),
         };
-        self.key.set(strings.get(i)).ok()?;
+        self.key.set_text(strings.text(i)).ok()?;
         self.decoded.clear();
         (self.ordinal, self.slot) = (ordinal, 0);
         Some(ordinal)
@@ -130,7 +130,7 @@ impl FrontWalk {
     /// Moves so many keys on, which there are.
     pub(in super::super) fn pass(
         &mut self,
-        keys: FrontKeys<'_>,
+        keys: &FrontKeys<'_>,
         direction: Direction,
         count: usize,
     ) -> Result<Option<u64>, Corruption> {
@@ -149,7 +149,7 @@ impl FrontWalk {
     /// Moves to the next larger key.
     pub(in super::super) fn next(
         &mut self,
-        keys: FrontKeys<'_>,
+        keys: &FrontKeys<'_>,
     ) -> Result<Option<u64>, Corruption> {
         match self.ordinal.checked_add(1).filter(|next| *next < keys.len()) {
             None => Ok(None),
@@ -160,7 +160,7 @@ impl FrontWalk {
     /// Moves to the next smaller key.
     pub(in super::super) fn prev(
         &mut self,
-        keys: FrontKeys<'_>,
+        keys: &FrontKeys<'_>,
     ) -> Result<Option<u64>, Corruption> {
         match self.ordinal.checked_sub(1) {
             None => Ok(None),
@@ -171,7 +171,7 @@ impl FrontWalk {
     /// Moves to the key of this ordinal, which comes next in this direction, and decodes what follows it.
     fn enter(
         &mut self,
-        keys: FrontKeys<'_>,
+        keys: &FrontKeys<'_>,
         direction: Direction,
         ordinal: u64,
     ) -> Result<Option<u64>, Corruption> {
@@ -191,7 +191,7 @@ impl FrontWalk {
 /// Decodes the key `next`, which comes next to `last` in this direction, into `strings`, with others of its block,
 /// or of as many whole ones as have `most` together. Answers the ordinals of all.
 fn decode_next(
-    keys: FrontKeys<'_>,
+    keys: &FrontKeys<'_>,
     last: &[u8],
     direction: Direction,
     next: u64,
@@ -213,7 +213,7 @@ fn decode_next(
 
 #[inline]
 fn decode_up(
-    keys: FrontKeys<'_>,
+    keys: &FrontKeys<'_>,
     last: &[u8],
     next: u64,
     most: usize,
@@ -244,7 +244,7 @@ fn decode_up(
 }
 
 fn decode_down(
-    keys: FrontKeys<'_>,
+    keys: &FrontKeys<'_>,
     last: &[u8],
     next: u64,
     most: usize,
@@ -274,7 +274,7 @@ fn decode_down(
 /// of these: nothing but this asks for memory downwards, where each run of blocks is read upwards. Of a file,
 /// nothing is asked for that may not be needed. SCRATCHPAD.md section 3.14.
 #[inline]
-fn ask(keys: FrontKeys<'_>, front: &Front<'_>, below: Range<u64>) {
+fn ask(keys: &FrontKeys<'_>, front: &Front<'_>, below: Range<u64>) {
     let (Some(bytes), Some(last)) = (keys.blocks.open(), below.end.checked_sub(1)) else { return };
     let span = |block| keys.span(front, front.tree.reach(block));
     // Damage will be met again.
@@ -289,7 +289,7 @@ fn ask(keys: FrontKeys<'_>, front: &Front<'_>, below: Range<u64>) {
 /// Appends the keys of a block, which ascend, and are greater than those that are there.
 #[inline]
 fn decode_block(
-    keys: FrontKeys<'_>,
+    keys: &FrontKeys<'_>,
     front: &Front<'_>,
     number: u64,
     strings: &mut Strings,

@@ -5,6 +5,7 @@
 //! length, and what has just been written is not read again. SCRATCHPAD.md section 3.14.
 
 use super::block::{Block, HALF_MAX, MAX_KEYS};
+use super::buffer::{part, part_mut};
 use super::spread::{RUN, SPREAD_LEN, text_of};
 use super::symbols::Symbols;
 use crate::strings::Strings;
@@ -131,7 +132,7 @@ impl Block<'_> {
         let mut at = block_end - self.rest.bytes.len();
         let Target { bytes, before, start, end, ends, shared: noted } = target;
         let (before, mut start, mut end) = (*before, *start, *end);
-        let mut row: [u8; W] = *bytes.get(start..)?.first_chunk()?;
+        let mut row = *part::<W>(bytes, start)?;
         let mut falls = false;
         for ((&tag, to), noted) in self.rest.tags.iter().zip(&mut **ends).zip(noted) {
             let (mut shared, mut len) = (usize::from(tag >> 4), usize::from(tag & 15));
@@ -144,13 +145,15 @@ impl Block<'_> {
             }
             (shared, len) = (least + shared, len + 1);
             let (from, added) = find(at, len)?;
-            if shared + added > W || shared > end - start || at + len > block_end {
+            if shared + added > W || shared > end - start {
                 return None;
             }
-            let rest: &[u8; W] = source.get(from.checked_sub(shared)?..)?.first_chunk()?;
-            let mask: &[u8; W] = MASKS.get(WIDEST - shared..)?.first_chunk()?;
+            // So it is in front of the end of a row, and of the masks.
+            let shared = shared % W;
+            let rest = part::<W>(source, from.wrapping_sub(shared))?;
+            let mask = part::<W>(&MASKS, WIDEST - shared)?;
             // Greater than the one before it: its first new byte says so, if that has one there. No jump depends on it.
-            let is_less = *bytes.get(start + shared)? >= *source.get(from)?;
+            let is_less = *bytes.get(start + shared)? >= rest[shared];
             falls |= (shared < end - start) & is_less;
             // Not by a closure: where that is not inlined, it is a call for each byte.
             let mut i = 0;
@@ -158,12 +161,14 @@ impl Block<'_> {
                 row[i] = row[i] & mask[i] | rest[i] & !mask[i];
                 i += 1;
             }
-            *bytes.get_mut(end..)?.first_chunk_mut()? = row;
+            *part_mut::<W>(bytes, end)? = row;
             at += len;
             (start, end) = (end, end + shared + added);
             *to = (before + end) as u32;
             *noted = shared as u16;
         }
+        // What was read behind the block was of no use.
+        falls |= at > block_end;
         (!falls).then_some(())
     }
 }
