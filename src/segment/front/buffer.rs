@@ -9,7 +9,6 @@ use super::spread::SPREAD_LEN;
 use super::symbols::Piece;
 use super::weave::WIDEST;
 use crate::arena::OutOfMemory;
-use crate::bytes::common_prefix;
 use crate::key::MAX_KEY_LEN;
 use crate::strings::Strings;
 
@@ -60,59 +59,29 @@ impl Strings {
         Some(())
     }
 
-    /// Appends a key: the first `shared` bytes of the last one, and a suffix. `None` if it has not as
-    /// many, or the key would be too long or not greater.
-    #[expect(clippy::inline_always, reason = "whether they are codes is known outside of a loop")]
-    #[inline(always)]
-    pub(super) fn push(&mut self, shared: usize, suffix: Piece<'_>) -> Option<()> {
-        let &[.., start, end] = &*self.bounds else { return None };
-        let (start, end) = (start as usize, end as usize);
-        if shared > end - start {
+    /// Appends a key: the first `common` bytes of the key that begins at `first`, and then `len` from a place of
+    /// `source` on, or of these bytes. `None` if that one has not as many, or the key would be too long.
+    #[inline]
+    pub(super) fn push_joined(
+        &mut self,
+        (first, common): (usize, usize),
+        source: Option<&[u8]>,
+        (from, len): (usize, usize),
+    ) -> Option<()> {
+        let end = *self.bounds.last()? as usize;
+        let at = end + common;
+        if first + common > end || common + len > MAX_KEY_LEN {
             return None;
         }
-        let at = end + shared;
-        self.reserve(at + suffix.bound());
-        repeat_chunks(&mut self.bytes, end, start, shared)?;
-        let len = copy_piece(self.bytes.get_mut(at..)?, suffix)?;
-        if len == 0 || shared + len > MAX_KEY_LEN {
-            return None;
-        }
-        // Greater than the one before it: its first new byte says so, if that has one there.
-        if shared < end - start && self.bytes.get(start + shared) >= self.bytes.get(at) {
-            return None;
+        self.reserve(at + len);
+        repeat_chunks(&mut self.bytes, end, first, common)?;
+        match source {
+            Some(source) => copy_part(&mut self.bytes, at, source, from, len)?,
+            None => repeat_chunks(&mut self.bytes, at, from, len)?,
         }
         // Of at most a few kilobytes and 32 keys of 65,535 bytes.
         self.bounds.push((at + len) as u32);
         Some(())
-    }
-
-    /// Appends a key: the first `shared` bytes of the last one, and a suffix that may begin as what that has in its
-    /// place, told by where its text is among these bytes and how long. Answers how many bytes both keys
-    /// share; `None` as [`push`](Self::push).
-    #[inline]
-    pub(super) fn push_beside(
-        &mut self,
-        shared: usize,
-        (from, len): (usize, usize),
-    ) -> Option<usize> {
-        let &[.., start, end] = &*self.bounds else { return None };
-        let (start, end) = (start as usize, end as usize);
-        if shared > end - start || shared + len > MAX_KEY_LEN {
-            return None;
-        }
-        let at = end + shared;
-        self.reserve(at + len);
-        repeat_chunks(&mut self.bytes, end, start, shared)?;
-        repeat_chunks(&mut self.bytes, at, from, len)?;
-        let (before, added) = (self.bytes.get(start + shared..end)?, self.bytes.get(at..at + len)?);
-        let met = common_prefix(before, added);
-        // A key that adds nothing to the one before it is not greater.
-        if added.get(met) <= before.get(met) {
-            return None;
-        }
-        // Of at most a few kilobytes and 32 keys of 65,535 bytes.
-        self.bounds.push((at + len) as u32);
-        Some(shared + met)
     }
 }
 
@@ -383,28 +352,32 @@ mod tests {
                 keys.push_whole(0, [plain(&source[..3], 3), plain(head, head.len())])
                     .expect("enough bytes");
                 let shared = shared.max(3);
-                if len > 0 {
-                    keys.push(shared, plain(suffix, len)).expect("enough bytes");
-                    keys.push(shared + len, plain(&[1; 30], 1)).expect("enough bytes");
-                    let expected = [&source[..shared], &source[200..200 + len]].concat();
-                    assert_eq!(keys.get(1), expected);
-                    assert_eq!(keys.get(2), [expected.as_slice(), &[1]].concat());
-                }
+                let expected = [&source[..shared], &source[200..200 + len]].concat();
+                keys.push_joined((0, shared), Some(suffix), (0, len)).expect("enough bytes");
+                keys.push_joined((0, shared), Some(suffix), (0, len)).expect("enough bytes");
+                assert_eq!((keys.get(1), keys.get(2)), (&expected[..], &expected[..]));
+                let last = (shared + shared + len, shared + len);
+                keys.push_joined(last, None, (1, 2)).expect("enough bytes");
+                assert_eq!(keys.get(3), [&expected[..], &source[1..3]].concat());
                 assert_eq!(keys.get(0), &source[..shared]);
             }
         }
     }
 
     #[test]
-    fn keys_that_do_not_grow_or_have_no_bytes_are_refused() {
+    fn keys_of_too_many_bytes_are_refused() {
         let mut keys = Strings::default();
+        let long = vec![1; MAX_KEY_LEN];
+        assert_eq!(keys.push_joined((0, 0), Some(b"a"), (0, 1)), None, "no key before it");
         keys.push_whole(9, [plain(b"a", 1), plain(b"bc", 2)]).expect("enough bytes");
-        assert_eq!(keys.push(2, plain(b"c", 1)), None, "the same key");
-        assert_eq!(keys.push(2, plain(b"b", 1)), None, "a smaller one");
-        assert_eq!(keys.push(4, plain(b"d", 1)), None, "more shared than there is");
-        assert_eq!(keys.push(3, plain(b"d", 2)), None, "more bytes than there are");
-        assert_eq!(keys.push(3, plain(&vec![1; MAX_KEY_LEN], MAX_KEY_LEN)), None, "too long");
-        assert_eq!(keys.push(3, plain(b"d", 1)), Some(()));
-        assert_eq!(keys.iter().collect::<Vec<_>>(), [&b"abc"[..], b"abcd"]);
+        let mut push =
+            |common, text: &[u8], len| keys.push_joined((9, common), Some(text), (0, len));
+        assert_eq!(push(4, b"d", 1), None, "more shared than there is");
+        assert_eq!(push(3, b"d", 2), None, "more bytes than there are");
+        assert_eq!(push(3, &long, MAX_KEY_LEN), None, "too long");
+        assert_eq!(push(3, b"d", 1), Some(()));
+        assert_eq!(push(0, &long, MAX_KEY_LEN), Some(()));
+        let lens: Vec<usize> = keys.iter().map(<[u8]>::len).collect();
+        assert_eq!((keys.get(1), &lens[..]), (&b"abcd"[..], &[3, 4, MAX_KEY_LEN][..]));
     }
 }

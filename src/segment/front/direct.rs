@@ -27,6 +27,9 @@ use std::cmp::Ordering;
 /// Bytes of a word.
 const WORD: usize = 8;
 
+/// Bytes of suffixes on average up to which neighbours mostly differ in their first 8. SCRATCHPAD.md section 3.14.
+const SHORT: usize = 16;
+
 /// The first bytes of a word, as many as are wanted: at most 8.
 #[inline]
 fn low(bytes: usize) -> u64 {
@@ -283,31 +286,59 @@ impl<'a> DirectBlock<'a> {
         keys: &mut Strings,
         note: &mut impl FnMut(usize),
     ) -> Option<()> {
+        let &[.., first, end] = &*keys.bounds else { return None };
+        let (first, mut behind) = ((first as usize, common), end as usize);
+        let are_short = self.suffixes <= self.keys * SHORT;
         if let Some(symbols) = self.symbols {
             let mut runs = Runs::new(symbols, self.tail, self.suffixes);
+            let mut start = first.0;
             for slot in slot + 1..self.keys {
-                let (start, end) = self.span(slot)?;
-                let text = runs.find(keys, start, end - start, false)?;
-                note(keys.push_beside(common, text)?);
+                let (from, to) = self.span(slot)?;
+                let text = runs.find(keys, from, to - from, false)?;
+                keys.push_joined(first, None, text)?;
+                let end = *keys.bounds.last()? as usize;
+                let (before, added) = ((start + common, behind), (behind + common, end));
+                note(common + met(&keys.bytes, before, added, are_short)?);
+                (start, behind) = (behind, end);
             }
             return Some(());
         }
-        let mut before = self.suffix(slot)?;
+        let mut before = self.span(slot)?;
         for slot in slot + 1..self.keys {
             let (start, end) = self.span(slot)?;
-            let suffix = self.tail.get(start..end)?;
-            let shared = common_prefix(before, suffix);
-            // A key that adds nothing to the one before it is not greater.
-            if shared == suffix.len() {
-                return None;
-            }
-            let added = self.tail.get(start + shared..)?;
-            keys.push(common + shared, Piece::new(added, suffix.len() - shared, None))?;
-            note(common + shared);
-            before = suffix;
+            note(common + met(self.tail, before, (start, end), are_short)?);
+            // Not from the key before it: what has just been written in pieces is waited for.
+            keys.push_joined(first, Some(self.tail), (start, end - start))?;
+            before = (start, end);
         }
         Some(())
     }
+}
+
+/// How many bytes two texts among these bytes share, each told by its start and end, if the second one is
+/// greater. No jump depends on their lengths, if they are likely to differ in their first 8 bytes, and do.
+#[inline]
+fn met(
+    bytes: &[u8],
+    before: (usize, usize),
+    text: (usize, usize),
+    are_short: bool,
+) -> Option<usize> {
+    let word = |(start, end): (usize, usize)| {
+        u64_at(bytes, start).map(|word| word & low((end - start).min(WORD)))
+    };
+    if are_short
+        && let (Some(first), Some(second)) = (word(before), word(text))
+        && first != second
+    {
+        // Zeros of one may be behind the end of the other.
+        let met = (first ^ second).trailing_zeros() as usize / 8;
+        let is_greater = first.swap_bytes() < second.swap_bytes();
+        return is_greater.then_some(met.min(before.1 - before.0).min(text.1 - text.0));
+    }
+    let (before, text) = (bytes.get(before.0..before.1)?, bytes.get(text.0..text.1)?);
+    let met = common_prefix(before, text);
+    (text.get(met) > before.get(met)).then_some(met)
 }
 
 impl BlockStage {
@@ -397,6 +428,38 @@ mod tests {
             }
             let rest = [&bytes[len..], &vec![0; len]].concat();
             assert_eq!(Some(above(word, len)), u64_at(&rest, 0));
+        }
+    }
+
+    #[test]
+    fn what_neighbours_share_is_that_of_the_texts_whatever_follows_them() {
+        let texts: Vec<&[u8]> = vec![
+            b"",
+            b"\0",
+            b"\0\0",
+            b"a",
+            b"a\0",
+            b"a\0b",
+            b"ab",
+            b"abcdefg",
+            b"abcdefgh",
+            b"abcdefgh\0",
+            b"abcdefghi",
+            b"abcdefghij",
+            b"abd",
+            b"b",
+            b"\xff",
+        ];
+        for (behind, room) in [(0u8, 0), (0, 9), (b'b', 9), (u8::MAX, 9)] {
+            for (before, text) in texts.iter().flat_map(|a| texts.iter().map(move |b| (*a, *b))) {
+                let bytes = [before, text, &vec![behind; room]].concat();
+                let (middle, end) = (before.len(), before.len() + text.len());
+                let expected = (before < text).then(|| common_prefix(before, text));
+                for are_short in [false, true] {
+                    let met = met(&bytes, (0, middle), (middle, end), are_short);
+                    assert_eq!(met, expected, "{before:?} {text:?}");
+                }
+            }
         }
     }
 
