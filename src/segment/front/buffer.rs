@@ -311,9 +311,11 @@ pub(super) fn copy_part(
     Some(())
 }
 
-/// So many bytes from a place on, which is below 4 GiB: one comparison tells whether they are there.
+/// So many bytes from a place on, which is inside a block or told by a bound, and so below 4 GiB: one comparison
+/// tells whether they are there.
 #[inline]
 pub(super) fn part<const N: usize>(bytes: &[u8], at: usize) -> Option<&[u8; N]> {
+    debug_assert!(u32::try_from(at).is_ok());
     let at = at as u32 as usize;
     bytes.get(at..at + N)?.first_chunk()
 }
@@ -321,6 +323,7 @@ pub(super) fn part<const N: usize>(bytes: &[u8], at: usize) -> Option<&[u8; N]> 
 /// The same, to be written.
 #[inline]
 pub(super) fn part_mut<const N: usize>(bytes: &mut [u8], at: usize) -> Option<&mut [u8; N]> {
+    debug_assert!(u32::try_from(at).is_ok());
     let at = at as u32 as usize;
     bytes.get_mut(at..at + N)?.first_chunk_mut()
 }

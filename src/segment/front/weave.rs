@@ -150,7 +150,7 @@ impl Block<'_> {
             }
             // So it is in front of the end of a row, and of the masks.
             let shared = shared % W;
-            let rest = part::<W>(source, from.wrapping_sub(shared))?;
+            let rest = part::<W>(source, from.checked_sub(shared)?)?;
             let mask = part::<W>(&MASKS, WIDEST - shared)?;
             // Greater than the one before it: its first new byte says so, if that has one there. No jump depends on it.
             let is_less = *bytes.get(start + shared)? >= rest[shared];
