@@ -183,16 +183,16 @@ impl<S: Deref<Target = Segment>> SegmentCursor<S> {
             let len = (ordinals.end - ordinals.start) as usize;
             if len > 0 {
                 // Those that cannot be read are not passed over either where keys alone are wanted.
-                let (values, width) = values.lend(ordinals.clone())?;
+                let (lent, width) = values.lend(ordinals.clone())?;
                 if has_values {
-                    values.copy(0..len, width, bytes)?;
+                    lent.copy(0..len, width, bytes)?;
                 }
             }
             // Last, since until then nothing must have changed.
             let last = walk.stand_behind(direction, &ordinals, &bytes[..len * key_len]);
-            Some((len, Ok(last)))
+            Some((len, Ok(last.map(|last| (last, values.place(last))))))
         })?;
-        Some(copied.and_then(|last| self.land_behind(last)))
+        Some(copied.and_then(|last| self.stand_at(last)))
     }
 
     /// The same of text: the keys of a block, or what is left of it, and of more blocks in a long walk.
@@ -234,24 +234,23 @@ impl<S: Deref<Target = Segment>> SegmentCursor<S> {
             let last = walk.stand_behind(direction, &ordinals, strings)?;
             Some(Ok(Some((last, values.place(last)))))
         })?;
-        Some(copied.and_then(|last| {
-            let Some((last, place)) = last else { return Ok(false) };
-            self.standing = None;
-            self.status = place.map(|value| {
-                let located = Located { kind: EntryKind::Value, below: Below::Absent, value };
-                self.standing = Some((Ordinal(last), located));
-            });
-            self.status.map(|()| true)
-        }))
+        Some(copied.and_then(|last| self.stand_at(last)))
     }
 
-    /// Stands on the last entry that was copied, if any was; whether one was.
-    fn land_behind(&mut self, last: Option<u64>) -> Result<bool, Corruption> {
+    /// Stands on a value of a base, if there is one, whose place was looked up; whether there is one.
+    #[inline]
+    fn stand_at(
+        &mut self,
+        entry: Option<(u64, Result<Place, Corruption>)>,
+    ) -> Result<bool, Corruption> {
         self.status = Ok(());
-        if let Some(last) = last {
-            self.land(last);
-        }
-        self.status.map(|()| last.is_some())
+        let Some((ordinal, place)) = entry else { return Ok(false) };
+        self.standing = None;
+        self.status = place.map(|value| {
+            let located = Located { kind: EntryKind::Value, below: Below::Absent, value };
+            self.standing = Some((Ordinal(ordinal), located));
+        });
+        self.status.map(|()| true)
     }
 
     /// Stands on an entry, if there is one, whose value may be known; whether there is one.
@@ -263,10 +262,7 @@ impl<S: Deref<Target = Segment>> SegmentCursor<S> {
             self.land(ordinal);
             return self.status.map(|()| true);
         };
-        let value = Place::Number(value.to_le_bytes());
-        let located = Located { kind: EntryKind::Value, below: Below::Absent, value };
-        self.standing = Some((Ordinal(ordinal), located));
-        Ok(true)
+        self.stand_at(Some((ordinal, Ok(Place::Number(value.to_le_bytes())))))
     }
 
     /// Stands on the entry that a move led to.

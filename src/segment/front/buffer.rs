@@ -231,18 +231,7 @@ pub(super) const REACH: usize = 4 * CHUNK;
 /// as many bytes: those of `target` that follow are anything then. SCRATCHPAD.md section 3.2.
 #[inline]
 pub(super) fn copy_chunks(target: &mut [u8], source: &[u8], len: usize) -> Option<()> {
-    if len <= CHUNK
-        && let (Some(to), Some(chunk)) = (target.first_chunk_mut::<CHUNK>(), source.first_chunk())
-    {
-        *to = *chunk;
-    } else if len <= REACH
-        && let (Some(to), Some(chunk)) = (target.first_chunk_mut::<REACH>(), source.first_chunk())
-    {
-        *to = *chunk;
-    } else {
-        target.get_mut(..len)?.copy_from_slice(source.get(..len)?);
-    }
-    Some(())
+    copy_part(target, 0, source, 0, len)
 }
 
 /// Copies a piece to the start of `target`, and anything behind it. Answers its length; `None` if there
