@@ -298,20 +298,14 @@ fn walked(cursor: &mut SegmentCursor<&Segment>, direction: Direction, most: usiz
     sum
 }
 
-fn measure_tree(keys: &[Vec<u8>], hits: &Probes, misses: &Probes, rng: &mut Rng) {
-    let mut order: Vec<usize> = (0..keys.len()).collect();
-    for i in (1..order.len()).rev() {
-        order.swap(i, rng.below(i + 1));
-    }
-    let (bytes, (build, map)) = apart(keys.len(), || {
-        order.iter().map(|&i| (keys[i].clone(), i as u64)).fold(
-            BTreeMap::new(),
-            |mut map, (key, value)| {
-                map.insert(key, value);
-                map
-            },
-        )
-    });
+fn measure_tree(
+    name: &str,
+    hits: &Probes,
+    misses: &Probes,
+    count: usize,
+    build: impl FnOnce() -> BTreeMap<Vec<u8>, u64> + Send,
+) {
+    let (bytes, (build, map)) = apart(count, build);
     let get = |key: &[u8]| map.get(key).copied();
     let seeks = hits.len() / 30;
     let hundred = best(seeks, || {
@@ -326,11 +320,27 @@ fn measure_tree(keys: &[Vec<u8>], hits: &Probes, misses: &Probes, rng: &mut Rng)
         }
         sum
     });
-    let up = best(keys.len(), || map.iter().map(|(key, value)| key[0] as u64 + value).sum());
-    let down =
-        best(keys.len(), || map.iter().rev().map(|(key, value)| key[0] as u64 + value).sum());
-    row("BTreeMap", bytes, gets(hits, get), gets(misses, get), [hundred, up, down], build);
+    let up = best(count, || map.iter().map(|(key, value)| key[0] as u64 + value).sum());
+    let down = best(count, || map.iter().rev().map(|(key, value)| key[0] as u64 + value).sum());
+    row(name, bytes, gets(hits, get), gets(misses, get), [hundred, up, down], build);
+}
+
+fn measure_trees(keys: &[Vec<u8>], hits: &Probes, misses: &Probes, rng: &mut Rng) {
+    let mut order: Vec<usize> = (0..keys.len()).collect();
+    for i in (1..order.len()).rev() {
+        order.swap(i, rng.below(i + 1));
+    }
+    measure_tree("BTreeMap", hits, misses, keys.len(), || {
+        order.iter().fold(BTreeMap::new(), |mut map, &i| {
+            map.insert(keys[i].clone(), i as u64);
+            map
+        })
+    });
     drop(order);
+    // One key after the other in memory too, which is the best that may happen to it.
+    measure_tree("BTreeMap bulk", hits, misses, keys.len(), || {
+        keys.iter().cloned().zip(0..).collect()
+    });
     let sorted: Vec<(&[u8], u64)> =
         keys.iter().zip(0..).map(|(key, value)| (key.as_slice(), value)).collect();
     let get =
@@ -392,7 +402,7 @@ fn measure_rest(name: &str, keys: &[Vec<u8>], rng: &mut Rng) {
     let misses = Probes::new(near.iter().map(Vec::as_slice));
     println!("\n{name}, {} keys; ns (dependent, independent), B a key with value", keys.len());
     println!("| | B | hit | ind | miss | ind | lb+100 | up | down | build |");
-    measure_tree(keys, &hits, &misses, rng);
+    measure_trees(keys, &hits, &misses, rng);
     let all = keys.len();
     for (choice, part) in [
         (CodecChoice::Front, all),
