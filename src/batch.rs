@@ -5,6 +5,8 @@
 //! side in a segment and nothing newer comes between them, a walk copies them all at once.
 //! SCRATCHPAD.md section 3.2.
 
+mod newer;
+
 use crate::bytes::{bytes_of, spelled_on};
 use crate::numbers::Numbers;
 use crate::range::Direction;
@@ -262,6 +264,16 @@ pub(crate) struct Batch {
     is_of_use: bool,
     /// Strings that were taken since something was thrown away, as far as they are counted.
     taken: usize,
+    source: Source,
+}
+
+/// Where copied entries stood.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// Side by side in one segment.
+    Run,
+    /// In several layers.
+    Layers,
 }
 
 /// Fewer entries are not worth a copy.
@@ -296,6 +308,7 @@ impl Batch {
             is_second: false,
             is_of_use: false,
             taken: 0,
+            source: Source::Run,
         }
     }
 
@@ -477,11 +490,29 @@ impl Batch {
         Some(left)
     }
 
+    /// The key of the last entry that was yielded, if others are left that came from several layers: then it is not
+    /// come back to by as many steps.
+    pub(crate) fn mark(&self) -> Option<Vec<u8>> {
+        let i = match [Direction::Forward, Direction::Backward].map(|way| self.left(way)) {
+            [0, 0] => return None,
+            [_, 0] => self.next.checked_sub(1)?,
+            [_, _] => self.down,
+        };
+        let is_asked = self.source == Source::Layers && i < self.len;
+        is_asked.then(|| self.keys().with_key(i, <[u8]>::to_vec))
+    }
+
     /// Makes a pause, longer each time until copies have all been yielded.
-    fn rest(&mut self) {
+    pub(crate) fn rest(&mut self) {
         (self.left, self.is_second, self.is_of_use) = (self.pause, false, false);
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
         self.taken = 0;
+    }
+
+    /// Whether what was copied last is of use.
+    #[cfg(test)]
+    pub(crate) fn is_of_use(&self) -> bool {
+        self.is_of_use
     }
 
     /// Whether a try to fill it is due.
@@ -598,7 +629,7 @@ impl Batch {
 
     /// Has so many entries, which have been copied, all yet to be yielded in this direction.
     fn lay_out(&mut self, direction: Direction, len: usize) {
-        (self.is_second, self.is_of_use) = (false, true);
+        (self.is_second, self.is_of_use, self.source) = (false, true, Source::Run);
         self.len = len;
         (self.next, self.down) = match direction {
             Direction::Forward => (0, 0),

@@ -230,6 +230,7 @@ impl Ends {
     /// Forgets copies that have not been yielded, and goes back to where the last one that was stands:
     /// when the other end moves, it has to know where this one is.
     fn settle(&mut self, batch: &mut Batch) -> Result<(), Corruption> {
+        let mark = batch.mark();
         let (cursor, left, back) = match batch.discard() {
             Some((Direction::Forward, left)) => (self.front.as_mut(), left, Direction::Backward),
             Some((Direction::Backward, left)) => {
@@ -238,7 +239,11 @@ impl Ends {
             None => return Ok(()),
         };
         let Some(cursor) = cursor else { return Ok(()) };
-        cursor.pass(back, left);
+        match (mark, back) {
+            (None, _) => cursor.pass(back, left),
+            (Some(key), Direction::Backward) => cursor.seek(&key),
+            (Some(key), Direction::Forward) => cursor.seek_for_prev(&key),
+        }
         cursor.status()
     }
 

@@ -4,7 +4,7 @@
 //! `below` of the *oldest* one: what the merged layers together hide or add is what their oldest
 //! entry found below. So a merge of layers is again a layer, with the right weights.
 
-use crate::batch::Lent;
+use crate::batch::{Batch, Lent};
 use crate::bytes::number_of;
 use crate::cursor::Cursor;
 use crate::entry::Entry;
@@ -131,6 +131,94 @@ impl<C: Cursor> Merge<C> {
         self.direction = direction;
         self.settle();
     }
+}
+
+impl<C: Cursor> Merge<C> {
+    /// Copies entries that come next in this direction: those that `copy` takes from the oldest child, which then
+    /// stands on the last of them, with what newer ones have up to there. Stands behind all of them then, perhaps on
+    /// a key that is hidden; whether there are any. `None` if there is no short way to those that come next: then it
+    /// stands where it stood, or behind some that are all hidden.
+    ///
+    /// What a step takes through all layers is so taken for entries of newer ones alone.
+    pub(crate) fn copy_next(
+        &mut self,
+        direction: Direction,
+        batch: &mut Batch,
+        copy: impl FnOnce(&mut C, &mut Batch) -> Option<Result<bool, Corruption>>,
+    ) -> Option<Result<bool, Corruption>> {
+        let Self { children, current, runner_up, scratch, .. } = self;
+        let (oldest, newer) = children.split_last_mut()?;
+        // The others are where they must be for this direction only.
+        if *current != Some((newer.len(), newer.len())) || self.direction != direction {
+            return None;
+        }
+        scratch.clear();
+        scratch.extend_from_slice(oldest.key());
+        match copy(oldest, batch)? {
+            Ok(true) => {}
+            // Newer ones may have some before that.
+            Ok(false) => return None,
+            Err(corruption) => return Some(Err(corruption)),
+        }
+        let (last, shape) = (oldest.key(), batch.shape());
+        while let Some(at) = runner_up.filter(|_| !planted(Bug::MergeCopiesBeyond))
+            && let key = newer[at].key()
+            && order(direction, last, key) != Ordering::Less
+        {
+            if !batch.put(direction, shape, key, newer[at].entry().live()) {
+                let key = key.to_vec();
+                batch.keep_while(direction, shape, |other| {
+                    order(direction, other, &key) == Ordering::Less
+                });
+                // What was copied from behind it was a waste.
+                batch.rest();
+                self.seek_in(direction, &key);
+                self.step(direction.opposite());
+                break;
+            }
+            // Of older ones that stand there too, nothing is seen.
+            let (newest, older) = newer[at..].split_first_mut()?;
+            for child in older.iter_mut().filter(|child| child.valid()) {
+                if child.key() == newest.key() {
+                    step(child, direction);
+                }
+            }
+            step(newest, direction);
+            if newer.iter().any(|child| child.status().is_err()) {
+                // It is met where it is, by steps.
+                batch.keep_while(direction, shape, |_| false);
+                batch.rest();
+                let key = std::mem::take(scratch);
+                self.seek_in(direction, &key);
+                break;
+            }
+            *runner_up = nearest(direction, newer);
+        }
+        (!batch.is_empty(direction)).then_some(Ok(true))
+    }
+
+    /// Moves to the nearest key in this direction from this one on.
+    fn seek_in(&mut self, direction: Direction, key: &[u8]) {
+        match direction {
+            Direction::Forward => self.seek(key),
+            Direction::Backward => self.seek_for_prev(key),
+        }
+    }
+}
+
+/// One step of a cursor in this direction.
+#[inline]
+fn step(cursor: &mut impl Cursor, direction: Direction) {
+    match direction {
+        Direction::Forward => cursor.next(),
+        Direction::Backward => cursor.prev(),
+    }
+}
+
+/// The newest of the children that stand on the nearest key.
+fn nearest<C: Cursor>(direction: Direction, children: &[C]) -> Option<usize> {
+    let valid = (0..children.len()).filter(|i| children[*i].valid());
+    valid.min_by(|a, b| order(direction, children[*a].key(), children[*b].key()))
 }
 
 impl<C: Cursor> Cursor for Merge<C> {
@@ -312,9 +400,13 @@ impl<C: Cursor> Cursor for Live<C> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::batch::{LentKeys, LentValues, Widths};
+    use crate::entry::{Below, EntryKind, ValueRef};
     use crate::testing::conformance::{SortedLayer, check_layer};
     use crate::testing::keys;
+    use crate::testing::rng::Rng;
     use crate::testing::vec_layer::{VecCursor, VecLayer};
+    use std::collections::BTreeMap;
 
     /// A model dealt out to three layers, of which the older ones also have stale values.
     struct Merged(Vec<VecLayer>, u64);
@@ -348,6 +440,196 @@ mod tests {
         fn len(&self) -> u64 {
             self.1
         }
+    }
+
+    /// Entries, tombstones among them, the first of which that is damaged ends all walks that come to it.
+    struct Dealt<'a> {
+        entries: &'a [(Vec<u8>, Option<Vec<u8>>)],
+        damaged: Option<usize>,
+        at: Option<usize>,
+        status: Result<(), Corruption>,
+    }
+
+    impl Dealt<'_> {
+        fn stand(&mut self, at: Option<usize>) {
+            self.at = at.filter(|at| *at < self.entries.len());
+            self.status = Ok(());
+            if self.at.is_some() && self.at == self.damaged {
+                self.at = None;
+                self.status = Err(Corruption::new("entries", 0, "they are sound"));
+            }
+        }
+    }
+
+    impl Cursor for Dealt<'_> {
+        fn first(&mut self) {
+            self.stand(Some(0));
+        }
+
+        fn last(&mut self) {
+            self.stand(self.entries.len().checked_sub(1));
+        }
+
+        fn seek(&mut self, key: &[u8]) {
+            self.stand(Some(self.entries.partition_point(|entry| &entry.0[..] < key)));
+        }
+
+        fn seek_for_prev(&mut self, key: &[u8]) {
+            self.stand(self.entries.partition_point(|entry| &entry.0[..] <= key).checked_sub(1));
+        }
+
+        fn next(&mut self) {
+            self.stand(self.at.map(|at| at + 1));
+        }
+
+        fn prev(&mut self) {
+            self.stand(self.at.and_then(|at| at.checked_sub(1)));
+        }
+
+        fn valid(&self) -> bool {
+            self.at.is_some()
+        }
+
+        fn key(&self) -> &[u8] {
+            &self.entries[self.at.expect("a position")].0
+        }
+
+        fn entry(&self) -> Entry<'_> {
+            let value = &self.entries[self.at.expect("a position")].1;
+            let kind = if value.is_some() { EntryKind::Value } else { EntryKind::Tombstone };
+            let value = ValueRef::Inline(value.as_deref().unwrap_or_default());
+            Entry { kind, below: Below::Absent, value }
+        }
+
+        fn status(&self) -> Result<(), Corruption> {
+            self.status
+        }
+    }
+
+    /// What a cursor has behind the entry that it stands on: up to so many, none of which is damaged.
+    fn copy(
+        base: &mut Dealt<'_>,
+        direction: Direction,
+        batch: &mut Batch,
+        most: usize,
+    ) -> Option<Result<bool, Corruption>> {
+        let at = base.at?;
+        let (range, last) = match direction {
+            Direction::Forward => {
+                let end = base.entries.len().min(at + 1 + most);
+                (at + 1..end, end.checked_sub(1)?)
+            }
+            Direction::Backward => (at.saturating_sub(most)..at, at.saturating_sub(most)),
+        };
+        let entries = &base.entries[range];
+        let bytes: Vec<u8> = entries.iter().flat_map(|entry| &entry.0).copied().collect();
+        let mut end = 0;
+        let ends = entries.iter().map(|(key, _)| {
+            end += key.len() as u32;
+            end
+        });
+        let ends: Vec<u32> = ends.collect();
+        let is_fixed = entries.iter().all(|entry| entry.0.len() == 9);
+        let keys = match &entries.first()?.0 {
+            key if is_fixed => LentKeys::Fixed(&bytes, key.len()),
+            _ => LentKeys::Strings(&bytes, 0, &ends),
+        };
+        let values: Vec<u8> =
+            entries.iter().filter_map(|entry| entry.1.clone()).flatten().collect();
+        let lent = Lent::new(keys, LentValues::Bytes(&values), 2);
+        batch.fill(Some(lent), direction)?;
+        base.stand(Some(last));
+        Some(Ok(true))
+    }
+
+    #[test]
+    fn copies_through_layers_show_what_steps_show() {
+        let mut rng = Rng::new(31);
+        let (mut copies, mut cuts, mut damages) = (0, 0, 0);
+        for round in 0..4_000 {
+            let mut model = keys::Model::new();
+            let len = [9, 0][round % 2];
+            let range = [20, 200, 3_000][rng.below(3)];
+            let key = |rng: &mut Rng, others: usize| {
+                let len = if len == 0 || rng.one_in(others) { rng.below(12) } else { len };
+                let number = rng.below(range).to_string();
+                format!("{number:0>len$}").into_bytes()
+            };
+            // Oldest first. In a base are no tombstones.
+            let mut layers: Vec<Vec<_>> = vec![];
+            for layer in 0..2 + rng.below(2) {
+                let count = if layer == 0 { rng.below(80) } else { rng.below(60) };
+                let mut entries = BTreeMap::new();
+                for _ in 0..count {
+                    let key = key(&mut rng, if layer == 0 { usize::MAX } else { 30 });
+                    let value = (layer == 0 || !rng.one_in(3)).then(|| rng.bytes(2));
+                    entries.insert(key, value);
+                }
+                for (key, value) in &entries {
+                    match value {
+                        Some(value) => model.insert(key.clone(), value.clone()),
+                        None => model.remove(key),
+                    };
+                }
+                layers.insert(0, entries.into_iter().collect());
+            }
+            let direction = [Direction::Forward, Direction::Backward][rng.below(2)];
+            let damaged =
+                (rng.one_in(3) && !layers[0].is_empty()).then(|| rng.below(layers[0].len()));
+            let children = layers.iter().enumerate().map(|(i, entries)| Dealt {
+                entries,
+                damaged: damaged.filter(|_| i == 0),
+                at: None,
+                status: Ok(()),
+            });
+            let mut merged = Live::new(Merge::new(children.collect()));
+            let mut batch = Batch::new(true);
+            let mut found = vec![];
+            match direction {
+                Direction::Forward => merged.first(),
+                Direction::Backward => merged.last(),
+            }
+            let most = [3, 10, 100][rng.below(3)];
+            while merged.valid() {
+                if batch.is_empty(direction) {
+                    found.push((merged.key().to_vec(), merged.entry().value.as_slice().to_vec()));
+                }
+                while rng.below(4) > 0
+                    && let Some(copied) =
+                        merged.inner().copy_next(direction, &mut batch, |base, batch| {
+                            copy(base, direction, batch, most)
+                        })
+                {
+                    assert_eq!(copied, Ok(true));
+                    copies += 1;
+                    cuts += usize::from(!batch.is_of_use());
+                    while let Some(i) = batch.advance(direction) {
+                        let entry = |key: &[u8], value: &[u8]| (key.to_vec(), value.to_vec());
+                        found.push(batch.with_entry(i, Widths::new(9, Some(2)), entry));
+                    }
+                }
+                step(&mut merged, direction);
+            }
+            let mut expected: Vec<_> = model.into_iter().collect();
+            if direction == Direction::Backward {
+                expected.reverse();
+            }
+            if let Some(damaged) = damaged {
+                // The step from the last entry of that layer before the damage ends the walk, no other does.
+                let last = match direction {
+                    Direction::Forward => damaged.checked_sub(1),
+                    Direction::Backward => Some(damaged + 1),
+                };
+                let last = last.and_then(|last| layers[0].get(last));
+                expected.retain(|(key, _)| {
+                    last.is_some_and(|(last, _)| order(direction, key, last) != Ordering::Greater)
+                });
+                damages += usize::from(!expected.is_empty());
+            }
+            assert_eq!(found, expected, "round {round}, {direction:?}");
+            assert_eq!(merged.status().is_ok(), damaged.is_none());
+        }
+        assert!(copies > 1_000 && cuts > 100 && damages > 100, "{copies} {cuts} {damages}");
     }
 
     #[test]

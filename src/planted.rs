@@ -26,6 +26,8 @@ pub(crate) enum Bug {
     MergePrefersOlder,
     /// Entries that a merge lends go beyond the next key of another layer.
     MergeLendsBeyond,
+    /// Entries that a merge copies go on behind the next key of another layer, which is not put among them.
+    MergeCopiesBeyond,
     /// A fold into an overlay drops tombstones, as only a fold into a base may.
     OverlayFoldDropsTombstones,
     /// A seek in a transducer goes beyond a key that is there.
@@ -47,7 +49,7 @@ pub(crate) enum Bug {
 #[cfg(any(test, memkv_planted))]
 impl Bug {
     /// All of them.
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::Node16IgnoresCount,
         Self::GrowthDropsLastChild,
         Self::PrefixSplitKeepsBranchByte,
@@ -57,6 +59,7 @@ impl Bug {
         Self::FilterForgetsKeys,
         Self::MergePrefersOlder,
         Self::MergeLendsBeyond,
+        Self::MergeCopiesBeyond,
         Self::OverlayFoldDropsTombstones,
         Self::FstSeekSkipsExact,
         Self::BlockSearchPassesBy,

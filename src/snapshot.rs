@@ -88,8 +88,7 @@ impl ViewCursor {
         })
     }
 
-    /// Copies entries that come next in this direction and are in a range, as
-    /// [`SegmentCursor::copy_next`](crate::segment::SegmentCursor::copy_next).
+    /// Copies entries that come next in this direction and are in a range, as [`LiveCursor::copy_next`].
     #[inline]
     pub(crate) fn copy_next(
         &mut self,
@@ -97,10 +96,7 @@ impl ViewCursor {
         batch: &mut Batch,
         is_in: impl Fn(&[u8]) -> bool,
     ) -> Option<Result<bool, Corruption>> {
-        match &mut self.inner {
-            Some(LiveCursor::Base(base)) => base.inner().copy_next(direction, batch, is_in),
-            Some(LiveCursor::Merged(_)) | None => None,
-        }
+        self.inner.as_mut()?.copy_next(direction, batch, is_in)
     }
 
     /// Whether this partition is at its end, and another may have an entry.

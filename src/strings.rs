@@ -1,6 +1,10 @@
 //! Strings side by side: what a segment decodes, and a batch yields.
 
 use crate::arena::OutOfMemory;
+use std::ops::Range;
+
+/// Bytes behind strings that may be read with the last one, if there is no less room.
+const REACH: usize = 64;
 
 /// Strings, one after the other.
 #[derive(Default)]
@@ -65,6 +69,27 @@ impl Strings {
             self.bytes.resize(bytes, 0);
         }
         Ok(())
+    }
+
+    /// Makes room for one more string of so many bytes, where there are some.
+    pub(crate) fn make_room(&mut self, len: usize) -> Option<()> {
+        let end = *self.bounds.last()? as usize;
+        self.bounds.try_reserve(1).ok()?;
+        self.try_reserve(end + len + REACH).ok()
+    }
+
+    /// Puts a string, for which there is room, or none in place of these.
+    pub(crate) fn replace(&mut self, range: Range<usize>, with: Option<&[u8]>) {
+        let Some(end) = self.bounds.last().map(|end| *end as usize) else { return };
+        let text = with.unwrap_or_default();
+        let (from, to) = (self.bounds[range.start] as usize, self.bounds[range.end] as usize);
+        let behind = from + text.len();
+        self.bytes.copy_within(to..end, behind);
+        self.bytes[from..behind].copy_from_slice(text);
+        for bound in &mut self.bounds[range.end + 1..] {
+            *bound = (*bound as usize - to + behind) as u32;
+        }
+        self.bounds.splice((range.start + 1)..=range.end, with.map(|_| behind as u32));
     }
 
     /// Makes room for so many bytes, most likely more.

@@ -28,6 +28,7 @@ bugs() {
     FilterForgetsKeys          | filter:: partition:: map::
     MergePrefersOlder          | merge:: partition:: map::
     MergeLendsBeyond           | merge:: partition:: map::
+    MergeCopiesBeyond          | merge:: partition:: map::
     OverlayFoldDropsTombstones | compact:: partition:: map::
     FstSeekSkipsExact          | segment:: map::
     BlockSearchPassesBy        | segment:: map::

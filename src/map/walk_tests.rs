@@ -129,6 +129,46 @@ fn check_layers<V: Made>() {
     }
 }
 
+/// What is above a base may be of any kind: keys of other lengths than all of it have, more of them between two of its
+/// keys than are taken at once, and tombstones of all that it has for a while.
+#[test]
+fn walks_go_through_whatever_stands_above_a_base() {
+    let mut rng = Rng::new(71);
+    for len in [8, 12, 0] {
+        let key = |number: u64| match len {
+            8 => big_endian(number),
+            0 => format!("{:x}", number * number).into_bytes(),
+            _ => format!("{number:012}").into_bytes(),
+        };
+        let (kv, mut model) = (MemKV::<Vec<u8>, [u8; 8]>::with_options(manual()), Model::new());
+        let mut keys: Vec<Vec<u8>> = (0..3_000).map(|number| key(number * 40_000)).collect();
+        for key in &keys {
+            let value = Made::made(&mut rng);
+            kv.insert(&key[..], value);
+            model.insert(key.clone(), value);
+        }
+        kv.compact().expect("memory for a test");
+        for number in 0..8_000 {
+            let key = match rng.below(40) {
+                0 => [&key(rng.below(1 << 27) as u64)[..], &[7; 5]].concat(),
+                1 => key(rng.below(1 << 27) as u64),
+                2 => rng.pick(&keys).clone(),
+                _ => key(40_000 * 1_000 + number * 2),
+            };
+            let value = Made::made(&mut rng);
+            kv.insert(&key[..], value);
+            model.insert(key.clone(), value);
+            keys.push(key);
+        }
+        for removed in &keys[2_000..2_400] {
+            kv.remove(&removed[..]);
+            model.remove(removed);
+        }
+        keys.sort_unstable();
+        check_walks(&kv, &model, &keys);
+    }
+}
+
 /// Walks over every third key of these, which have been folded, yield what a model has.
 fn walks_yield<K: Key + KeyForm<K> + Ord + Clone + std::fmt::Debug>(keys: impl Iterator<Item = K>) {
     let model: BTreeMap<K, u32> = keys.step_by(3).zip(0..).collect();

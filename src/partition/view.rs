@@ -2,7 +2,7 @@
 
 use super::layers::Layers;
 use crate::art::{ArtCursor, Pin, Tree};
-use crate::batch::Lent;
+use crate::batch::{Batch, Lent};
 use crate::cursor::Cursor;
 use crate::entry::{Entry, ValueBuf, ValueRef};
 use crate::error::Corruption;
@@ -117,6 +117,28 @@ impl LiveCursor {
     #[inline]
     pub(super) fn over(base: Arc<Segment>) -> Self {
         Self::Base(Live::new(SegmentCursor::new(base)))
+    }
+}
+
+impl LiveCursor {
+    /// Copies entries that come next in this direction and are in a range, as [`SegmentCursor::copy_next`] and
+    /// [`Merge::copy_next`] do.
+    #[inline]
+    pub(crate) fn copy_next(
+        &mut self,
+        direction: Direction,
+        batch: &mut Batch,
+        is_in: impl Fn(&[u8]) -> bool,
+    ) -> Option<Result<bool, Corruption>> {
+        match self {
+            Self::Base(base) => base.inner().copy_next(direction, batch, is_in),
+            Self::Merged(merged) => {
+                merged.inner().copy_next(direction, batch, |oldest, batch| match oldest {
+                    LayerCursor::Segment(base) => base.copy_next(direction, batch, is_in),
+                    LayerCursor::Delta(_) | LayerCursor::Frozen(_) => None,
+                })
+            }
+        }
     }
 }
 
