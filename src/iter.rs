@@ -4,6 +4,7 @@ use crate::batch::{Batch, Widths};
 use crate::cursor::Cursor;
 use crate::error::{Corruption, Error};
 use crate::key::Key;
+use crate::merge::FINDS;
 use crate::query::Search;
 use crate::range::{BoundKey, ByteRange, Direction};
 use crate::snapshot::{View, ViewCursor};
@@ -239,12 +240,17 @@ impl Ends {
             None => return Ok(()),
         };
         let Some(cursor) = cursor else { return Ok(()) };
-        match (mark, back) {
+        match (&mark, back) {
             (None, _) => cursor.pass(back, left),
-            (Some(key), Direction::Backward) => cursor.seek(&key),
-            (Some(key), Direction::Forward) => cursor.seek_for_prev(&key),
+            (Some(key), Direction::Backward) => cursor.seek(key),
+            (Some(key), Direction::Forward) => cursor.seek_for_prev(key),
         }
-        cursor.status()
+        cursor.status()?;
+        // In a file that was made to deceive it may be anywhere.
+        if mark.is_some_and(|key| !cursor.valid() || cursor.key() != key) {
+            return Err(Corruption::new("keys", 0, FINDS));
+        }
+        Ok(())
     }
 
     /// Moves the front cursor; whether it found an entry that the back has not yielded. More that come

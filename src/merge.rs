@@ -135,11 +135,12 @@ impl<C: Cursor> Merge<C> {
 
 impl<C: Cursor> Merge<C> {
     /// Copies entries that come next in this direction: those that `copy` takes from the oldest child, which then
-    /// stands on the last of them, with what newer ones have up to there. Stands behind all of them then, perhaps on
-    /// a key that is hidden; whether there are any. `None` if there is no short way to those that come next: then it
-    /// stands where it stood, or behind some that are all hidden.
+    /// stands on the last of them, with what newer ones have up to there. Stands then on the last of all of these,
+    /// perhaps a hidden one, behind which comes what was not copied; whether there are copies. `None` if there is no
+    /// short way to those that come next: then it stands where it stood, or behind some that are all hidden.
     ///
-    /// What a step takes through all layers is so taken for entries of newer ones alone.
+    /// What a step takes through all layers is so taken for entries of newer ones alone. Where these are many, a copy
+    /// ends at one of them, and steps are as good.
     pub(crate) fn copy_next(
         &mut self,
         direction: Direction,
@@ -152,30 +153,33 @@ impl<C: Cursor> Merge<C> {
         if *current != Some((newer.len(), newer.len())) || self.direction != direction {
             return None;
         }
-        scratch.clear();
-        scratch.extend_from_slice(oldest.key());
         match copy(oldest, batch)? {
             Ok(true) => {}
             // Newer ones may have some before that.
             Ok(false) => return None,
             Err(corruption) => return Some(Err(corruption)),
         }
-        let (last, shape) = (oldest.key(), batch.shape());
+        let shape = batch.shape();
+        let (mut room, mut taken) = (shape.room(), None);
         while let Some(at) = runner_up.filter(|_| !planted(Bug::MergeCopiesBeyond))
             && let key = newer[at].key()
-            && order(direction, last, key) != Ordering::Less
+            && order(direction, oldest.key(), key) != Ordering::Less
         {
-            if !batch.put(direction, shape, key, newer[at].entry().live()) {
-                let key = key.to_vec();
-                batch.keep_while(direction, shape, |other| {
-                    order(direction, other, &key) == Ordering::Less
+            if room == 0 || !batch.put(direction, shape, key, newer[at].entry().live()) {
+                // The oldest one goes back to what it has before that, by as many entries as were copied in vain: a
+                // search might find any other place in a file that was made to deceive.
+                let dropped = batch.keep_while(direction, shape, |other| {
+                    order(direction, other, key) == Ordering::Less
                 });
-                // What was copied from behind it was a waste.
-                batch.rest();
-                self.seek_in(direction, &key);
-                self.step(direction.opposite());
+                oldest.pass(direction.opposite(), dropped);
+                if let Err(corruption) = oldest.status().and_then(|()| self.bound_by(taken)) {
+                    return Some(Err(corruption));
+                }
                 break;
             }
+            (room, taken) = (room - 1, Some(at));
+            scratch.clear();
+            scratch.extend_from_slice(key);
             // Of older ones that stand there too, nothing is seen.
             let (newest, older) = newer[at..].split_first_mut()?;
             for child in older.iter_mut().filter(|child| child.valid()) {
@@ -185,26 +189,48 @@ impl<C: Cursor> Merge<C> {
             }
             step(newest, direction);
             if newer.iter().any(|child| child.status().is_err()) {
-                // It is met where it is, by steps.
-                batch.keep_while(direction, shape, |_| false);
+                // It is met where it is, by a step from here.
+                batch.keep_while(direction, shape, |other| {
+                    order(direction, other, scratch) != Ordering::Greater
+                });
                 batch.rest();
                 let key = std::mem::take(scratch);
-                self.seek_in(direction, &key);
+                self.start(direction, |child| seek(child, direction, &key));
+                if self.valid() && self.key() != key {
+                    return Some(Err(Corruption::new("keys", 0, FINDS)));
+                }
                 break;
             }
-            *runner_up = nearest(direction, newer);
+            *runner_up = nearest(direction, newer, None);
         }
         (!batch.is_empty(direction)).then_some(Ok(true))
     }
 
-    /// Moves to the nearest key in this direction from this one on.
-    fn seek_in(&mut self, direction: Direction, key: &[u8]) {
-        match direction {
-            Direction::Forward => self.seek(key),
-            Direction::Backward => self.seek_for_prev(key),
+    /// Stands on the newer entry that was taken last, by this child, where the oldest one stands before it: whoever
+    /// comes from the other end has to stop there.
+    fn bound_by(&mut self, taken: Option<usize>) -> Result<(), Corruption> {
+        let Some((taken, oldest)) = taken.zip(self.children.len().checked_sub(1)) else {
+            return Ok(());
+        };
+        let Self { children, direction, scratch, .. } = self;
+        if order(*direction, children[oldest].key(), scratch) != Ordering::Less {
+            return Ok(());
         }
+        step(&mut children[oldest], *direction);
+        seek(&mut children[taken], *direction, scratch);
+        self.status()?;
+        let arrived = &self.children[taken];
+        if !arrived.valid() || arrived.key() != self.scratch {
+            return Err(Corruption::new("keys", 0, FINDS));
+        }
+        self.current = Some((taken, taken));
+        self.runner_up = nearest(self.direction, &self.children, Some(taken));
+        Ok(())
     }
 }
+
+/// What a file does not keep that was made to deceive.
+pub(crate) const FINDS: &str = "a search for a key that is there finds it";
 
 /// One step of a cursor in this direction.
 #[inline]
@@ -215,9 +241,17 @@ fn step(cursor: &mut impl Cursor, direction: Direction) {
     }
 }
 
-/// The newest of the children that stand on the nearest key.
-fn nearest<C: Cursor>(direction: Direction, children: &[C]) -> Option<usize> {
-    let valid = (0..children.len()).filter(|i| children[*i].valid());
+/// Moves to the nearest key in this direction from this one on.
+fn seek(cursor: &mut impl Cursor, direction: Direction, key: &[u8]) {
+    match direction {
+        Direction::Forward => cursor.seek(key),
+        Direction::Backward => cursor.seek_for_prev(key),
+    }
+}
+
+/// The newest of the children, but for one, that stand on the nearest key.
+fn nearest<C: Cursor>(direction: Direction, children: &[C], but: Option<usize>) -> Option<usize> {
+    let valid = (0..children.len()).filter(|i| Some(*i) != but && children[*i].valid());
     valid.min_by(|a, b| order(direction, children[*a].key(), children[*b].key()))
 }
 
@@ -606,6 +640,14 @@ mod tests {
                     while let Some(i) = batch.advance(direction) {
                         let entry = |key: &[u8], value: &[u8]| (key.to_vec(), value.to_vec());
                         found.push(batch.with_entry(i, Widths::new(9, Some(2)), entry));
+                    }
+                    // Whoever comes from the other end finds all that were not yielded, and no others.
+                    let (at, last) = (merged.key(), &found.last().expect("a copy").0);
+                    assert_ne!(order(direction, at, last), Ordering::Less, "round {round}");
+                    if damaged.is_none() {
+                        let between =
+                            model.keys().filter(|key| order(direction, key, last).is_gt());
+                        assert!({ between }.all(|key| order(direction, key, at).is_gt()));
                     }
                 }
                 step(&mut merged, direction);

@@ -9,19 +9,29 @@ use std::ops::Range;
 pub(crate) struct Shape {
     /// Bytes of each value.
     width: usize,
-    /// To so many entries no more are put: each that is put moves those behind it.
-    most: usize,
+    /// Newer entries that are put among them at most.
+    room: usize,
 }
 
-/// Entries that are put among a few; among more of them as many as they are.
-const FEW: usize = 16;
+/// Newer entries that are put among a few, and the part of more: each moves those behind it, and where there are many a
+/// walk that ends soon would have paid for more than it sees.
+const FEW: usize = 4;
+const PART: usize = 4;
+
+impl Shape {
+    /// How many newer entries are worth being put among those that were copied: where there are more of them, steps are
+    /// as good.
+    pub(crate) fn room(self) -> usize {
+        self.room
+    }
+}
 
 impl Batch {
     /// What its entries are like.
     #[inline]
     pub(crate) fn shape(&self) -> Shape {
         let values = self.bytes.len() - self.values;
-        Shape { width: values.checked_div(self.len).unwrap_or(0), most: 2 * self.len + FEW }
+        Shape { width: values.checked_div(self.len).unwrap_or(0), room: FEW + self.len / PART }
     }
 
     /// The keys of all entries.
@@ -35,8 +45,8 @@ impl Batch {
     }
 
     /// Has this value in place of the one that was copied for `key`, or beside those that were; or, of a tombstone,
-    /// nothing. All entries, which had this shape, are yet to be yielded in this direction. `false`, and nothing has
-    /// changed, if it is not like them, or they would be too many, or there is no memory.
+    /// nothing. All entries, which had this shape, are yet to be yielded in this direction. `false`, and all are what
+    /// they were, if it is not like them, or its key too long, or there is no memory.
     pub(crate) fn put(
         &mut self,
         direction: Direction,
@@ -47,7 +57,6 @@ impl Batch {
         let value = value.map(|value| if self.has_values { value } else { &[] });
         if (self.key_len != 0 && key.len() != self.key_len)
             || value.is_some_and(|value| value.len() != shape.width)
-            || self.len >= shape.most
             || key.len() > MOST_BYTES
         {
             return false;
@@ -85,19 +94,24 @@ impl Batch {
     }
 
     /// Forgets entries from the first one on, in this direction, that `is_in` does not say so of: no longer, once it
-    /// does not. All are yet to be yielded.
+    /// does not; answers how many. All are yet to be yielded. If the most were in vain, the next try waits.
     pub(crate) fn keep_while(
         &mut self,
         direction: Direction,
         shape: Shape,
         is_in: impl Fn(&[u8]) -> bool,
-    ) {
+    ) -> usize {
         let keys = self.keys();
         let kept = kept(self.len, direction, |i| keys.with_key(i, &is_in));
         // The others are all on one side.
         let others = if kept.start > 0 { 0..kept.start } else { kept.end..self.len };
+        let forgotten = others.len();
         self.source = Source::Layers;
         self.replace(direction, shape, others, None);
+        if forgotten > self.len {
+            self.rest();
+        }
+        forgotten
     }
 
     /// Makes room for one more entry.
@@ -241,19 +255,17 @@ mod tests {
     }
 
     #[test]
-    fn no_more_is_put_than_there_is_room_for() {
+    fn keys_that_are_too_long_are_not_put_and_all_may_be_forgotten() {
         let model: Model = (0..4).map(|i| (vec![i; 9], vec![i; WIDTH])).collect();
         for key_len in [0, 9] {
             let mut batch = copied(&model, key_len, Direction::Forward, true);
             let shape = batch.shape();
+            assert_eq!(shape.room(), FEW + model.len() / PART);
             let long = vec![1; MOST_BYTES + 1];
             assert!(!batch.put(Direction::Forward, shape, &long, Some(&[5; WIDTH])));
-            let mut puts = (0..u16::MAX).map(|i| {
-                let key = format!("{i:09}").into_bytes();
-                batch.put(Direction::Forward, shape, &key, Some(&[5; WIDTH]))
-            });
-            assert_eq!(puts.position(|is_put| !is_put), Some(model.len() + FEW));
-            batch.keep_while(Direction::Forward, shape, |_| false);
+            assert!(batch.put(Direction::Forward, shape, &[5; 9], Some(&[5; WIDTH])));
+            let forgotten = batch.keep_while(Direction::Forward, shape, |_| false);
+            assert_eq!(forgotten, model.len() + 1);
             assert!(batch.is_empty(Direction::Forward));
         }
     }
