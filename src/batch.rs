@@ -2,8 +2,8 @@
 //!
 //! A step of a cursor over a map goes through the cursors of its view, its partition, its layers and
 //! a segment, and then asks all of them again for key and value. Where the next entries stand side by
-//! side in a segment and nothing newer comes between them, a walk copies them all at once.
-//! SCRATCHPAD.md section 3.2.
+//! segment, a walk copies them all at once, and what newer layers have is put among the copies.
+//! SCRATCHPAD.md sections 3.2 and 3.6.
 
 mod newer;
 
@@ -282,7 +282,8 @@ const FEWEST: usize = 3;
 /// Bytes that are allocated at least: the first copy is seldom the largest.
 const LEAST_ROOM: usize = 512;
 
-/// Entries of more bytes are not: their steps take long anyway.
+/// Bytes of all keys and values that are copied at once. Entries of more are not, nor is a newer key of more put among
+/// copies: their steps take long anyway.
 const MOST_BYTES: usize = 1 << 14;
 
 /// Steps before the first try, since many walks are over after the first entry, and after one that was
@@ -491,7 +492,7 @@ impl Batch {
     }
 
     /// The key of the last entry that was yielded, if others are left that came from several layers: then it is not
-    /// come back to by as many steps.
+    /// come back to by as many steps. Nobody asks before the first was: a walk yields one with the step that copies.
     pub(crate) fn mark(&self) -> Option<Vec<u8>> {
         let i = match [Direction::Forward, Direction::Backward].map(|way| self.left(way)) {
             [0, 0] => return None,

@@ -20,7 +20,7 @@ use std::path::Path;
 /// A walk from both ends of a range towards the middle; untyped.
 ///
 /// A cursor that exists stands on the entry that its end yielded last, or, if there are copies for that
-/// end, on the last of these. There are copies for one end at most, and none when the other one moves.
+/// end, on the last of these; or on one behind that, which newer layers hide, as they do all between. There are copies for one end at most, and none when the other one moves.
 /// The range is used up when a step finds no entry before the other end's; the pin is then released at
 /// once.
 pub(crate) struct Walk {

@@ -165,7 +165,11 @@ impl<C: Cursor> Merge<C> {
             && let key = newer[at].key()
             && order(direction, oldest.key(), key) != Ordering::Less
         {
-            if room == 0 || !batch.put(direction, shape, key, newer[at].entry().live()) {
+            let put = match room {
+                0 => None,
+                _ => batch.put(direction, shape, key, newer[at].entry().live()),
+            };
+            let Some(is_in_place) = put else {
                 // The oldest one goes back to what it has before that, by as many entries as were copied in vain: a
                 // search might find any other place in a file that was made to deceive.
                 let dropped = batch.keep_while(direction, shape, |other| {
@@ -176,8 +180,8 @@ impl<C: Cursor> Merge<C> {
                     return Some(Err(corruption));
                 }
                 break;
-            }
-            (room, taken) = (room - 1, Some(at));
+            };
+            (room, taken) = (room - usize::from(!is_in_place), Some(at));
             scratch.clear();
             scratch.extend_from_slice(key);
             // Of older ones that stand there too, nothing is seen.
@@ -477,6 +481,7 @@ mod tests {
     }
 
     /// Entries, tombstones among them, the first of which that is damaged ends all walks that come to it.
+    #[derive(Clone)]
     struct Dealt<'a> {
         entries: &'a [(Vec<u8>, Option<Vec<u8>>)],
         damaged: Option<usize>,
@@ -672,6 +677,47 @@ mod tests {
             assert_eq!(merged.status().is_ok(), damaged.is_none());
         }
         assert!(copies > 1_000 && cuts > 100 && damages > 100, "{copies} {cuts} {damages}");
+    }
+
+    #[test]
+    fn a_copy_steps_over_a_bounded_number_of_newer_entries() {
+        // All but those in the middle stand in the base, and these are all removed.
+        let key = |number: usize| format!("{number:09}").into_bytes();
+        let base: Vec<_> =
+            (0..50).chain(9_950..10_000).map(|n| (key(n), Some(vec![1; 2]))).collect();
+        for is_removed in [true, false] {
+            let value = (!is_removed).then(|| vec![2; 2]);
+            let newer: Vec<_> = (50..9_950).map(|n| (key(n), value.clone())).collect();
+            let children = [&newer, &base].map(|entries| Dealt {
+                entries,
+                damaged: None,
+                at: None,
+                status: Ok(()),
+            });
+            for direction in [Direction::Forward, Direction::Backward] {
+                let mut merged = Merge::new(children.to_vec());
+                match direction {
+                    Direction::Forward => merged.first(),
+                    Direction::Backward => merged.last(),
+                }
+                let mut batch = Batch::new(true);
+                let copied = merged.copy_next(direction, &mut batch, |base, batch| {
+                    copy(base, direction, batch, base.entries.len())
+                });
+                assert_eq!(copied, Some(Ok(true)));
+                let most = base.len() / 2;
+                let at = merged.children[0].at.expect("it stands on one");
+                let taken = match direction {
+                    Direction::Forward => at,
+                    Direction::Backward => newer.len() - 1 - at,
+                };
+                // It stands on the last that was taken, where nothing of the base is between.
+                assert_eq!(taken, most - 1);
+                assert_eq!(merged.current, Some((0, 0)));
+                let left = std::iter::from_fn(|| batch.advance(direction)).count();
+                assert_eq!(left, 49 + if is_removed { 0 } else { most });
+            }
+        }
     }
 
     #[test]

@@ -9,18 +9,17 @@ use std::ops::Range;
 pub(crate) struct Shape {
     /// Bytes of each value.
     width: usize,
-    /// Newer entries that are put among them at most.
+    /// So many newer entries that do not just take the place of one are worth being put among them.
     room: usize,
 }
 
-/// Newer entries that are put among a few, and the part of more: each moves those behind it, and where there are many a
-/// walk that ends soon would have paid for more than it sees.
-const FEW: usize = 4;
-const PART: usize = 4;
+/// For how many of those that were copied one newer entry is put among them at most: each moves those behind it, and
+/// where there are many a walk that ends soon would have paid for more than it sees.
+const PART: usize = 2;
 
 impl Shape {
-    /// How many newer entries are worth being put among those that were copied: where there are more of them, steps are
-    /// as good.
+    /// How many newer entries that do not just take the place of one are worth being put among those that were copied:
+    /// where there are more of them, steps are as good.
     pub(crate) fn room(self) -> usize {
         self.room
     }
@@ -31,7 +30,7 @@ impl Batch {
     #[inline]
     pub(crate) fn shape(&self) -> Shape {
         let values = self.bytes.len() - self.values;
-        Shape { width: values.checked_div(self.len).unwrap_or(0), room: FEW + self.len / PART }
+        Shape { width: values.checked_div(self.len).unwrap_or(0), room: self.len.div_ceil(PART) }
     }
 
     /// The keys of all entries.
@@ -45,21 +44,22 @@ impl Batch {
     }
 
     /// Has this value in place of the one that was copied for `key`, or beside those that were; or, of a tombstone,
-    /// nothing. All entries, which had this shape, are yet to be yielded in this direction. `false`, and all are what
-    /// they were, if it is not like them, or its key too long, or there is no memory.
+    /// nothing. All entries, which had this shape, are yet to be yielded in this direction. `None`, and all are what
+    /// they were, if it is not like them, or its key too long, or there is no memory; else whether it just took
+    /// the place of one.
     pub(crate) fn put(
         &mut self,
         direction: Direction,
         shape: Shape,
         key: &[u8],
         value: Option<&[u8]>,
-    ) -> bool {
+    ) -> Option<bool> {
         let value = value.map(|value| if self.has_values { value } else { &[] });
         if (self.key_len != 0 && key.len() != self.key_len)
             || value.is_some_and(|value| value.len() != shape.width)
             || key.len() > MOST_BYTES
         {
-            return false;
+            return None;
         }
         let (at, is_there) = self.find(key);
         self.source = Source::Layers;
@@ -70,14 +70,12 @@ impl Batch {
                 self.bytes[start..start + shape.width].copy_from_slice(value);
             }
             Some(value) => {
-                if self.make_room(key, value).is_none() {
-                    return false;
-                }
+                self.make_room(key, value)?;
                 self.replace(direction, shape, at..end, Some((key, value)));
             }
             None => self.replace(direction, shape, at..end, None),
         }
-        true
+        Some(is_there && value.is_some())
     }
 
     /// How many keys are below this one, which is like them, and whether it is there too.
@@ -94,7 +92,7 @@ impl Batch {
     }
 
     /// Forgets entries from the first one on, in this direction, that `is_in` does not say so of: no longer, once it
-    /// does not; answers how many. All are yet to be yielded. If the most were in vain, the next try waits.
+    /// does not; answers how many. All are yet to be yielded. If any were copied in vain, the next try waits.
     pub(crate) fn keep_while(
         &mut self,
         direction: Direction,
@@ -108,7 +106,7 @@ impl Batch {
         let forgotten = others.len();
         self.source = Source::Layers;
         self.replace(direction, shape, others, None);
-        if forgotten > self.len {
+        if forgotten > 0 {
             self.rest();
         }
         forgotten
@@ -212,7 +210,7 @@ mod tests {
                     _ => rng.pick(&model.keys().cloned().collect::<Vec<_>>()).clone(),
                 };
                 let value = (!rng.one_in(3)).then(|| rng.bytes(WIDTH));
-                assert!(batch.put(direction, shape, &key, value.as_deref()));
+                assert!(batch.put(direction, shape, &key, value.as_deref()).is_some());
                 match value {
                     Some(value) => model.insert(key, value),
                     None if model.len() > 1 => model.remove(&key),
@@ -223,8 +221,9 @@ mod tests {
                 };
             }
             let other = vec![7; key_len + 1];
-            assert!(key_len == 0 || !batch.put(direction, shape, &other, Some(&[1; WIDTH])));
-            assert!(!has_values || !batch.put(direction, shape, &other[1..], Some(&[1; 9])));
+            let mut put = |key, value| batch.put(direction, shape, key, Some(value));
+            assert!(key_len == 0 || put(&other, &[1; WIDTH]).is_none());
+            assert!(!has_values || put(&other[1..], &[1; 9]).is_none());
             if rng.one_in(2) {
                 let bound = key(&mut rng, key_len);
                 let is_in = |key: &[u8]| match direction {
@@ -260,12 +259,15 @@ mod tests {
         for key_len in [0, 9] {
             let mut batch = copied(&model, key_len, Direction::Forward, true);
             let shape = batch.shape();
-            assert_eq!(shape.room(), FEW + model.len() / PART);
+            assert_eq!(shape.room(), model.len() / PART);
             let long = vec![1; MOST_BYTES + 1];
-            assert!(!batch.put(Direction::Forward, shape, &long, Some(&[5; WIDTH])));
-            assert!(batch.put(Direction::Forward, shape, &[5; 9], Some(&[5; WIDTH])));
+            let mut put = |key: &[u8], value| batch.put(Direction::Forward, shape, key, value);
+            assert_eq!(put(&long, Some(&[5; WIDTH])), None);
+            assert_eq!(put(&[5; 9], Some(&[5; WIDTH])), Some(false));
+            assert_eq!(put(&[5; 9], Some(&[6; WIDTH])), Some(true));
+            assert_eq!((put(&[6; 9], None), put(&[2; 9], None)), (Some(false), Some(false)));
             let forgotten = batch.keep_while(Direction::Forward, shape, |_| false);
-            assert_eq!(forgotten, model.len() + 1);
+            assert_eq!(forgotten, model.len());
             assert!(batch.is_empty(Direction::Forward));
         }
     }

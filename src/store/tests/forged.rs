@@ -5,6 +5,8 @@ use super::*;
 use crate::blocks::TreeShape;
 use crate::bytes::u64_at;
 use crate::segment::{EXTENT_ROW_LEN, extent_row};
+use crate::testing::keys::big_endian;
+use crate::testing::rng::Rng;
 use std::ops::Range;
 
 /// The parts of a file of one partition.
@@ -133,4 +135,69 @@ fn verify_finds_room_between_the_parts_of_a_file() {
         let error = map.verify().expect_err("parts stand close");
         assert!(error.to_string().contains("room between them"), "{error}");
     }
+}
+
+/// Takes what is left of a walk from both ends in turns, of which none must have too many.
+fn exhaust(
+    map: &MemKV<Vec<u8>, [u8; 8]>,
+    mut turn: impl FnMut(usize) -> bool,
+    most: usize,
+) -> bool {
+    let mut walk = map.iter().fallible();
+    let mut taken = 0;
+    while let Some(entry) = if turn(taken) { walk.next() } else { walk.next_back() } {
+        if entry.is_err() {
+            return true;
+        }
+        taken += 1;
+        assert!(taken < most, "a walk of {most} entries over {}", map.len());
+    }
+    false
+}
+
+#[test]
+fn walks_with_newer_entries_over_forged_keys_end() {
+    const ENTRIES: u64 = 1_500;
+    let folder = folder();
+    let path = folder.path().join("map");
+    let options = Options {
+        compaction: Compaction::Manual,
+        residence: Residence::Mapped,
+        ..Options::default()
+    };
+    let mut rng = Rng::new(83);
+    let mut damages = 0;
+    for key in [
+        |n: u64| big_endian(n * 16),
+        |n: u64| format!("{:012}", n * 16).into_bytes(),
+        |n: u64| format!("key/{:x}", n * n).into_bytes(),
+    ] {
+        let sound: MemKV<Vec<u8>, [u8; 8]> = (0..ENTRIES).map(|n| (key(n), [7; 8])).collect();
+        sound.save_to(&path).expect("a working disk");
+        let sound = fs::read(&path).expect("the store");
+        for _ in 0..300 {
+            let mut file = sound.clone();
+            file[HEADER_LEN + rng.below(sound.len() - HEADER_LEN)] ^= 1 << rng.below(8);
+            reseal(&mut file);
+            fs::write(&path, &file).expect("a working disk");
+            let Ok(map) = MemKV::<Vec<u8>, [u8; 8]>::open_with_options(&path, options.clone())
+            else {
+                continue;
+            };
+            // Some are like those of the file, and some are not.
+            for n in (0..ENTRIES).step_by(37) {
+                let mut newer = key(n);
+                if rng.one_in(2) {
+                    newer.extend([7; 5]);
+                }
+                let _ = map.try_put(&newer, [9; 8]);
+            }
+            let most = 20 * ENTRIES as usize;
+            let turns = rng.below(40) + 1;
+            damages += usize::from(exhaust(&map, |_| true, most))
+                + usize::from(exhaust(&map, |_| false, most))
+                + usize::from(exhaust(&map, |taken| (taken / turns).is_multiple_of(2), most));
+        }
+    }
+    assert!(damages > 100, "{damages}");
 }
