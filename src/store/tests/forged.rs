@@ -165,7 +165,9 @@ fn walks_with_newer_entries_over_forged_keys_end() {
         residence: Residence::Mapped,
         ..Options::default()
     };
-    let mut rng = Rng::new(83);
+    // One of the seeds with which a walk went round without an end while copies that are cut short
+    // were put back by key.
+    let mut rng = Rng::new(20);
     let mut damages = 0;
     for key in [
         |n: u64| big_endian(n * 16),
